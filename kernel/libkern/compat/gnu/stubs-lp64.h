@@ -1,0 +1,1 @@
+/* Empty on purpose: lets the cross compiler's C headers be used with -mabi=lp64. */

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The C memory and string functions that the compiler and the freestanding headers expect. Word-wise where it pays.
+#pragma GCC optimize("no-tree-loop-distribute-patterns") // else GCC turns the loops below into calls to themselves
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+void* memcpy(void* __restrict to, const void* __restrict from, size_t n) {
+    auto* d = static_cast<unsigned char*>(to);
+    auto* s = static_cast<const unsigned char*>(from);
+    if (((reinterpret_cast<uintptr_t>(d) ^ reinterpret_cast<uintptr_t>(s)) & 7) == 0) {
+        for (; n > 0 && (reinterpret_cast<uintptr_t>(d) & 7) != 0; n--)
+            *d++ = *s++;
+        auto* dw = reinterpret_cast<uint64_t*>(d);
+        auto* sw = reinterpret_cast<const uint64_t*>(s);
+        for (; n >= 64; n -= 64, dw += 8, sw += 8) {
+            const uint64_t a = sw[0], b = sw[1], c = sw[2], e = sw[3], f = sw[4], g = sw[5], h = sw[6], i = sw[7];
+            dw[0] = a, dw[1] = b, dw[2] = c, dw[3] = e, dw[4] = f, dw[5] = g, dw[6] = h, dw[7] = i;
+        }
+        for (; n >= 8; n -= 8)
+            *dw++ = *sw++;
+        d = reinterpret_cast<unsigned char*>(dw);
+        s = reinterpret_cast<const unsigned char*>(sw);
+    }
+    for (; n > 0; n--)
+        *d++ = *s++;
+    return to;
+}
+
+void* memmove(void* to, const void* from, size_t n) {
+    auto* d = static_cast<unsigned char*>(to);
+    auto* s = static_cast<const unsigned char*>(from);
+    if (d == s || n == 0)
+        return to;
+    if (d < s || d >= s + n)
+        return memcpy(to, from, n);
+    while (n > 0) {
+        n--;
+        d[n] = s[n];
+    }
+    return to;
+}
+
+void* memset(void* to, int value, size_t n) {
+    auto* d = static_cast<unsigned char*>(to);
+    const auto byte = static_cast<unsigned char>(value);
+    for (; n > 0 && (reinterpret_cast<uintptr_t>(d) & 7) != 0; n--)
+        *d++ = byte;
+    auto* w = reinterpret_cast<uint64_t*>(d);
+    const uint64_t word = byte * 0x0101010101010101u;
+    for (; n >= 64; n -= 64, w += 8)
+        w[0] = word, w[1] = word, w[2] = word, w[3] = word, w[4] = word, w[5] = word, w[6] = word, w[7] = word;
+    for (; n >= 8; n -= 8)
+        *w++ = word;
+    d = reinterpret_cast<unsigned char*>(w);
+    for (; n > 0; n--)
+        *d++ = byte;
+    return to;
+}
+
+int memcmp(const void* left, const void* right, size_t n) {
+    auto* a = static_cast<const unsigned char*>(left);
+    auto* b = static_cast<const unsigned char*>(right);
+    for (; n > 0; n--, a++, b++)
+        if (*a != *b)
+            return *a - *b;
+    return 0;
+}
+
+void* memchr(const void* in, int value, size_t n) {
+    auto* p = static_cast<const unsigned char*>(in);
+    for (; n > 0; n--, p++)
+        if (*p == static_cast<unsigned char>(value))
+            return const_cast<unsigned char*>(p);
+    return nullptr;
+}
+
+size_t strlen(const char* s) {
+    const char* p = s;
+    while (*p)
+        p++;
+    return static_cast<size_t>(p - s);
+}
+
+size_t strnlen(const char* s, size_t max) {
+    size_t n = 0;
+    while (n < max && s[n])
+        n++;
+    return n;
+}
+
+int strcmp(const char* a, const char* b) {
+    for (; *a && *a == *b; a++, b++) {
+    }
+    return static_cast<unsigned char>(*a) - static_cast<unsigned char>(*b);
+}
+
+int strncmp(const char* a, const char* b, size_t n) {
+    for (; n > 0 && *a && *a == *b; n--, a++, b++) {
+    }
+    return n == 0 ? 0 : static_cast<unsigned char>(*a) - static_cast<unsigned char>(*b);
+}
+
+char* strchr(const char* s, int c) {
+    for (;; s++) {
+        if (*s == static_cast<char>(c))
+            return const_cast<char*>(s);
+        if (!*s)
+            return nullptr;
+    }
+}
+
+char* strrchr(const char* s, int c) {
+    const char* last = nullptr;
+    for (;; s++) {
+        if (*s == static_cast<char>(c))
+            last = s;
+        if (!*s)
+            return const_cast<char*>(last);
+    }
+}
+
+} // extern "C"

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The contract between the machine-independent kernel and an arch. An arch provides <machine_impl.hpp> with the types
+// and inline functions that the concepts below require, and defines the functions that are only declared here.
+// arch/riscv is one implementation, arch/host (an ordinary host program, for tests) the other.
+#pragma once
+
+#include <concepts>
+
+#include <libkern/hartset.hpp>
+#include <libkern/result.hpp>
+#include <libkern/types.hpp>
+
+namespace lentil {
+
+struct Thread;
+
+namespace machine {
+
+/// What a mapping allows; also what an access asks for.
+enum class Prot : uint32_t { none = 0, read = 1, write = 2, exec = 4 };
+constexpr Prot operator|(Prot a, Prot b) { return static_cast<Prot>(static_cast<uint32_t>(a) | static_cast<uint32_t>(b)); }
+constexpr Prot operator&(Prot a, Prot b) { return static_cast<Prot>(static_cast<uint32_t>(a) & static_cast<uint32_t>(b)); }
+constexpr Prot operator~(Prot a) { return static_cast<Prot>(~static_cast<uint32_t>(a) & 7); }
+constexpr bool has(Prot set, Prot bit) { return (set & bit) == bit; }
+
+/// The translation a hart uses while it runs a thread of some map. The pmap owns it; the scheduler only switches it.
+struct AddressSpace {
+    paddr_t root = 0;     ///< physical address of the root page table
+    uint16_t asid = 0;    ///< 0 where the hart has no ASIDs: then a switch flushes
+    AtomicHartSet active; ///< harts that have it loaded: the targets of a shoot-down
+};
+
+/// Why an IPI is sent; reasons are bits and may gather before the target looks.
+enum class Ipi : uint32_t {
+    reschedule = 1, ///< look at the run queue and at pending ASTs
+    halt = 2,       ///< panic or power-off elsewhere: stop for good
+    timer = 4,      ///< a callout was put on the target's queue: rearm its timer
+};
+
+/// A synchronous exception in user mode that is not a page fault, in the words of signals.
+enum class UserException : uint32_t {
+    illegal_instruction,
+    breakpoint,
+    misaligned,  ///< load, store or fetch
+    access_fault ///< physical memory or bus error
+};
+
+struct Trapframe;
+
+/// The few calls from below into higher layers; boot/ fills them in once, before the first user instruction.
+/// Interrupts are enabled during `syscall`, `page_fault` and `user_exception`, disabled during the others.
+struct Hooks {
+    void (*syscall)(Trapframe&) = nullptr;
+    /// A fault at a user address, from user mode or from a user-copy routine (which the arch then continues or fails).
+    /// `in_kernel` faults may not raise a signal: the copy returns short and the system call says EFAULT.
+    bool (*page_fault)(Trapframe&, vaddr_t address, Prot access, bool in_kernel) = nullptr;
+    void (*user_exception)(Trapframe&, UserException, vaddr_t address) = nullptr;
+    /// Called on every way back to user mode while `ThreadArch::ast_pending` is set, interrupts disabled; may enable
+    /// them, and returns with them disabled and nothing pending.
+    void (*ast)(Trapframe&) = nullptr;
+    void (*timer_interrupt)() = nullptr;
+    void (*ipi)(Ipi reasons) = nullptr;
+    void (*external_interrupt)() = nullptr;
+    /// At the end of an interrupt that hit the kernel: preempt here if that is wanted and allowed.
+    void (*kernel_preempt)() = nullptr;
+};
+extern Hooks hooks;
+
+// ---- interrupts, time, other harts: defined by the arch --------------------------------------------------------
+
+/// Monotonic nanoseconds since the time counter was zero. Callable anywhere.
+nanos_t now_ns();
+/// One-shot timer of this hart; replaces what was armed. `no_deadline` disarms.
+void timer_arm(nanos_t deadline_ns);
+/// Sends IPIs; `targets` may include the caller.
+void ipi_send(HartSet targets, Ipi reason);
+/// Starts hart `index` (of boot_info.harts) on its own boot stack; it calls `secondary_main(index)` of boot/.
+Result<void> hart_start(unsigned index);
+
+enum class PowerAction { off, reboot, off_failure };
+/// Ends the machine: SBI SRST or the board's device. `off_failure` makes the emulator exit with a failing status.
+[[noreturn]] void power(PowerAction action);
+
+// ---- translation: defined by the arch --------------------------------------------------------------------------
+
+/// Loads `space` on this hart, keeps `active` of it and of the one left in order. Interrupts disabled.
+void activate(AddressSpace& space);
+/// The kernel's own space, without any user half: what idle harts and dying maps run on.
+AddressSpace& kernel_space();
+/// Fills the kernel half of a new root table (a zeroed page).
+void init_root(void* root_table);
+/// Makes every hart that has `space` active forget translations in [start, start+length). Returns when all have.
+void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length);
+/// Forgets kernel translations on every hart.
+void tlb_shootdown_kernel(vaddr_t start, size_t length);
+/// After code was written where it will be executed (exec, mprotect to exec): all harts see it.
+void sync_instructions(HartSet harts);
+
+// ---- user memory: defined by the arch; they may fault, and sleep in the fault ------------------------------------
+
+/// Copies from user memory; returns how many bytes were copied (n unless a fault could not be resolved).
+size_t user_read(void* to, vaddr_t from, size_t n);
+size_t user_write(vaddr_t to, const void* from, size_t n);
+size_t user_zero(vaddr_t to, size_t n);
+/// Copies a string with its terminator; returns its length without it, or -1 on a fault, or `max` if there was no
+/// terminator among the first `max` bytes.
+long user_read_string(char* to, vaddr_t from, size_t max);
+/// Atomic 32-bit operations on user memory, for futexes. `address` is 4-aligned. False on a fault.
+bool user_load32(uint32_t* value, vaddr_t address);
+/// *old = *address; if it equals `expected`, stores `desired`.
+bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t desired);
+
+// ---- what the firmware told ---------------------------------------------------------------------------------------
+
+struct MemoryRange {
+    paddr_t start = 0;
+    uint64_t size = 0;
+};
+
+struct HartInfo {
+    uint64_t id = 0;     ///< the firmware's hart id, any number
+    char isa[128] = {};  ///< its ISA string from the device tree
+};
+
+/// Filled in by arch/platform boot code from the device tree before kernel_main.
+struct BootInfo {
+    MemoryRange memory[16];     ///< usable RAM, kernel image, firmware, reserved regions and initrd still inside it
+    unsigned memory_count = 0;
+    MemoryRange reserved[24];   ///< parts of it not to be handed out (firmware, kernel image, device tree, initrd)
+    unsigned reserved_count = 0;
+    HartInfo harts[max_harts];
+    unsigned hart_count = 0;
+    unsigned boot_hart = 0;     ///< index into harts
+    MemoryRange initrd;         ///< size 0 if none
+    char command_line[1024] = {};
+    uint8_t rng_seed[64] = {};
+    unsigned rng_seed_size = 0;
+    uint64_t hwcap = 0;         ///< AT_HWCAP: what all harts share
+    char model[64] = {};
+};
+extern BootInfo boot_info;
+
+} // namespace machine
+} // namespace lentil
+
+#include <machine_impl.hpp>
+
+namespace lentil::machine {
+
+/// The user registers as the trap left them; lives at the top of the thread's kernel stack. `syscall_number` etc. are
+/// only meaningful in a system call.
+template <class T>
+concept TrapframeContract = requires(T t, const T c, uint64_t v, unsigned i) {
+    { c.syscall_number() } -> std::same_as<int64_t>;
+    { c.arg(i) } -> std::same_as<uint64_t>;      ///< 0..5; arg(0) is the value at entry until set_return
+    t.set_arg(i, v);                             ///< for exec of the first instruction, signal handlers
+    t.set_return(v);                             ///< first result register
+    t.set_return2(v);                            ///< second result register (native calls)
+    { c.return_value() } -> std::same_as<uint64_t>;
+    { c.pc() } -> std::same_as<vaddr_t>;
+    t.set_pc(v);
+    { c.sp() } -> std::same_as<vaddr_t>;
+    t.set_sp(v);
+    t.set_tls(v);
+    t.set_link(v);                               ///< return address register
+    t.restart_syscall();                         ///< pc back to the call instruction, first argument as at entry
+    { c.from_user() } -> std::same_as<bool>;
+};
+static_assert(TrapframeContract<Trapframe>);
+
+/// Saved kernel context of a thread that does not run.
+template <class T>
+concept ContextContract = requires(T t, void* stack_top, void (*entry)(void*), void* arg) {
+    t.init(stack_top, entry, arg); ///< entry(arg) runs on that stack at the first switch, interrupts disabled
+};
+static_assert(ContextContract<Context>);
+
+/// A page-table entry format: what kernel/vm/pmap.cpp needs to walk and build tables of any geometry.
+template <class P>
+concept PteContract = requires(P p, const P c, paddr_t pa, vaddr_t va, unsigned level, Prot prot) {
+    { P::levels } -> std::convertible_to<unsigned>;      ///< 3 for Sv39; level 0 maps pages
+    { P::entries } -> std::convertible_to<unsigned>;     ///< per table
+    { P::user_end } -> std::convertible_to<vaddr_t>;     ///< first address past the user half
+    { P::index(va, level) } -> std::same_as<unsigned>;
+    { P::table(pa) } -> std::same_as<P>;
+    { P::leaf(pa, prot, true) } -> std::same_as<P>;      ///< page, protection, user?; accessed (and dirty if writable) set
+    { c.valid() } -> std::same_as<bool>;
+    { c.is_leaf() } -> std::same_as<bool>;
+    { c.address() } -> std::same_as<paddr_t>;
+    { c.prot() } -> std::same_as<Prot>;
+    { c.accessed() } -> std::same_as<bool>;
+    { c.dirty() } -> std::same_as<bool>;
+    { c.with_prot(prot) } -> std::same_as<P>;
+    { c.with_accessed(true) } -> std::same_as<P>;
+};
+static_assert(PteContract<Pte> && sizeof(Pte) == 8);
+
+/// Inline functions that <machine_impl.hpp> must offer.
+template <class T>
+concept CpuContract = requires(Thread* thread, Context& context, bool enabled, paddr_t pa, const void* p, T& fp, Trapframe& frame, ThreadArch& ta) {
+    { current_thread() } -> std::same_as<Thread*>;
+    set_current_thread(thread);
+    { irq_save() } -> std::same_as<bool>;        ///< disables; returns whether they were enabled
+    irq_restore(enabled);
+    irq_enable();
+    irq_disable();
+    { irq_enabled() } -> std::same_as<bool>;
+    wait_for_interrupt();                        ///< returns when an interrupt pends, even while disabled
+    cpu_relax();
+    context_switch(context, context);            ///< saves into the first, resumes the second
+    { direct_map(pa) } -> std::same_as<void*>;   ///< kernel address of physical memory
+    { direct_map_pa(p) } -> std::same_as<paddr_t>;
+    { user_frame(ta) } -> std::same_as<Trapframe&>; ///< the frame at the top of the kernel stack
+    enter_user(frame);                           ///< [[noreturn]] resumes user mode from a frame: first return of a new thread
+    fp_init(ta);                                 ///< as after exec: all zero
+    fp_save(ta);                                 ///< current thread: registers to ta.fp if they changed since
+    fp_load(ta);                                 ///< current thread: user sees ta.fp from the next return on
+    fp = ta.fp;
+};
+static_assert(CpuContract<FpState>);
+
+} // namespace lentil::machine
