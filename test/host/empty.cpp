@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Keeps the library of host kernel sources from ever being empty.
