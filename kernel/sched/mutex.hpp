@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The sleeping lock. Knows its owner; not recursive; checked against the lock order like every other lock.
+#pragma once
+
+#include <sched/waitq.hpp>
+
+namespace lentil {
+
+/// The untyped part, so that the code exists once.
+class MutexBase {
+public:
+    constexpr MutexBase() = default;
+    MutexBase(const MutexBase&) = delete;
+    MutexBase& operator=(const MutexBase&) = delete;
+
+    bool held_by_current() const { return owner_.load(std::memory_order_relaxed) == machine::current_thread(); }
+
+protected:
+    void acquire(const char* channel);
+    bool try_acquire();
+    void release();
+
+private:
+    std::atomic<Thread*> owner_{nullptr};
+    std::atomic<uint32_t> waiting_{0};
+    Waitq queue_;
+};
+
+template <Rank R>
+class Mutex : public MutexBase {
+    static_assert(is_blocking(R));
+    template <Rank>
+    friend class MutexGuard;
+};
+
+/// Holds a mutex for its scope.
+template <Rank R>
+class [[nodiscard]] MutexGuard {
+public:
+    explicit MutexGuard(Mutex<R>& mutex, Nesting nesting = Nesting::no,
+                        std::source_location where = std::source_location::current())
+        : mutex_(&mutex) {
+        lock_check::assert_may_sleep(where);
+        lock_check::acquiring(mutex_, R, nesting == Nesting::yes, where);
+        mutex_->acquire("mutex");
+    }
+    MutexGuard(const MutexGuard&) = delete;
+    MutexGuard& operator=(const MutexGuard&) = delete;
+    ~MutexGuard() {
+        if (mutex_)
+            unlock();
+    }
+    void unlock() {
+        lock_check::released(mutex_, R);
+        mutex_->release();
+        mutex_ = nullptr;
+    }
+
+private:
+    Mutex<R>* mutex_;
+};
+template <Rank R>
+MutexGuard(Mutex<R>&) -> MutexGuard<R>;
+template <Rank R>
+MutexGuard(Mutex<R>&, Nesting) -> MutexGuard<R>;
+
+} // namespace lentil

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Wait queues. A waiter says what it waits for (a predicate), how long, and what may interrupt it; wake-ups are never
+// lost, since the thread is marked waiting before the predicate is looked at.
+#pragma once
+
+#include <sched/sched.hpp>
+#include <sync/spinlock.hpp>
+
+namespace lentil {
+
+/// One thread's place in one queue; lives on its stack. A thread can stand in several queues at once (poll).
+struct Waiter {
+    Thread* thread = nullptr;
+    bool exclusive = false; ///< wake_one stops after it
+    ListHook link;
+    class Waitq* queue = nullptr;
+};
+
+class Waitq {
+public:
+    constexpr Waitq() = default;
+    Waitq(const Waitq&) = delete;
+    Waitq& operator=(const Waitq&) = delete;
+
+    void add(Waiter& waiter);    ///< sets waiter.thread to the current thread
+    void remove(Waiter& waiter); ///< harmless if it is not queued any more
+
+    /// Wake-ups: callable anywhere, interrupts included. Non-exclusive waiters are all woken, of the exclusive ones the
+    /// first `count`. Return how many threads were woken.
+    unsigned wake_all();
+    unsigned wake_one();
+
+    bool has_waiters() const;
+
+private:
+    mutable SpinLock<Rank::waitq> lock_;
+    List<Waiter, &Waiter::link> waiters_;
+};
+
+/// Marks the current thread waiting. From here on a wake-up is remembered: thread_block() then returns at once.
+void prepare_wait(Interruptible interruptible, const char* channel);
+/// Undoes prepare_wait without blocking.
+void cancel_wait();
+/// Blocks after prepare_wait until woken, interrupted or past `deadline_ns` (monotonic; no_deadline: none). Tells which;
+/// `awoken` may be spurious.
+WaitResult finish_wait(nanos_t deadline_ns);
+
+/// Blocks until `condition()` holds. The predicate runs with the thread marked waiting: it may take spin locks, and
+/// anything that blocks in it merely makes it run again. `awoken` means that it held.
+template <class Predicate>
+WaitResult wait_until(Waitq& queue, const char* channel, Predicate condition,
+                      Interruptible interruptible = Interruptible::yes, nanos_t deadline_ns = no_deadline,
+                      bool exclusive = false) {
+    if (condition())
+        return WaitResult::awoken;
+    Waiter waiter;
+    waiter.exclusive = exclusive;
+    for (;;) {
+        queue.add(waiter);
+        prepare_wait(interruptible, channel);
+        if (condition()) {
+            cancel_wait();
+            queue.remove(waiter);
+            return WaitResult::awoken;
+        }
+        const WaitResult result = finish_wait(deadline_ns);
+        queue.remove(waiter);
+        if (condition())
+            return WaitResult::awoken;
+        if (result != WaitResult::awoken)
+            return result;
+    }
+}
+
+/// Sleeps until the deadline or an interruption.
+WaitResult sleep_until(nanos_t deadline_ns, const char* channel, Interruptible interruptible = Interruptible::yes);
+
+} // namespace lentil

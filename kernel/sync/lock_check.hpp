@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Checks the lock order at run time in builds with LENTIL_CHECKS: a stack of held locks for every thread.
+#pragma once
+
+#include <source_location>
+
+#include <libkern/assert.hpp>
+#include <sync/rank.hpp>
+
+namespace lentil {
+
+/// One held lock, as reports name it.
+struct HeldLock {
+    const void* lock = nullptr;
+    Rank rank{};
+    std::source_location where;
+};
+
+/// The locks one thread holds, oldest first. Lives in the Thread (an interrupt handler's locks go on top of the
+/// interrupted thread's, which is right: it must not take what could be held below).
+struct HeldLocks {
+    static constexpr unsigned capacity = 16;
+    HeldLock held[capacity];
+    unsigned count = 0;
+};
+
+namespace lock_check {
+
+#if defined(LENTIL_CHECKS)
+/// Panics, naming both sites, if taking `lock` now breaks the order. Called before waiting for the lock.
+void acquiring(const void* lock, Rank rank, bool nested, std::source_location where);
+void released(const void* lock, Rank rank);
+/// Panics if a spin lock is held or interrupts are off: the caller is about to sleep.
+void assert_may_sleep(std::source_location where = std::source_location::current());
+#else
+inline void acquiring(const void*, Rank, bool, std::source_location) {}
+inline void released(const void*, Rank) {}
+inline void assert_may_sleep(std::source_location = {}) {}
+#endif
+
+} // namespace lock_check
+} // namespace lentil

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The whole lock order of the kernel on one page. A lock may be taken only while every lock held has a smaller rank.
+#pragma once
+
+#include <cstdint>
+
+namespace lentil {
+
+/// Blocking locks (Mutex) lie below `spin_floor`, spin locks above it: so one comparison catches both a wrong order
+/// and sleeping with a spin lock held. Two locks of one rank may be held together only where the entry says in which
+/// order (`nested`).
+enum class Rank : uint32_t {
+    // -- blocking --------------------------------------------------------------------------------------------------
+    exec = 0x08,        ///< one execve or credential change at a time per proc
+    rename = 0x0c,      ///< one directory rename at a time per file system
+    vnode = 0x10,       ///< contents of a directory or file; nested: parent before child, else by address
+    fs = 0x14,          ///< a file system's own tables
+    pipe = 0x18,        ///< pipe and tty buffers' readers and writers
+    tty = 0x1a,
+    file = 0x1c,        ///< offset of an open file
+    fd_table = 0x20,
+    vm_map = 0x38,      ///< nested: parent before child in fork
+    vm_object = 0x40,
+    // -- spinning --------------------------------------------------------------------------------------------------
+    spin_floor = 0x80,
+    proc_tree = 0x82,   ///< the process tree: parents, children, groups, sessions, ids, zombies, loans (bsd/proc.hpp)
+    signal = 0x88,      ///< one proc's signal state and that of its uthreads; nested: never
+    cwd = 0x8c,         ///< directories, limits, credentials pointers of one proc
+    tty_spin = 0x8e,    ///< input queue filled from interrupts
+    task = 0x90,        ///< a task's thread list
+    futex = 0x94,       ///< a futex bucket; nested: by address
+    page_queues = 0x98,
+    pmap = 0xa0,
+    kmem = 0xa4,
+    zone = 0xa8,
+    page_alloc = 0xac,
+    waitq = 0xb0,
+    callout = 0xb4,
+    runq = 0xc0,        ///< nested: by hart index
+    device = 0xe0,
+    console = 0xf0,
+};
+
+constexpr bool is_blocking(Rank r) { return r < Rank::spin_floor; }
+
+} // namespace lentil

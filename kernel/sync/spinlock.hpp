@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Spin locks with ranks and the guards that are the only way to take them. A spin lock disables interrupts on its
+// hart (and with them preemption), so it may be taken in interrupt handlers.
+#pragma once
+
+#include <atomic>
+#include <source_location>
+
+#include <machine/machine.hpp>
+#include <sync/lock_check.hpp>
+#include <sync/rank.hpp>
+
+namespace lentil {
+
+/// A ticket lock: first come, first served, two words.
+template <Rank R>
+class SpinLock {
+    static_assert(!is_blocking(R));
+
+public:
+    static constexpr Rank rank = R;
+    constexpr SpinLock() = default;
+    SpinLock(const SpinLock&) = delete;
+    SpinLock& operator=(const SpinLock&) = delete;
+
+    /// For assertions only: another hart may hold it.
+    bool is_locked() const {
+        return next_.load(std::memory_order_relaxed) != serving_.load(std::memory_order_relaxed);
+    }
+
+private:
+    template <Rank>
+    friend class SpinGuard;
+
+    void acquire() {
+        const uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
+        while (serving_.load(std::memory_order_acquire) != ticket)
+            machine::cpu_relax();
+    }
+    bool try_acquire() {
+        uint32_t serving = serving_.load(std::memory_order_relaxed);
+        return next_.compare_exchange_strong(serving, serving + 1, std::memory_order_acquire, std::memory_order_relaxed);
+    }
+    void release() {
+        serving_.store(serving_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
+
+    std::atomic<uint32_t> next_{0};
+    std::atomic<uint32_t> serving_{0};
+};
+
+enum class Nesting : bool { no, yes }; ///< yes: another lock of the same rank is held, in the order rank.hpp names
+
+/// Holds a spin lock for its scope; interrupts are off meanwhile. May be unlocked early, and locked again.
+template <Rank R>
+class [[nodiscard]] SpinGuard {
+public:
+    explicit SpinGuard(SpinLock<R>& lock, Nesting nesting = Nesting::no,
+                       std::source_location where = std::source_location::current())
+        : lock_(&lock), nesting_(nesting), where_(where) {
+        relock();
+    }
+    SpinGuard(const SpinGuard&) = delete;
+    SpinGuard& operator=(const SpinGuard&) = delete;
+    ~SpinGuard() {
+        if (held_)
+            unlock();
+    }
+
+    void unlock() {
+        lock_check::released(lock_, R);
+        held_ = false;
+        lock_->release();
+        machine::irq_restore(irq_);
+    }
+    void relock() {
+        irq_ = machine::irq_save();
+        lock_check::acquiring(lock_, R, nesting_ == Nesting::yes, where_);
+        lock_->acquire();
+        held_ = true;
+    }
+
+private:
+    SpinLock<R>* lock_;
+    Nesting nesting_;
+    bool irq_ = false;
+    bool held_ = false;
+    std::source_location where_;
+};
+template <Rank R>
+SpinGuard(SpinLock<R>&) -> SpinGuard<R>;
+template <Rank R>
+SpinGuard(SpinLock<R>&, Nesting) -> SpinGuard<R>;
+
+/// Disables interrupts for its scope.
+class [[nodiscard]] IrqGuard {
+public:
+    IrqGuard() : irq_(machine::irq_save()) {}
+    ~IrqGuard() { machine::irq_restore(irq_); }
+    IrqGuard(const IrqGuard&) = delete;
+    IrqGuard& operator=(const IrqGuard&) = delete;
+
+private:
+    bool irq_;
+};
+
+} // namespace lentil
