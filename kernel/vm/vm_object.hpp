@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// vm_object: memory with an identity of its own, that several maps (and read/write of a file) can share. Private
+// anonymous memory has none.
+#pragma once
+
+#include <libkern/intrusive.hpp>
+#include <sched/mutex.hpp>
+#include <vm/page.hpp>
+#include <vm/zalloc.hpp>
+
+namespace lentil {
+
+struct VmMapEntry;
+
+/// Pages by index. The base class is anonymous shared memory: missing pages are zero and appear on first touch; it
+/// also stores the files of tmpfs. A file system with a backing store overrides `fill`.
+class VmObject : public PolymorphicRefCounted<VmObject> {
+public:
+    static constexpr const char* zone_name = "vm_objects";
+    static Result<RefPtr<VmObject>> create(uint64_t size_bytes);
+    VmObject() = default;
+    virtual ~VmObject(); ///< drops every page; no map entry refers to it any more
+    void dispose() override { zone_delete(this); }
+
+    /// The page at `index` with a reference for the caller, made or filled if missing. overflow past the end (a fault
+    /// there is SIGBUS), nomem, io.
+    Result<VmPage*> page(uint64_t index);
+    /// The page if it is there, with a reference; nullptr else (a hole reads as zero).
+    VmPage* page_if_present(uint64_t index);
+
+    /// Copies between the object and kernel or user memory (used by file read and write); read stops at the end, write
+    /// grows nothing: callers set the size first. They may fault and sleep; return bytes moved.
+    Result<size_t> read(uint64_t offset, vaddr_t user_to, size_t n);
+    Result<size_t> write(uint64_t offset, vaddr_t user_from, size_t n);
+    Result<size_t> read_kernel(uint64_t offset, void* to, size_t n);
+    Result<size_t> write_kernel(uint64_t offset, const void* from, size_t n);
+
+    uint64_t size() const { return size_.load(std::memory_order_acquire); }
+    /// Truncates or grows; truncation removes the pages past the end from every map and zeroes the tail of the last.
+    void set_size(uint64_t size_bytes);
+    uint64_t resident_pages() const { return resident_.load(std::memory_order_relaxed); }
+
+    /// For entries of maps (vm_map.cpp): who maps this object, so that truncation finds them.
+    void add_mapping(VmMapEntry& entry);
+    void remove_mapping(VmMapEntry& entry);
+
+protected:
+    /// Fills a new page from the backing store; default: zeros.
+    virtual Result<void> fill(VmPage* page, uint64_t index);
+
+private:
+    friend struct VmObjectInternals;
+    mutable Mutex<Rank::vm_object> lock_;
+    void* root_ = nullptr; ///< radix tree of pages
+    unsigned height_ = 0;
+    std::atomic<uint64_t> size_{0};
+    std::atomic<uint64_t> resident_{0};
+};
+
+} // namespace lentil

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Typed access to user memory: addresses are checked to lie in the user half, a fault that cannot be resolved is
+// Errno::fault, and only types without padding go out (nothing leaks).
+#pragma once
+
+#include <cstring>
+#include <span>
+#include <type_traits>
+
+#include <machine/machine.hpp>
+#include <vm/zalloc.hpp>
+
+namespace lentil {
+
+/// Whether [address, address+n) lies in the user half. Does not say that it is mapped.
+inline bool user_range_ok(vaddr_t address, size_t n) {
+    return n <= machine::Pte::user_end && address <= machine::Pte::user_end - n;
+}
+
+Result<void> copyin(void* to, vaddr_t from, size_t n);
+Result<void> copyout(vaddr_t to, const void* from, size_t n);
+Result<void> zeroout(vaddr_t to, size_t n);
+
+/// A user pointer to T that has not been looked at yet.
+template <class T>
+class UserPtr {
+    static_assert(std::is_trivially_copyable_v<T>);
+
+public:
+    constexpr UserPtr() = default;
+    constexpr explicit UserPtr(vaddr_t address) : address_(address) {}
+    vaddr_t address() const { return address_; }
+    explicit operator bool() const { return address_ != 0; }
+    UserPtr operator+(size_t n) const { return UserPtr(address_ + n * sizeof(T)); }
+
+    Result<T> read() const {
+        T value{};
+        TRY(copyin(&value, address_, sizeof value));
+        return value;
+    }
+    Result<void> write(const T& value) const {
+        static_assert(std::has_unique_object_representations_v<T> || std::is_floating_point_v<T>,
+                      "padding would leak kernel memory");
+        return copyout(address_, &value, sizeof value);
+    }
+
+private:
+    vaddr_t address_ = 0;
+};
+
+/// A string from user memory, at most `max` bytes with its terminator: nametoolong if longer. For paths use max 4096.
+class UserString {
+public:
+    static Result<UserString> copy(vaddr_t from, size_t max = 4096);
+    std::string_view view() const { return {buffer_.data(), length_}; }
+    const char* c_str() const { return buffer_.data(); }
+
+private:
+    Buffer<char> buffer_;
+    size_t length_ = 0;
+};
+
+} // namespace lentil
