@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The end of uthreads and procs, and waiting for it.
+#pragma once
+
+#include <bsd/proc.hpp>
+
+namespace lentil {
+
+namespace wait_status {
+constexpr int32_t exited(int code) { return (code & 0xff) << 8; }
+constexpr int32_t killed(int signo, bool core = false) { return signo | (core ? 0x80 : 0); }
+constexpr int32_t stopped(int signo) { return signo << 8 | 0x7f; }
+inline constexpr int32_t continued = 0xffff;
+}
+
+/// exit_group(2) or a fatal signal: the whole proc ends with `wait_status`. Does not return, except that a borrower's
+/// thread goes on as its lender.
+[[noreturn]] void proc_exit(int32_t wait_status);
+/// exit(2): this uthread ends; the last one takes the proc with it.
+[[noreturn]] void uthread_exit(int32_t wait_status);
+
+enum class WaitFor : uint32_t { any, pid, group };
+namespace wait_options {
+inline constexpr uint32_t nohang = 1, untraced = 2, exited = 4, continued = 8, nowait = 0x01000000,
+                          nothread = 0x20000000, all = 0x40000000, clone = 0x80000000;
+}
+struct WaitOutcome {
+    pid_t pid = 0;         ///< 0: nohang and nothing to report
+    int32_t status = 0;    ///< wait status
+    uid_t uid = 0;
+    Usage usage;           ///< the child's with its waited-for descendants
+};
+/// wait4/waitid in one. child if there is none to wait for; restart_sys if a signal came.
+Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options);
+
+} // namespace lentil

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Descriptor tables and directories of a proc: copied by fork, shared on request (FORK_SHAREFILES, FORK_SHARECWD).
+#pragma once
+
+#include <bsd/file.hpp>
+
+namespace lentil {
+
+/// Descriptors. All calls are safe against each other; none is made with a spin lock held.
+class FdTable : public ZonedRefCounted<FdTable> {
+public:
+    static constexpr const char* zone_name = "fd_tables";
+    static Result<RefPtr<FdTable>> create();
+    FdTable() = default;
+    ~FdTable(); ///< closes everything
+
+    /// fork: the same descriptions, own descriptors. Cost independent of how many if it can be.
+    Result<RefPtr<FdTable>> copy();
+
+    Result<RefPtr<File>> get(int fd);                     ///< badf
+    /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
+    Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
+    Result<void> install_at(int fd, RefPtr<File> file, bool close_on_exec, uint64_t limit); ///< dup2: closes what was there
+    Result<void> close(int fd);
+    Result<bool> close_on_exec(int fd);
+    Result<void> set_close_on_exec(int fd, bool on);
+    void close_range(unsigned first, unsigned last, bool only_mark_cloexec);
+    void close_all_on_exec(); ///< cannot fail
+    /// Lowest open descriptor >= fd, -1 if none: /proc/PID/fd.
+    int next_open(int fd);
+    unsigned capacity();
+
+private:
+    friend struct FdTableInternals;
+    Mutex<Rank::fd_table> lock_;
+    struct Slots;
+    Slots* slots_ = nullptr;
+};
+
+/// Root, working directory and umask.
+class CwdInfo : public ZonedRefCounted<CwdInfo> {
+public:
+    static constexpr const char* zone_name = "cwd_infos";
+    static Result<RefPtr<CwdInfo>> create(RefPtr<FsNode> root, RefPtr<FsNode> cwd, mode_t umask_value);
+    Result<RefPtr<CwdInfo>> copy();
+    RefPtr<FsNode> root();
+    RefPtr<FsNode> cwd();
+    void set_root(RefPtr<FsNode> node);
+    void set_cwd(RefPtr<FsNode> node);
+    std::atomic<uint32_t> umask{022};
+
+private:
+    SpinLock<Rank::cwd> lock_;
+    RefPtr<FsNode> root_, cwd_;
+};
+
+} // namespace lentil

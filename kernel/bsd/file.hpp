@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Open file descriptions: what descriptors refer to. Every kind (vnode, pipe, tty, eventfd...) is a File.
+#pragma once
+
+#include <bsd/uio.hpp>
+#include <libkern/types.hpp>
+#include <sched/mutex.hpp>
+#include <vm/vm_map.hpp>
+
+namespace lentil {
+
+/// What stat reports; abi/ turns it into Linux's structures. Times are nanoseconds since 1970.
+struct FileStat {
+    uint64_t device = 0, inode = 0, rdevice = 0, size = 0, blocks_512 = 0;
+    uint32_t mode = 0, links = 0, block_size = 4096;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    nanos_t atime = 0, mtime = 0, ctime = 0, btime = 0;
+};
+
+/// File status flags with Linux's values (fcntl F_GETFL); access mode in the low two bits.
+namespace open_flags {
+inline constexpr uint32_t read_only = 0, write_only = 1, read_write = 2, access_mode = 3;
+inline constexpr uint32_t creat = 0100, excl = 0200, noctty = 0400, trunc = 01000, append = 02000, nonblock = 04000,
+                          dsync = 010000, direct = 040000, largefile = 0100000, directory = 0200000,
+                          nofollow = 0400000, noatime = 01000000, cloexec = 02000000, path = 010000000,
+                          tmpfile = 020200000;
+} // namespace open_flags
+
+/// poll(2) events, Linux values.
+namespace poll_events {
+inline constexpr uint32_t in = 1, pri = 2, out = 4, err = 8, hup = 0x10, nval = 0x20, rdnorm = 0x40, rdband = 0x80,
+                          wrnorm = 0x100, wrband = 0x200, rdhup = 0x2000;
+}
+
+/// Gathers the wait queues that a poll must sleep on. `add` may be called with spin locks held; running out of slots
+/// makes `add` fall back to a table that was reserved before.
+class PollTable {
+public:
+    virtual void add(Waitq& queue) = 0;
+
+protected:
+    ~PollTable() = default;
+};
+
+enum class Whence : uint32_t { set = 0, current = 1, end = 2, data = 3, hole = 4 };
+
+/// One directory entry on its way to getdents64.
+struct DirectoryEntry {
+    std::string_view name;
+    uint64_t inode = 0;
+    uint32_t type = 0;   ///< DT_* value
+    off_t next = 0;      ///< position after it
+};
+class DirectorySink {
+public:
+    virtual bool put(const DirectoryEntry& entry) = 0; ///< false: full, not taken
+
+protected:
+    ~DirectorySink() = default;
+};
+
+class File : public PolymorphicRefCounted<File> {
+public:
+    explicit File(uint32_t open_flags_value) : flags(open_flags_value) {}
+    virtual ~File() = default;
+
+    virtual Result<size_t> read(Uio& uio) = 0;  ///< at the file's own position, which it advances
+    virtual Result<size_t> write(Uio& uio) = 0;
+    virtual Result<size_t> pread(Uio&, off_t) { return Errno::spipe; }
+    virtual Result<size_t> pwrite(Uio&, off_t) { return Errno::spipe; }
+    virtual Result<off_t> seek(off_t, Whence) { return Errno::spipe; }
+    virtual Result<uint64_t> ioctl(uint32_t, uint64_t) { return Errno::notty; }
+    /// Events ready now among `events` (plus err, hup); registers with `table` where they would become ready.
+    virtual uint32_t poll(uint32_t events, PollTable* table) = 0;
+    virtual Result<FileStat> stat() = 0;
+    virtual Result<void> truncate(uint64_t) { return Errno::inval; }
+    virtual Result<void> read_directory(DirectorySink&) { return Errno::notdir; }
+    virtual Result<void> sync() { return Errno::inval; }
+    /// What mmap maps: object and offset rules of the file; nodev if it cannot be mapped. nullptr object: behaves as
+    /// anonymous memory (/dev/zero).
+    struct Mappable {
+        RefPtr<VmObject> object;
+        RefPtr<MappedFile> file;
+    };
+    virtual Result<Mappable> mappable() { return Errno::nodev; }
+    /// /proc/PID/fd link text.
+    virtual size_t describe(std::span<char> buffer) = 0;
+    /// The vnode behind it, if any (vfs casts it back).
+    virtual class FsNode* node() { return nullptr; }
+    /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
+    virtual void descriptor_closed() {}
+
+    bool readable() const { return (flags & open_flags::access_mode) != open_flags::write_only; }
+    bool writable() const { return (flags & open_flags::access_mode) != open_flags::read_only; }
+    bool nonblocking() const { return flags & open_flags::nonblock; }
+
+    std::atomic<uint32_t> flags; ///< open_flags; only append, nonblock, direct, noatime change after open
+    // async owner for F_SETOWN / SIGIO
+    std::atomic<int32_t> owner_pid{0};
+};
+
+/// Root of vnodes, opaque to bsd: what cwd and root refer to.
+class FsNode : public PolymorphicRefCounted<FsNode> {
+public:
+    virtual ~FsNode() = default;
+};
+
+} // namespace lentil

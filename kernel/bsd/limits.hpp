@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Resource limits: one set per proc, shared copy-on-write after fork (NB-23), and what processes consumed.
+#pragma once
+
+#include <array>
+
+#include <libkern/types.hpp>
+#include <vm/zalloc.hpp>
+
+namespace lentil {
+
+/// Linux numbers.
+enum class Limit : uint32_t {
+    cpu = 0, fsize = 1, data = 2, stack = 3, core = 4, rss = 5, nproc = 6, nofile = 7, memlock = 8, as = 9,
+    locks = 10, sigpending = 11, msgqueue = 12, nice = 13, rtprio = 14, rttime = 15, count = 16,
+};
+inline constexpr uint64_t limit_infinity = ~uint64_t{0};
+
+struct LimitValue {
+    uint64_t soft = limit_infinity, hard = limit_infinity;
+};
+
+struct Limits : ZonedRefCounted<Limits> {
+    static constexpr const char* zone_name = "limits";
+    std::array<LimitValue, static_cast<size_t>(Limit::count)> values{};
+    const LimitValue& operator[](Limit l) const { return values[static_cast<size_t>(l)]; }
+    LimitValue& operator[](Limit l) { return values[static_cast<size_t>(l)]; }
+};
+
+/// What getrusage reports. Times in nanoseconds.
+struct Usage {
+    nanos_t user = 0, system = 0;
+    uint64_t max_resident_bytes = 0, minor_faults = 0, major_faults = 0, blocks_in = 0, blocks_out = 0,
+             voluntary_switches = 0, involuntary_switches = 0;
+    void add(const Usage& o) {
+        user += o.user, system += o.system;
+        max_resident_bytes = max_resident_bytes > o.max_resident_bytes ? max_resident_bytes : o.max_resident_bytes;
+        minor_faults += o.minor_faults, major_faults += o.major_faults;
+        blocks_in += o.blocks_in, blocks_out += o.blocks_out;
+        voluntary_switches += o.voluntary_switches, involuntary_switches += o.involuntary_switches;
+    }
+};
+
+} // namespace lentil

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The BSD process: everything that user mode can observe about "who am I", the process tree, and its tables.
+#pragma once
+
+#include <bsd/cred.hpp>
+#include <bsd/fdtable.hpp>
+#include <bsd/limits.hpp>
+#include <bsd/signal.hpp>
+#include <bsd/uthread.hpp>
+#include <mach/task.hpp>
+#include <sched/callout.hpp>
+
+namespace lentil {
+
+class Tty;        // bsd/tty.hpp
+struct VforkLoan; // bsd/vfork.hpp
+struct ProcessGroup;
+struct Session;
+
+/// The one lock of the process tree: parents, children, groups, sessions, pids, states, loans. Spins, so it may be held
+/// only for pointer work; signal_send may be called with it held.
+extern SpinLock<Rank::proc_tree> proc_tree_lock;
+using ProcTreeGuard = SpinGuard<Rank::proc_tree>;
+
+enum class ProcState : uint32_t {
+    embryo, ///< fork1 is building it: nobody finds it
+    active,
+    zombie, ///< waits to be waited for
+    dead    ///< reaped; lives on only through references
+};
+
+/// Links of a proc in the lists that others keep (a base, so that the lists' types can name the hooks).
+struct ProcLinks {
+    ListHook sibling_link; ///< t; parent's children
+    ListHook group_link;   ///< t; process group's members
+    ListHook all_link;     ///< t; all procs, in order of birth
+};
+
+template <ListHook ProcLinks::*H>
+using ProcList = bi::list<ProcLinks, bi::member_hook<ProcLinks, ListHook, H>, bi::constant_time_size<false>>;
+Proc& proc_of(ProcLinks& links);
+
+/// Interval timers of setitimer(2); they belong to the identity, not to the thread.
+struct IntervalTimer {
+    Callout callout; ///< ITIMER_REAL
+    nanos_t interval_ns = 0;
+};
+
+struct Proc : ZonedRefCounted<Proc>, ProcLinks {
+    static constexpr const char* zone_name = "procs";
+
+    pid_t pid = 0;
+
+    // -- the tree; t = proc_tree_lock ---------------------------------------------------------------------------------
+    ProcState state = ProcState::embryo;           ///< t
+    Proc* parent = nullptr;                        ///< t; orphans go to init (or a subreaper)
+    ProcList<&ProcLinks::sibling_link> children;   ///< t
+    RefPtr<ProcessGroup> group;                    ///< t
+    List<Uthread, &Uthread::proc_link> uthreads;   ///< t; each entry owns one reference
+    unsigned uthread_count = 0;                    ///< t; living
+    int32_t exit_signal = sig_chld;                ///< t; to the parent at the end; 0: none
+    int32_t exit_status = 0;                       ///< t; wait status once zombie
+    bool has_execed = false;                       ///< t; setpgid by the parent is over (EACCES)
+    bool is_subreaper = false;                     ///< t
+    bool no_children_wait = false;                 ///< t; PK_NOCLDWAIT of FORK_SYSTEM
+    bool is_system = false;                        ///< kernel proc
+    Waitq child_waitq;                             ///< wait4/waitid of this proc's uthreads
+
+    // -- the loan; rules in bsd/vfork.cpp alone -------------------------------------------------------------------------
+    VforkLoan* loan = nullptr;                     ///< t; open while this proc is the borrower (or its creator waits: FORK_PPWAIT)
+
+    // -- what it runs in: own after exec or gift, nullptr while it only borrows -------------------------------------------
+    RefPtr<Task> task;                             ///< t
+
+    // -- tables; replaced as a whole by their owner under `tables_lock`, read by others under it -----------------------
+    mutable SpinLock<Rank::cwd> tables_lock;
+    RefPtr<const Cred> cred_;
+    RefPtr<FdTable> fds;                           ///< nullptr once exiting
+    RefPtr<CwdInfo> cwd;
+    RefPtr<SigActs> sigacts;
+    RefPtr<const Limits> limits_;
+    RefPtr<MappedFile> executable;                 ///< /proc/PID/exe
+
+    /// A reference that stays valid whatever the owner does meanwhile.
+    RefPtr<const Cred> cred() const {
+        SpinGuard guard(tables_lock);
+        return cred_;
+    }
+    void set_cred(RefPtr<const Cred> fresh);
+    RefPtr<FdTable> fd_table() const {
+        SpinGuard guard(tables_lock);
+        return fds;
+    }
+    RefPtr<CwdInfo> cwd_info() const {
+        SpinGuard guard(tables_lock);
+        return cwd;
+    }
+    LimitValue limit(Limit l) const {
+        SpinGuard guard(tables_lock);
+        return (*limits_)[l];
+    }
+    Result<void> set_limit(Limit l, LimitValue value);
+
+    ProcSignals sig;
+
+    Mutex<Rank::exec> exec_lock;                   ///< execve and credential changes
+
+    char comm[16] = {};                            ///< last path component of what was exec'd, or PR_SET_NAME
+    int32_t nice = 0;
+    bool dumpable = true, no_new_privs = false, keep_caps = false;
+
+    // -- timers and accounting -------------------------------------------------------------------------------------------
+    nanos_t start_ns = 0;                          ///< monotonic
+    IntervalTimer real_timer;
+    struct CpuTimer {
+        nanos_t expires_ns = 0, interval_ns = 0;   ///< on the proc's own CPU clock; 0: off
+    } virtual_timer, prof_timer;
+    Usage dead_uthreads_usage;                     ///< t; of uthreads that ended
+    Usage children_usage;                          ///< t; of children waited for
+    uint32_t personality = 0;
+    std::atomic<int32_t> oom_score_adj{0};
+
+    /// CPU time and counts of all its uthreads, living and dead, without children.
+    Usage usage() const;
+};
+
+inline Proc& proc_of(ProcLinks& links) { return static_cast<Proc&>(links); }
+
+struct ProcessGroup : ZonedRefCounted<ProcessGroup> {
+    static constexpr const char* zone_name = "process_groups";
+    pid_t id = 0;
+    RefPtr<Session> session;
+    ProcList<&ProcLinks::group_link> members; ///< t
+    ListHook link;                            ///< t; table of groups
+};
+
+struct Session : ZonedRefCounted<Session> {
+    static constexpr const char* zone_name = "sessions";
+    pid_t id = 0;
+    Proc* leader = nullptr;  ///< t
+    Tty* tty = nullptr;      ///< t; controlling terminal
+};
+
+// -- finding (all return references; srch semantics are the caller's) -----------------------------------------------------
+RefPtr<Proc> proc_find(pid_t pid);
+RefPtr<Uthread> uthread_find(pid_t tid);
+RefPtr<ProcessGroup> group_find(pid_t id);
+/// With proc_tree_lock held; no reference.
+Proc* proc_find_locked(pid_t pid);
+Uthread* uthread_find_locked(pid_t tid);
+ProcessGroup* group_find_locked(pid_t id);
+
+/// Calls `visit` for each proc that is not an embryo, with a reference but no lock held. In order of pid.
+void for_each_proc(void (*visit)(Proc&, void*), void* context);
+/// The next proc with a pid >= `pid`, for iterations that may block.
+RefPtr<Proc> proc_next(pid_t pid);
+
+extern Proc* init_proc; ///< pid 1
+
+// -- ids and counts (bsd/pid.cpp) ---------------------------------------------------------------------------------------
+struct ProcCounts {
+    std::atomic<uint64_t> procs{0}, uthreads{0};
+    std::atomic<uint64_t> forks{0}, forks_ppwait{0}, forks_sharevm{0}, loans{0}, loans_open{0}, loans_max_depth{0},
+        gifts{0}, pages_not_copied{0}, execs{0}, exits{0};
+};
+extern ProcCounts proc_counts;
+extern std::atomic<uint32_t> max_procs;
+
+/// Picks a free id (also used for tids) and reserves it; again if none. `wanted` != 0 asks for that one (set_tid): exist.
+Result<pid_t> pid_allocate(pid_t wanted = 0);
+void pid_free(pid_t pid);
+
+// -- groups and sessions (bsd/pgrp.cpp) ----------------------------------------------------------------------------------
+Result<void> proc_setpgid(pid_t pid, pid_t group);
+Result<pid_t> proc_setsid();
+/// Sends to every member; srch if there is none, perm if none may be signalled. With `check`, permission rules of kill(2).
+Result<void> group_signal(pid_t group, const SigInfo& info, bool check);
+/// Whether `group` has no member whose parent is in another group of the same session (POSIX orphaned).
+bool group_is_orphaned_locked(const ProcessGroup& group, const Proc* leaving);
+
+} // namespace lentil

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// uio: where the bytes of a read or write go or come from: several pieces of user memory, or one of the kernel's.
+#pragma once
+
+#include <span>
+
+#include <vm/vm_user.hpp>
+
+namespace lentil {
+
+struct UioSegment {
+    vaddr_t base = 0;
+    size_t length = 0;
+};
+
+/// Moves bytes between a kernel buffer and the caller's, remembering how far it came. Copies may fault and sleep.
+class Uio {
+public:
+    /// User memory; `segments` must outlive the Uio and be range-checked by the caller.
+    explicit Uio(std::span<const UioSegment> segments) : segments_(segments) {
+        for (const UioSegment& s : segments)
+            left_ += s.length;
+    }
+    /// Kernel memory: for exec, the initramfs and the kernel's own reads.
+    static Uio kernel(void* buffer, size_t n) {
+        Uio u{std::span<const UioSegment>()};
+        u.kernel_ = static_cast<char*>(buffer);
+        u.left_ = n;
+        return u;
+    }
+
+    size_t left() const { return left_; }
+    size_t moved() const { return moved_; }
+    bool is_user() const { return kernel_ == nullptr; }
+
+    /// Kernel to caller (read) and caller to kernel (write): moves min(n, left) bytes; fault if none could be moved and
+    /// some were asked for. Returns bytes moved, short after a fault.
+    Result<size_t> put(const void* from, size_t n);
+    Result<size_t> take(void* to, size_t n);
+    Result<size_t> put_zeros(size_t n);
+    /// The current contiguous user piece, for direct copies (VmObject::read); then advance().
+    UioSegment piece() const;
+    void advance(size_t n);
+
+private:
+    std::span<const UioSegment> segments_;
+    size_t index_ = 0, offset_ = 0;
+    char* kernel_ = nullptr;
+    size_t left_ = 0, moved_ = 0;
+};
+
+} // namespace lentil

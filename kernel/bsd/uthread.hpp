@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The uthread: one thread of a proc as user mode knows it. It executes on exactly one Mach thread, or is parked on one
+// wait channel with its registers, or is dead.
+#pragma once
+
+#include <bsd/limits.hpp>
+#include <bsd/signal.hpp>
+#include <sched/thread.hpp>
+
+namespace lentil {
+
+struct Proc;
+
+enum class UthreadState : uint32_t {
+    embryo,
+    executing, ///< on `thread`
+    parked,    ///< lent its thread away: waits for a loan to end (bsd/vfork.cpp)
+    dead
+};
+
+struct Uthread : ZonedRefCounted<Uthread> {
+    static constexpr const char* zone_name = "uthreads";
+
+    Proc* proc = nullptr; ///< never changes while alive; the proc holds this uthread's reference
+    pid_t tid = 0;        ///< the leader's equals the pid
+    // t: guarded by proc_tree
+    std::atomic<Thread*> thread{nullptr}; ///< t; what it executes on; nullptr while parked or dead
+    std::atomic<UthreadState> state{UthreadState::embryo}; ///< t
+    ListHook proc_link;   ///< t; Proc::uthreads
+
+    UthreadSignals sig;   ///< Proc::sig.lock
+
+    // -- its own, touched only while it executes -------------------------------------------------------------------
+    vaddr_t clear_child_tid = 0;
+    vaddr_t robust_list = 0;
+    uint64_t robust_list_size = 0;
+    char name[16] = {};               ///< prctl(PR_SET_NAME); the proc's comm is its leader's
+    bool in_syscall = false;          ///< the frame is one of a system call: restart rules apply
+    int64_t syscall_number = -1;
+    struct RestartBlock {             ///< restart_syscall(2): relative sleeps go on
+        Result<uint64_t> (*function)(RestartBlock&) = nullptr;
+        uint64_t args[6] = {};
+    } restart;
+    int32_t parent_death_signal = 0;  ///< PR_SET_PDEATHSIG
+
+    // -- accounting ------------------------------------------------------------------------------------------------
+    Usage usage;                      ///< of finished stretches; add thread_times of `thread` while executing
+
+    // -- parked: the user registers at the moment of the loan (bsd/vfork.cpp alone touches them) ---------------------
+    machine::Trapframe parked_frame;
+    machine::FpState parked_fp;
+};
+
+/// Who the calling thread is for user mode. No special case for a loan: the loan swaps this pointer.
+inline Uthread& current_uthread() { return *current_thread().uthread; }
+inline bool has_uthread() { return current_thread().uthread != nullptr; }
+inline Proc& current_proc() { return *current_uthread().proc; }
+
+} // namespace lentil

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Futexes: sleep on a word of user memory. Keys name the memory, so shared mappings and copies behave as on Linux.
+#pragma once
+
+#include <libkern/types.hpp>
+#include <sched/waitq.hpp>
+#include <vm/vm_map.hpp>
+
+namespace lentil {
+
+inline constexpr uint32_t futex_match_any = 0xffffffff;
+
+/// Sleeps if *address == expected. again if it differs, intr (restart_sys), timedout, fault.
+Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns);
+/// Wakes up to `count` sleepers whose mask meets `mask`; returns how many.
+Result<unsigned> futex_wake(VmMap& map, vaddr_t address, unsigned count, uint32_t mask, bool process_private);
+/// Wakes `wake`, moves up to `requeue` others to `target`. With `compare`: again unless *address == expected.
+Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, unsigned requeue, bool compare, uint32_t expected, bool process_private);
+/// FUTEX_WAKE_OP.
+Result<unsigned> futex_wake_op(vaddr_t address, vaddr_t second, unsigned wake, unsigned wake_second, uint32_t operation, bool process_private);
+
+} // namespace lentil

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The Mach task: a counted reference to a vm_map and the threads that run in it. Knows nothing of processes.
+#pragma once
+
+#include <sched/sched.hpp>
+#include <sync/spinlock.hpp>
+#include <vm/vm_map.hpp>
+
+namespace lentil {
+
+class Task : public ZonedRefCounted<Task> {
+public:
+    static constexpr const char* zone_name = "tasks";
+    static Result<RefPtr<Task>> create(RefPtr<VmMap> map);
+
+    VmMap& map() const { return *map_.get(); }
+    RefPtr<VmMap> map_ref() const { return map_; }
+
+    /// Puts a thread that does not run yet (or the current one) into the task: its map is what it runs in from now on.
+    void adopt(Thread& thread);
+    /// Takes a thread out; the caller gives it another task or ends it.
+    void remove(Thread& thread);
+    /// exec: the task's only thread, the caller, goes over to `map`; returns the old one, to be dropped by the caller
+    /// once nothing needs it.
+    RefPtr<VmMap> replace_map(RefPtr<VmMap> map);
+
+    unsigned thread_count() const { return thread_count_.load(std::memory_order_acquire); }
+
+    explicit Task(RefPtr<VmMap> map) : map_(std::move(map)) {}
+
+private:
+    SpinLock<Rank::task> lock_;
+    RefPtr<VmMap> map_;
+    List<Thread, &Thread::task_link> threads_;
+    std::atomic<uint32_t> thread_count_{0};
+};
+
+/// The map of the calling thread. It must run in a task.
+inline VmMap& current_map() { return current_thread().task->map(); }
+
+} // namespace lentil
