@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// vfork as real code uses it: glibc's vfork, posix_spawn, system and popen, busybox's xargs and time. The kernel's own
-// counters prove that threads were lent, and /proc shows the loan while it is out.
+// vfork as real code uses it: glibc's vfork, posix_spawn, system and popen, busybox's xargs and time. The
+// kernel's own counters prove that threads were lent, and /proc shows the loan while it is out.
 #include "lend.h"
 
 #include <spawn.h>
@@ -8,7 +8,9 @@
 extern char** environ;
 
 static volatile int exit_code;
-static void exit_with(void) { _exit(exit_code); }
+static void exit_with(void) {
+    _exit(exit_code);
+}
 static void exec_helper(void) {
     execl(check_self, check_self, "@exit", "7", (char*)NULL);
     _exit(127);
@@ -24,7 +26,7 @@ static void plain_vfork(void) {
 
 static pid_t spawn_helper(const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
                           const char* what, const char* word) {
-    char *argv[] = {check_self, (char*)(uintptr_t)what, (char*)(uintptr_t)word, NULL};
+    char* argv[] = {check_self, (char*)(uintptr_t)what, (char*)(uintptr_t)word, NULL};
     pid_t pid = -1;
     int error = posix_spawn(&pid, check_self, actions, attributes, argv, environ);
     if (error)
@@ -75,10 +77,12 @@ static void spawn_attributes(void) {
     posix_spawnattr_setsigmask(&attributes, &mask);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     pid_t pid = spawn_helper(NULL, &attributes, "@attributes", "group");
     CHECK_EXITED(check_reap(pid), 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     pid = spawn_helper(NULL, &attributes, "@attributes", "session");
     CHECK_EXITED(check_reap(pid), 0);
     sigset_t now;
@@ -153,8 +157,9 @@ struct counts {
     long threads, stacks, loans, gifts, forks, ppwait, sharevm;
 };
 static struct counts read_counts(void) {
-    struct counts c = {check_counter("threads_created"), check_counter("kernel_stacks_created"), check_counter("loans"),
-                       check_counter("gifts"),           check_counter("forks"),                 check_counter("forks_ppwait"),
+    struct counts c = {check_counter("threads_created"), check_counter("kernel_stacks_created"),
+                       check_counter("loans"),           check_counter("gifts"),
+                       check_counter("forks"),           check_counter("forks_ppwait"),
                        check_counter("forks_sharevm")};
     CHECK(c.threads >= 0 && c.stacks >= 0 && c.loans >= 0 && c.gifts >= 0);
     CHECK(c.forks >= 0 && c.ppwait >= 0 && c.sharevm >= 0);
@@ -280,7 +285,8 @@ static const struct check_case cases[] = {
     {"popen reads from and writes to the shell", call_popen, 0, false},
     {"busybox xargs runs its commands", call_xargs, 60, false},
     {"busybox time times its command", call_time, 0, false},
-    {"EC-02 EC-136 LX-32 /proc shows lender and borrower as two processes with one memory", proc_shows_both, 0, false},
+    {"EC-02 EC-136 LX-32 /proc shows lender and borrower as two processes with one memory", proc_shows_both,
+     0, false},
     {"XN-01 D13 NB-38 a thousand vforks make no thread and no kernel stack", thousand, 60, true},
     {"a lender that vforks never goes through the scheduler", no_switch, 0, true},
     {"NB-38 a fork is counted as a fork, not as a loan", forks_are_not_loans, 0, true},
