@@ -9,19 +9,14 @@
 #include <libkern/hartset.hpp>
 #include <libkern/result.hpp>
 #include <libkern/types.hpp>
+#include <machine/boot_info.hpp>
+#include <machine/prot.hpp>
 
 namespace lentil {
 
 struct Thread;
 
 namespace machine {
-
-/// What a mapping allows; also what an access asks for.
-enum class Prot : uint32_t { none = 0, read = 1, write = 2, exec = 4 };
-constexpr Prot operator|(Prot a, Prot b) { return static_cast<Prot>(static_cast<uint32_t>(a) | static_cast<uint32_t>(b)); }
-constexpr Prot operator&(Prot a, Prot b) { return static_cast<Prot>(static_cast<uint32_t>(a) & static_cast<uint32_t>(b)); }
-constexpr Prot operator~(Prot a) { return static_cast<Prot>(~static_cast<uint32_t>(a) & 7); }
-constexpr bool has(Prot set, Prot bit) { return (set & bit) == bit; }
 
 /// The translation a hart uses while it runs a thread of some map. The pmap owns it; the scheduler only switches it.
 struct AddressSpace {
@@ -109,36 +104,6 @@ long user_read_string(char* to, vaddr_t from, size_t max);
 bool user_load32(uint32_t* value, vaddr_t address);
 /// *old = *address; if it equals `expected`, stores `desired`.
 bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t desired);
-
-// ---- what the firmware told ---------------------------------------------------------------------------------------
-
-struct MemoryRange {
-    paddr_t start = 0;
-    uint64_t size = 0;
-};
-
-struct HartInfo {
-    uint64_t id = 0;     ///< the firmware's hart id, any number
-    char isa[128] = {};  ///< its ISA string from the device tree
-};
-
-/// Filled in by arch/platform boot code from the device tree before kernel_main.
-struct BootInfo {
-    MemoryRange memory[16];     ///< usable RAM, kernel image, firmware, reserved regions and initrd still inside it
-    unsigned memory_count = 0;
-    MemoryRange reserved[24];   ///< parts of it not to be handed out (firmware, kernel image, device tree, initrd)
-    unsigned reserved_count = 0;
-    HartInfo harts[max_harts];
-    unsigned hart_count = 0;
-    unsigned boot_hart = 0;     ///< index into harts
-    MemoryRange initrd;         ///< size 0 if none
-    char command_line[1024] = {};
-    uint8_t rng_seed[64] = {};
-    unsigned rng_seed_size = 0;
-    uint64_t hwcap = 0;         ///< AT_HWCAP: what all harts share
-    char model[64] = {};
-};
-extern BootInfo boot_info;
 
 } // namespace machine
 } // namespace lentil

@@ -50,8 +50,12 @@ struct CpuTimes {
     nanos_t system = 0;
 };
 
-struct Thread : RefCounted<Thread> {
-    machine::ThreadArch arch; ///< first: entry code finds it through the thread register
+/// A base only so that it comes before the reference count: entry code finds it through the thread register.
+struct ThreadHead {
+    machine::ThreadArch arch;
+};
+
+struct Thread : ThreadHead, RefCounted<Thread> {
     machine::Context context; ///< valid while not running
 
     // -- identity slots of the layers above; owned and interpreted by them ------------------------------------------

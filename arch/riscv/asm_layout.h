@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Numbers that assembly and C++ share: the virtual layout and structure offsets. The C++ side proves every offset with
+// a static_assert next to the structure.
+#pragma once
+
+// ---- virtual layout (Sv39, kernel half) --------------------------------------------------------------------------
+#define DIRECT_MAP_BASE 0xffffffc000000000 // physical address 0 upwards, 128 GiB, by gigapages
+#define KMEM_BASE 0xffffffe000000000       // kernel stacks and mappings; the vm layer fills it
+#define KMEM_END 0xfffffff000000000
+#define IMAGE_BASE 0xffffffff80000000      // the kernel image, wherever it was loaded
+#define HART_AREA_BASE 0xffffffffc0000000  // boot and emergency stacks of the harts, with guard pages
+
+#define HART_AREA_SIZE 0x10000
+#define BOOT_STACK_SIZE 0x4000
+#define EMERGENCY_STACK_SIZE 0x2000
+
+// ---- Trapframe ---------------------------------------------------------------------------------------------------
+#define TF_X(n) (((n)-1) * 8) // x1 .. x31
+#define TF_PC 248
+#define TF_STATUS 256
+#define TF_CAUSE 264
+#define TF_TVAL 272
+#define TF_ORIG_A0 280
+#define TF_SIZE 288
+
+// ---- ThreadArch: first member of Thread, so tp points to it --------------------------------------------------------
+#define TA_FRAME 0        // address of the user trapframe: where the kernel stack starts for a trap from user mode
+#define TA_STACK_LIMIT 8  // lowest address of the kernel stack
+#define TA_SCRATCH 16     // holds the user's sp for a moment in trap entry
+#define TA_HART 24        // the HartArch that runs it
+
+// ---- HartArch ------------------------------------------------------------------------------------------------------
+#define HART_EMERGENCY_TOP 0
+
+// ---- Context -------------------------------------------------------------------------------------------------------
+#define CTX_RA 0
+#define CTX_SP 8
+#define CTX_S(n) (16 + (n)*8) // s0 .. s11
+#define CTX_SIZE 112
+
+// ---- sstatus bits that assembly needs -------------------------------------------------------------------------------
+#define SSTATUS_SIE 0x2
+#define SSTATUS_SPIE 0x20
+#define SSTATUS_SPP 0x100
+#define SSTATUS_FS 0x6000
+#define SSTATUS_SUM 0x40000

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the steps of the arch's start share.
+#pragma once
+
+#include <machine/machine.hpp>
+
+namespace lentil::machine {
+
+inline constexpr unsigned kernel_stack_slack = 0;
+
+/// Physical address of an object in the kernel image.
+paddr_t image_pa(const void* p);
+
+} // namespace lentil::machine

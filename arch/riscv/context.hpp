@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What a thread keeps while it does not run in the kernel: the registers that a function call preserves.
+#pragma once
+
+#include <cstddef>
+
+#include <riscv/trapframe.hpp>
+
+namespace lentil::machine {
+
+extern "C" void riscv_context_start();
+
+struct Context {
+    uint64_t ra = 0;
+    uint64_t sp = 0;
+    uint64_t s[12] = {};
+
+    /// `entry(arg)` runs at the first switch, interrupts disabled, below the place of the user trapframe.
+    void init(void* stack_top, void (*entry)(void*), void* arg) {
+        *this = {};
+        ra = reinterpret_cast<uint64_t>(&riscv_context_start);
+        sp = (reinterpret_cast<uint64_t>(stack_top) & ~uint64_t{15}) - sizeof(Trapframe);
+        s[1] = reinterpret_cast<uint64_t>(entry);
+        s[2] = reinterpret_cast<uint64_t>(arg);
+    }
+};
+
+static_assert(offsetof(Context, ra) == CTX_RA && offsetof(Context, sp) == CTX_SP && offsetof(Context, s) == CTX_S(0));
+static_assert(sizeof(Context) == CTX_SIZE);
+
+} // namespace lentil::machine

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the arch keeps per hart and per thread, and the inline operations of the running hart.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include <riscv/context.hpp>
+#include <riscv/layout.hpp>
+
+namespace lentil {
+struct Thread;
+}
+
+namespace lentil::machine {
+
+struct AddressSpace;
+struct HartArch;
+
+/// A thread's floating-point registers (double precision) as user mode left them.
+struct FpState {
+    uint64_t f[32] = {};
+    uint64_t fcsr = 0;
+};
+
+/// The arch's part of a thread: FIRST member of Thread, so that tp points to both.
+struct ThreadArch {
+    Trapframe* frame = nullptr; ///< where a trap from user mode puts the registers: the top of the kernel stack
+    uint64_t stack_limit = 0;   ///< lowest address of the kernel stack
+    uint64_t scratch = 0;
+    HartArch* hart = nullptr;   ///< the hart that runs it; set_current_thread() hands it on
+    std::atomic<uint32_t> ast_pending{0};
+    uint32_t fp_hart = no_hart; ///< hart whose registers hold (or held last) `fp`
+    FpState fp;
+
+    static constexpr uint32_t no_hart = ~uint32_t{0};
+
+    /// Gives the thread its kernel stack; the user trapframe lives at its top.
+    void set_stack(void* bottom, void* top) {
+        frame = reinterpret_cast<Trapframe*>((reinterpret_cast<uint64_t>(top) & ~uint64_t{15}) - sizeof(Trapframe));
+        stack_limit = reinterpret_cast<uint64_t>(bottom);
+    }
+};
+
+static_assert(offsetof(ThreadArch, frame) == TA_FRAME);
+static_assert(offsetof(ThreadArch, stack_limit) == TA_STACK_LIMIT);
+static_assert(offsetof(ThreadArch, scratch) == TA_SCRATCH);
+static_assert(offsetof(ThreadArch, hart) == TA_HART);
+
+/// The arch's part of a hart.
+struct alignas(64) HartArch {
+    uint64_t emergency_top = 0;          ///< stack for the report when a kernel stack overflowed
+    uint32_t index = 0;                  ///< dense: place in boot_info.harts
+    std::atomic<uint32_t> ipi_pending{0};
+    uint64_t id = 0;                     ///< the firmware's
+    AddressSpace* space = nullptr;       ///< loaded in satp
+    ThreadArch* fp_owner = nullptr;      ///< whose floating-point registers were loaded last
+};
+
+static_assert(offsetof(HartArch, emergency_top) == HART_EMERGENCY_TOP);
+
+inline Thread* current_thread() {
+    Thread* thread;
+    asm volatile("mv %0, tp" : "=r"(thread));
+    return thread;
+}
+
+inline ThreadArch& arch_of(Thread* thread) { return *reinterpret_cast<ThreadArch*>(thread); }
+
+/// The running hart. Interrupts disabled, else the thread may move on.
+inline HartArch& this_hart() { return *arch_of(current_thread()).hart; }
+/// Its place in boot_info.harts.
+inline unsigned hart_index() { return this_hart().index; }
+
+/// Saves the floating-point registers of the current thread if user mode changed them. Interrupts disabled.
+void fp_leave(ThreadArch& ta);
+
+/// Interrupts disabled. The one that was current gives up the hart and the floating-point registers.
+inline void set_current_thread(Thread* thread) {
+    ThreadArch& from = arch_of(current_thread());
+    if (from.fp_hart != ThreadArch::no_hart)
+        fp_leave(from);
+    arch_of(thread).hart = from.hart;
+    asm volatile("mv tp, %0" ::"r"(thread) : "memory");
+}
+
+inline bool irq_save() { return riscv::csr_clear<riscv::Csr::sstatus>(riscv::sstatus_sie) & riscv::sstatus_sie; }
+inline void irq_enable() { riscv::csr_set<riscv::Csr::sstatus>(riscv::sstatus_sie); }
+inline void irq_disable() { riscv::csr_clear<riscv::Csr::sstatus>(riscv::sstatus_sie); }
+inline void irq_restore(bool enabled) {
+    if (enabled)
+        irq_enable();
+}
+inline bool irq_enabled() { return riscv::csr_read<riscv::Csr::sstatus>() & riscv::sstatus_sie; }
+inline void wait_for_interrupt() { asm volatile("wfi" ::: "memory"); }
+/// The `pause` hint of Zihintpause; a no-op where that is missing.
+inline void cpu_relax() { asm volatile(".4byte 0x0100000f" ::: "memory"); }
+
+extern "C" void riscv_context_switch(Context* from, Context* to);
+inline void context_switch(Context& from, Context& to) { riscv_context_switch(&from, &to); }
+
+inline Trapframe& user_frame(ThreadArch& ta) { return *ta.frame; }
+
+extern "C" [[noreturn]] void riscv_enter_user(Trapframe* frame);
+[[noreturn]] inline void enter_user(Trapframe& frame) {
+    irq_disable();
+    riscv_enter_user(&frame);
+}
+
+void fp_init(ThreadArch& ta);
+void fp_save(ThreadArch& ta);
+void fp_load(ThreadArch& ta);
+
+/// The thread that hart `index` runs on before there is a scheduler: zeroed memory that starts with a ThreadArch.
+Thread* boot_thread(unsigned index);
+
+} // namespace lentil::machine
