@@ -17,12 +17,10 @@ _start:                             // RISC-V boot image header of Linux, versio
     .ascii  "RISCV\0\0\0"
     .ascii  "RSC\x05"
     .word   0
-    .if . - _start != 64
-    .error "the image header is 64 bytes"
-    .endif
     .option rvc
 
 // a0 = hart id, a1 = physical address of the device tree, no translation, any 2 MiB-aligned place.
+    .org    _start + 64
 boot_hart_entry:
     csrw    sie, zero
     csrw    satp, zero

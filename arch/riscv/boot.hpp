@@ -6,8 +6,6 @@
 
 namespace lentil::machine {
 
-inline constexpr unsigned kernel_stack_slack = 0;
-
 /// Physical address of an object in the kernel image.
 paddr_t image_pa(const void* p);
 

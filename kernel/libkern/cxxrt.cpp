@@ -67,3 +67,8 @@ namespace boost {
 // Virtual destructors make the compiler name these; objects live in zones and never reach them.
 void operator delete(void*) noexcept { lentil::panic("operator delete called"); }
 void operator delete(void*, std::size_t) noexcept { lentil::panic("operator delete called"); }
+
+namespace std {
+/// What the library calls for string_view::substr beyond the end.
+[[noreturn]] void __throw_out_of_range_fmt(const char* message, ...) { lentil::panic(message); }
+} // namespace std
