@@ -99,11 +99,14 @@ struct ProcSignals {
     bool group_exit = false;      ///< the proc ends: no uthread returns to user mode again
     int32_t group_exit_status = 0;///< wait status it ends with
     Uthread* exec_survivor = nullptr; ///< set while one uthread execs: all others end
-    bool stopping = false, stopped = false, continued_unreported = false, stop_unreported = false;
+    bool stopping = false;        ///< a job-control stop began: every uthread stops on its way to user mode
+    bool stopped = false;         ///< all of them did; a parked one counts
+    bool stop_unreported = false; ///< wait(WUNTRACED) has not seen this stop; whoever reports it clears it
+    bool continued_unreported = false; ///< likewise for WCONTINUED
     int32_t stop_signal = 0;
     Waitq stop_waitq;             ///< stopped uthreads sleep here
-    Waitq wait_waitq;             ///< sigtimedwait, signalfd
-    uint32_t queued_count = 0;
+    Waitq wait_waitq;             ///< woken for every signal that becomes pending: signalfd
+    uint32_t queued_count = 0;    ///< entries of all its queues, against RLIMIT_SIGPENDING
 };
 
 /// Signal state of a uthread.
@@ -115,43 +118,73 @@ struct UthreadSignals {
     vaddr_t altstack_base = 0;
     uint64_t altstack_size = 0;
     uint32_t altstack_flags = 2;  ///< SS_DISABLE
-    SigSet waiting_for;           ///< sigtimedwait
+    SigSet waiting_for;           ///< sigtimedwait: these wake it although they are blocked
     bool stopped = false;
 };
 
 // -- sending -------------------------------------------------------------------------------------------------------
-/// To the proc as a whole. No permission check. Callable with proc_tree held, and from interrupts; never blocks.
+// Callable from interrupts; they never block. No permission check. Signals to zombies vanish. Those named _locked want
+// proc_tree_lock held, the others take it.
+
+/// To the proc as a whole.
 void signal_send(Proc& proc, const SigInfo& info);
+void signal_send_locked(Proc& proc, const SigInfo& info);
 /// To one uthread.
 void signal_send(Uthread& uthread, const SigInfo& info);
-/// A fault of the current uthread: cannot be blocked or ignored (LX: forces the default action then).
-void signal_force(const SigInfo& info);
+void signal_send_locked(Uthread& uthread, const SigInfo& info);
+/// The same for sigqueue: again if the queue is full and a real-time signal's information would be lost. `uthread` may be
+/// nullptr: to the proc.
+Result<void> signal_queue_locked(Proc& proc, Uthread* uthread, const SigInfo& info);
 /// From the kernel to a proc, by number.
 void signal_send_kernel(Proc& proc, int signo);
-/// Whether the current uthread may signal `target`: Linux rules of kill(2).
+/// A fault of the current uthread. If it is blocked or ignored, or its action is the default, the proc ends (LX), init too.
+void signal_force(const SigInfo& info);
+/// Whether the current uthread may signal `target`: Linux rules of kill(2). proc_tree_lock held.
 bool signal_allowed(const Proc& target, int signo);
 
+/// Marks the proc as ending with `wait_status` and interrupts all its uthreads. False if it was ending already.
+bool signal_begin_group_exit(Proc& proc, int32_t wait_status);
+bool signal_begin_group_exit_locked(Proc& proc, int32_t wait_status); ///< proc_tree_lock held
+
 // -- looking -------------------------------------------------------------------------------------------------------
-/// Whether the uthread has something to deliver or must stop or end.
+/// Whether the uthread has something to deliver or must stop or end. Takes the proc's signal lock.
 bool signal_pending(const Uthread& uthread);
-/// Recomputes whether the uthread's thread needs an AST. With the proc's signal lock held.
+/// Recomputes whether the uthread's thread needs an AST. The proc's signal lock held, and proc_tree_lock unless the
+/// uthread is the current one.
 void signal_recalculate(Uthread& uthread);
 /// The way back to user mode (AST): delivers one signal after another, stops, or ends the uthread. `frame` is the user's;
-/// `restart` handling of an interrupted system call happens here.
+/// restart handling of an interrupted system call happens here. Called with interrupts in any state, returns with them
+/// disabled and nothing pending.
 void signal_ast(machine::Trapframe& frame);
 
 // -- changes of the current uthread -----------------------------------------------------------------------------------
 void signal_set_mask(Uthread& uthread, SigSet mask);
-/// Atomically sets `mask` until the next handler ran (sigsuspend, ppoll, pselect): pairs with restore through signal_ast.
+/// Atomically sets `mask` until the system call ends (sigsuspend, ppoll, pselect). signal_ast restores the old one: after
+/// the handler if the call returned restart_nohand, before any delivery if it returned anything else.
 void signal_set_temporary_mask(Uthread& uthread, SigSet mask);
 Result<SigAction> signal_set_action(Proc& proc, int signo, const SigAction* action);
-/// exec: handlers to default, alternate stack gone, pending kept.
+/// exec: handlers to default, alternate stack gone, pending kept. `fresh` replaces actions that are shared; nullptr if
+/// they are not.
 void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh);
-/// sigtimedwait: takes a pending signal of `set`, or sleeps. again on time-out.
+/// sigtimedwait: takes a pending signal of `set`, or sleeps. again on time-out, intr if another signal came.
 Result<SigInfo> signal_wait(SigSet set, nanos_t deadline_ns);
-/// fork: mask inherited, nothing pending.
+/// fork: mask inherited, nothing pending; the alternate stack too unless the child is a thread of the same proc.
 void signal_fork(const Uthread& parent, Uthread& child);
-/// Marks the proc as ending with `status` and interrupts all its uthreads. False if it was ending already. With no lock held.
-bool signal_begin_group_exit(Proc& proc, int32_t wait_status);
+/// A uthread ended: it left Proc::uthreads. Drops what pends for it alone, lets another take what it was chosen for, and
+/// completes a stop that waited for it. proc_tree_lock held.
+void signal_uthread_gone_locked(Uthread& uthread);
+
+/// What delivery needs from abi/; boot/ fills it in.
+struct SignalHooks {
+    /// Writes the user's signal frame and points `frame` at the handler; `old_mask` is what sigreturn restores. fault if
+    /// the stack cannot take it. No lock held.
+    Result<void> (*push_frame)(machine::Trapframe& frame, const SigInfo& info, const SigAction& action,
+                               SigSet old_mask) = nullptr;
+};
+extern SignalHooks signal_hooks;
+
+// -- faults of user mode, for machine::hooks (bsd/user_fault.cpp) -----------------------------------------------------
+void user_exception(machine::Trapframe& frame, machine::UserException what, vaddr_t address);
+bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot access, bool in_kernel);
 
 } // namespace lentil
