@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The boot hart's way from boot.S to kernel_main.
-#include <riscv/boot.hpp>
-
 #include <libkern/assert.hpp>
 #include <libkern/format.hpp>
+#include <platform/boot_memory.hpp>
+#include <platform/boot_tree.hpp>
+#include <platform/platform.hpp>
+#include <riscv/hart.hpp>
 #include <riscv/sbi.hpp>
 
 extern "C" [[noreturn]] void kernel_main();
+extern "C" [[noreturn]] void riscv_call_on(void* stack_top, void (*function)());
+extern "C" const char __image_start[], __image_end[];
 
 namespace lentil::machine {
 
@@ -15,25 +19,55 @@ constinit BootInfo boot_info;
 
 extern "C" {
 constinit uint64_t riscv_kernel_satp = 0;
-/// Stands in until the device tree has told which hart this is.
-constinit ThreadArch riscv_first_thread;
+/// A page for the thread object that stands in until the device tree has told which hart this is.
+alignas(page_size) constinit char riscv_first_thread[page_size] = {};
 }
 
 namespace {
+
+constexpr size_t largest_device_tree = 4 << 20;
+/// Extensions F and D in AT_HWCAP's form.
+constexpr uint64_t fp_capabilities = 1 << ('f' - 'a') | 1 << ('d' - 'a');
+
 constinit HartArch first_hart;
 constinit paddr_t image_base = 0;
+
+void check(const char* complaint) {
+    if (complaint)
+        panic(complaint);
+}
+
+/// The rest of the start, on the boot hart's own stack and thread.
+[[noreturn]] void boot_on_own_stack() {
+    hart_init_self();
+    kernel_main();
+}
+
 } // namespace
 
 paddr_t image_pa(const void* p) { return reinterpret_cast<uint64_t>(p) - IMAGE_BASE + image_base; }
 
-extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t device_tree, paddr_t image) {
+extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, paddr_t image) {
     image_base = image;
-    riscv_first_thread.hart = &first_hart;
+    ThreadArch& first = *new (riscv_first_thread) ThreadArch;
+    first.hart = &first_hart;
     first_hart.id = hart_id;
-    kprint("lentil: hart {}, device tree at {:#x}, image at {:#x}\n", hart_id, device_tree, image);
-    kernel_main();
-}
+    first_hart.emergency_top = reinterpret_cast<uint64_t>(riscv_first_thread + page_size);
 
-extern "C" [[noreturn]] void riscv_secondary() { panic("not yet"); }
+    if (tree_address == 0 || tree_address % 8 != 0 || tree_address >= direct_map_size - largest_device_tree)
+        panic("there is no device tree: the firmware passed no usable address in a1");
+    platform::DeviceTree& tree = platform::device_tree();
+    check(tree.open(direct_map(tree_address), largest_device_tree));
+    platform::TreeFacts facts;
+    check(platform::read_boot_tree(tree, hart_id, direct_map_size, boot_info, facts));
+    platform::boot_memory_reserve(boot_info, image, static_cast<uint64_t>(__image_end - __image_start));
+    platform::boot_memory_reserve(boot_info, tree_address, tree.size());
+
+    time_init(facts.ticks_per_second, facts.sstc);
+    has_fp = (boot_info.hwcap & fp_capabilities) == fp_capabilities;
+    harts_init();
+    asm volatile("mv tp, %0" ::"r"(boot_thread(boot_info.boot_hart)) : "memory");
+    riscv_call_on(boot_stack_top(boot_info.boot_hart), boot_on_own_stack);
+}
 
 } // namespace lentil::machine

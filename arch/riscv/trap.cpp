@@ -1,18 +1,140 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a trap was, and who answers it.
-#include <machine/machine.hpp>
+#include <riscv/hart.hpp>
 
 #include <libkern/assert.hpp>
 #include <libkern/format.hpp>
+#include <riscv/report.hpp>
 
 namespace lentil::machine {
 
-extern "C" void riscv_user_trap(Trapframe&) { panic("user trap"); }
-extern "C" void riscv_prepare_user(Trapframe&) {}
-extern "C" void riscv_kernel_trap(Trapframe& frame) {
-    kprint("cause {:#x} at {:#x} value {:#x}\n", frame.scause, frame.sepc, frame.stval);
-    panic("kernel trap");
+namespace {
+
+using riscv::Cause;
+
+/// Where a faulting access of usercopy.S continues if its fault cannot be resolved.
+struct Fixup {
+    uint64_t instruction;
+    uint64_t target;
+};
+extern "C" const Fixup __ex_table_start[], __ex_table_end[];
+
+const Fixup* find_fixup(uint64_t pc) {
+    for (const Fixup* f = __ex_table_start; f < __ex_table_end; f++)
+        if (f->instruction == pc)
+            return f;
+    return nullptr;
 }
-extern "C" void riscv_stack_overflow(Trapframe&) { panic("kernel stack overflow"); }
+
+/// What an access of this cause wanted; none if it is no page fault.
+Prot page_fault_access(Cause cause) {
+    switch (cause) {
+    case Cause::fetch_page_fault:
+        return Prot::exec;
+    case Cause::load_page_fault:
+        return Prot::read;
+    case Cause::store_page_fault:
+        return Prot::write;
+    default:
+        return Prot::none;
+    }
+}
+
+UserException exception_of(Cause cause) {
+    switch (cause) {
+    case Cause::breakpoint:
+        return UserException::breakpoint;
+    case Cause::fetch_misaligned:
+    case Cause::load_misaligned:
+    case Cause::store_misaligned:
+        return UserException::misaligned;
+    case Cause::fetch_access:
+    case Cause::load_access:
+    case Cause::store_access:
+        return UserException::access_fault;
+    default:
+        return UserException::illegal_instruction;
+    }
+}
+
+void interrupt(uint64_t cause) {
+    switch (cause & ~riscv::interrupt_bit) {
+    case riscv::irq_software:
+        return ipi_receive();
+    case riscv::irq_timer:
+        timer_arm(no_deadline); // until the handler arms the next
+        if (hooks.timer_interrupt)
+            hooks.timer_interrupt();
+        return;
+    case riscv::irq_external:
+        if (hooks.external_interrupt)
+            return hooks.external_interrupt();
+        riscv::csr_clear<riscv::Csr::sie>(1 << riscv::irq_external);
+        kprint("riscv: external interrupt without a handler: switched off\n");
+        return;
+    default:
+        kprint("riscv: unknown interrupt {:#x}\n", cause);
+    }
+}
+
+/// The last steps on every way back to user mode.
+void prepare_user(Trapframe& frame) {
+    ThreadArch& ta = arch_of(current_thread());
+    while (ta.ast_pending.load(std::memory_order_acquire) != 0)
+        hooks.ast(frame);
+    fp_enter_user(ta, frame);
+    // Only the floating-point state is the frame's to choose: user mode, interrupts on, 64 bits.
+    const uint64_t fixed = riscv::csr_read<riscv::Csr::sstatus>() & riscv::sstatus_uxl;
+    frame.sstatus = (frame.sstatus & riscv::sstatus_fs) | riscv::sstatus_spie | fixed;
+}
+
+} // namespace
+
+extern "C" void riscv_prepare_user(Trapframe& frame) { prepare_user(frame); }
+
+extern "C" void riscv_user_trap(Trapframe& frame) {
+    if (frame.scause & riscv::interrupt_bit) {
+        interrupt(frame.scause);
+    } else {
+        const Cause cause = static_cast<Cause>(frame.scause);
+        if (cause == Cause::user_ecall) {
+            frame.orig_a0 = frame.reg(Trapframe::a0);
+            frame.sepc += 4;
+            irq_enable();
+            hooks.syscall(frame);
+        } else if (const Prot access = page_fault_access(cause); access != Prot::none) {
+            irq_enable();
+            hooks.page_fault(frame, frame.stval, access, false);
+        } else if (cause == Cause::illegal_instruction && fp_first_use(frame)) {
+        } else {
+            irq_enable();
+            hooks.user_exception(frame, exception_of(cause), frame.stval);
+        }
+        irq_disable();
+    }
+    prepare_user(frame);
+}
+
+extern "C" void riscv_kernel_trap(Trapframe& frame) {
+    if (frame.scause & riscv::interrupt_bit) {
+        interrupt(frame.scause);
+        if (hooks.kernel_preempt)
+            hooks.kernel_preempt();
+        return;
+    }
+    const Fixup* const fixup = find_fixup(frame.sepc);
+    if (!fixup || frame.stval >= Pte::user_end)
+        panic_trap(frame, "a trap in the kernel");
+    if (const Prot access = page_fault_access(static_cast<Cause>(frame.scause)); access != Prot::none && hooks.page_fault) {
+        irq_restore(frame.sstatus & riscv::sstatus_spie);
+        const bool resolved = hooks.page_fault(frame, frame.stval, access, true);
+        irq_disable();
+        if (resolved)
+            return;
+    }
+    frame.sepc = fixup->target;
+}
+
+extern "C" void riscv_stack_overflow(Trapframe& frame) { panic_trap(frame, "kernel stack overflow"); }
 
 } // namespace lentil::machine

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Lazy floating point. The kernel never uses the registers, so they stay in the hart until another thread needs them:
+// saved when a thread leaves the hart with sstatus.FS dirty, loaded before its next return to user mode if it was
+// using them, else at its first floating-point instruction (FS off, illegal instruction).
+#include <riscv/hart.hpp>
+
+namespace lentil::machine {
+
+extern "C" void riscv_fp_save(FpState*);
+extern "C" void riscv_fp_restore(const FpState*);
+
+constinit bool has_fp = false;
+
+namespace {
+
+/// The hart's registers are this thread's newest. Two sides, so that neither a freed thread's address nor another
+/// hart's older copy can be taken for it.
+bool owns_registers(const ThreadArch& ta) {
+    return ta.hart->fp_owner == &ta && ta.fp_hart == ta.hart->index;
+}
+
+} // namespace
+
+void fp_init(ThreadArch& ta) {
+    ta.fp = {};
+    ta.fp_hart = ThreadArch::no_hart;
+    ta.frame->set_fs(riscv::fs_off);
+}
+
+void fp_save(ThreadArch& ta) {
+    const bool irq = irq_save();
+    if (ta.frame->fs() == riscv::fs_dirty && owns_registers(ta)) {
+        riscv_fp_save(&ta.fp);
+        ta.frame->set_fs(riscv::fs_clean);
+    }
+    irq_restore(irq);
+}
+
+void fp_load(ThreadArch& ta) {
+    ta.fp_hart = ThreadArch::no_hart;
+    if (has_fp)
+        ta.frame->set_fs(riscv::fs_clean);
+}
+
+void fp_leave(ThreadArch& ta) {
+    if (!owns_registers(ta))
+        return;
+    if (ta.frame->fs() == riscv::fs_dirty)
+        fp_save(ta);
+    else // not used since it was loaded: next time wait for the first use
+        ta.frame->set_fs(riscv::fs_off);
+}
+
+void fp_enter_user(ThreadArch& ta, Trapframe& frame) {
+    if (owns_registers(ta)) {
+        if (frame.fs() == riscv::fs_off)
+            frame.set_fs(riscv::fs_clean);
+    } else if (frame.fs() != riscv::fs_off) {
+        riscv_fp_restore(&ta.fp);
+        ta.hart->fp_owner = &ta;
+        ta.fp_hart = ta.hart->index;
+        frame.set_fs(riscv::fs_clean);
+    }
+}
+
+bool fp_first_use(Trapframe& frame) {
+    if (!has_fp || frame.fs() != riscv::fs_off)
+        return false;
+    frame.set_fs(riscv::fs_clean);
+    return true;
+}
+
+} // namespace lentil::machine

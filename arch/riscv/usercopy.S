@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copies to and from user memory. Any access may fault: trap.cpp asks the vm layer to resolve the fault, and if that
+// fails continues at the fixup that the exception table names for the instruction.
+#include <riscv/asm_layout.h>
+
+.macro X fixup, instruction:vararg
+9: \instruction
+    .pushsection __ex_table, "a"
+    .balign 8
+    .dword 9b, \fixup
+    .popsection
+.endm
+
+.macro begin_user_access
+    li      t6, SSTATUS_SUM
+    csrs    sstatus, t6
+.endm
+
+.macro end_user_access              // t6 as begin_user_access left it
+    csrc    sstatus, t6
+.endm
+
+    .text
+// size_t riscv_user_copy(to, from, n): how many bytes were not copied. Either side may be the user's.
+    .globl riscv_user_copy
+riscv_user_copy:
+    add     a3, a0, a2              // end of the destination
+    begin_user_access
+    li      t0, 16
+    bltu    a2, t0, copy_bytes
+1:  andi    t0, a0, 7               // align the destination
+    beqz    t0, 2f
+    X copy_done, lb t1, 0(a1)
+    X copy_done, sb t1, 0(a0)
+    addi    a0, a0, 1
+    addi    a1, a1, 1
+    j       1b
+2:  andi    t4, a1, 7
+    bnez    t4, copy_shifted
+    addi    t5, a3, -64
+    bltu    t5, a0, 4f
+3:  X copy_bytes, ld a4, 0(a1)
+    X copy_bytes, ld a5, 8(a1)
+    X copy_bytes, ld a6, 16(a1)
+    X copy_bytes, ld a7, 24(a1)
+    X copy_bytes, ld t0, 32(a1)
+    X copy_bytes, ld t1, 40(a1)
+    X copy_bytes, ld t2, 48(a1)
+    X copy_bytes, ld t3, 56(a1)
+    X copy_bytes, sd a4, 0(a0)
+    X copy_bytes, sd a5, 8(a0)
+    X copy_bytes, sd a6, 16(a0)
+    X copy_bytes, sd a7, 24(a0)
+    X copy_bytes, sd t0, 32(a0)
+    X copy_bytes, sd t1, 40(a0)
+    X copy_bytes, sd t2, 48(a0)
+    X copy_bytes, sd t3, 56(a0)
+    addi    a0, a0, 64
+    addi    a1, a1, 64
+    bgeu    t5, a0, 3b
+4:  addi    t5, a3, -8
+    bltu    t5, a0, copy_bytes
+5:  X copy_bytes, ld t1, 0(a1)
+    X copy_bytes, sd t1, 0(a0)
+    addi    a0, a0, 8
+    addi    a1, a1, 8
+    bgeu    t5, a0, 5b
+
+copy_bytes:                         // the rest; also finds the exact byte after a fault in the loops above
+    bgeu    a0, a3, copy_done
+    X copy_done, lb t1, 0(a1)
+    X copy_done, sb t1, 0(a0)
+    addi    a0, a0, 1
+    addi    a1, a1, 1
+    j       copy_bytes
+copy_done:
+    end_user_access
+    sub     a0, a3, a0
+    ret
+
+copy_shifted:                       // a1 = t4 mod 8, not 0: aligned loads, which touch no word without a wanted byte
+    addi    t5, a3, -8
+    bltu    t5, a0, copy_bytes
+    sub     a1, a1, t4
+    slli    a4, t4, 3               // shift right
+    neg     a5, a4                  // shift left: 64 - a4, modulo 64
+    X shifted_fault, ld t1, 0(a1)
+6:  X shifted_fault, ld t2, 8(a1)
+    srl     t1, t1, a4
+    sll     t3, t2, a5
+    or      t1, t1, t3
+    X shifted_fault, sd t1, 0(a0)
+    mv      t1, t2
+    addi    a0, a0, 8
+    addi    a1, a1, 8
+    bgeu    t5, a0, 6b
+shifted_fault:
+    add     a1, a1, t4
+    j       copy_bytes
+
+// size_t riscv_user_zero(to, n): how many bytes were not cleared.
+    .globl riscv_user_zero
+riscv_user_zero:
+    add     a3, a0, a1
+    begin_user_access
+1:  bgeu    a0, a3, zero_done
+    andi    t0, a0, 7
+    beqz    t0, 2f
+    X zero_done, sb zero, 0(a0)
+    addi    a0, a0, 1
+    j       1b
+2:  addi    t5, a3, -64
+    bltu    t5, a0, zero_words
+3:
+    .irp at, 0, 8, 16, 24, 32, 40, 48, 56
+    X zero_bytes, sd zero, \at(a0)
+    .endr
+    addi    a0, a0, 64
+    bgeu    t5, a0, 3b
+zero_words:
+    addi    t5, a3, -8
+    bltu    t5, a0, zero_bytes
+4:  X zero_bytes, sd zero, 0(a0)
+    addi    a0, a0, 8
+    bgeu    t5, a0, 4b
+zero_bytes:
+    bgeu    a0, a3, zero_done
+    X zero_done, sb zero, 0(a0)
+    addi    a0, a0, 1
+    j       zero_bytes
+zero_done:
+    end_user_access
+    sub     a0, a3, a0
+    ret
+
+// long riscv_user_string(to, from, max): length without the terminator, max if there is none, -1 on a fault.
+    .globl riscv_user_string
+riscv_user_string:
+    mv      a3, a1
+    add     a4, a1, a2
+    begin_user_access
+1:  bgeu    a1, a4, 2f
+    X string_fault, lb t0, 0(a1)
+    sb      t0, 0(a0)
+    beqz    t0, 2f
+    addi    a0, a0, 1
+    addi    a1, a1, 1
+    j       1b
+2:  end_user_access
+    sub     a0, a1, a3
+    ret
+string_fault:
+    end_user_access
+    li      a0, -1
+    ret
+
+// bool riscv_user_load32(value, from)
+    .globl riscv_user_load32
+riscv_user_load32:
+    begin_user_access
+    X word_fault, lw t0, 0(a1)
+    end_user_access
+    sw      t0, 0(a0)
+    li      a0, 1
+    ret
+
+// bool riscv_user_cmpxchg32(old, at, expected, desired)
+    .globl riscv_user_cmpxchg32
+riscv_user_cmpxchg32:
+    begin_user_access
+    sext.w  a2, a2                  // as lr.w leaves it
+1:  X word_fault, lr.w.aqrl t0, (a1)
+    bne     t0, a2, 2f
+    X word_fault, sc.w.rl t1, a3, (a1)
+    bnez    t1, 1b
+2:  end_user_access
+    sw      t0, 0(a0)
+    li      a0, 1
+    ret
+word_fault:
+    end_user_access
+    li      a0, 0
+    ret
