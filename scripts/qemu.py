@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The QEMU command line of a Lentil machine; scripts/boot and the boot tests share it."""
 import os
+import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KERNEL = os.path.join(TOP, "build/Image")
@@ -29,3 +30,14 @@ def qemu_command(kernel, initrd=None, append="", machine="virt", smp=4, memory="
     if gdb:
         command += ["-s", "-S"]
     return command
+
+
+def stop(process):
+    """Ends a QEMU that is still running; one that does not listen is killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs every program of user/test in a machine of its own and reports each line that it prints."""
+import os
+
+from harness import TOP, Machine, boot_test, count_guest_lines
+
+# Seconds without an end that mean a hang; for programs that need longer than the default.
+LIMITS = {}
+DEFAULT_LIMIT = 300
+
+
+def programs():
+    with open(os.path.join(TOP, "build/guest-tests"), encoding="utf-8") as names:
+        return names.read().split()
+
+
+def runs_guest_program(name):
+    @boot_test(f"{name}: the guest program runs to its end", own_lines=True)
+    def test(report):
+        with Machine(f"guest {name}") as machine:
+            machine.wait_for_shell()
+            machine.send(f"/test/{name}\n")
+            count_guest_lines(report, machine, name, LIMITS.get(name, DEFAULT_LIMIT))
+            machine.send("poweroff -f\n")
+            machine.wait_for_end()
+
+
+for program in programs():
+    runs_guest_program(program)
