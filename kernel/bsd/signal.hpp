@@ -4,6 +4,8 @@
 #pragma once
 
 #include <array>
+#include <bit>
+#include <span>
 
 #include <libkern/intrusive.hpp>
 #include <libkern/types.hpp>
@@ -182,6 +184,9 @@ struct SignalHooks {
                                SigSet old_mask) = nullptr;
 };
 extern SignalHooks signal_hooks;
+
+/// What signal handlers return to; exec maps a page that begins with it at VmMap::layout.vdso.
+std::span<const uint8_t> signal_trampoline();
 
 // -- faults of user mode, for machine::hooks (bsd/user_fault.cpp) -----------------------------------------------------
 void user_exception(machine::Trapframe& frame, machine::UserException what, vaddr_t address);

@@ -10,7 +10,7 @@ namespace lentil {
 /// Embedded in its owner. Armed and cancelled from anywhere; `function` runs with interrupts off and may arm it again.
 class Callout {
 public:
-    constexpr Callout() = default;
+    Callout() = default;
     Callout(const Callout&) = delete;
     Callout& operator=(const Callout&) = delete;
 

@@ -9,7 +9,7 @@ namespace lentil {
 /// The untyped part, so that the code exists once.
 class MutexBase {
 public:
-    constexpr MutexBase() = default;
+    MutexBase() = default;
     MutexBase(const MutexBase&) = delete;
     MutexBase& operator=(const MutexBase&) = delete;
 

@@ -18,7 +18,7 @@ struct Waiter {
 
 class Waitq {
 public:
-    constexpr Waitq() = default;
+    Waitq() = default;
     Waitq(const Waitq&) = delete;
     Waitq& operator=(const Waitq&) = delete;
 

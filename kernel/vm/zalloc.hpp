@@ -74,6 +74,10 @@ class PolymorphicRefCounted : public RefCounted<Root> {
 public:
     virtual void dispose() = 0;
     void last_unref() { dispose(); }
+
+protected:
+    PolymorphicRefCounted() = default;
+    ~PolymorphicRefCounted() = default; // dispose() knows the type
 };
 
 template <class T, class... A>
