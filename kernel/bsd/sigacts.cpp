@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Actions and masks: what a uthread changes about its own signals, and what fork and exec make of them.
+#include <bsd/signal_impl.hpp>
+
+namespace lentil {
+
+using signals::SignalGuard;
+
+namespace {
+
+constexpr uint64_t known_flags = sa_flags::nocldstop | sa_flags::nocldwait | sa_flags::siginfo | sa_flags::onstack |
+                                 sa_flags::restart | sa_flags::nodefer | sa_flags::resethand;
+
+RefPtr<SigActs> table_of(const Proc& proc) {
+    SpinGuard guard(proc.tables_lock);
+    return proc.sigacts;
+}
+
+} // namespace
+
+Result<RefPtr<SigActs>> SigActs::copy() const {
+    RefPtr<SigActs> fresh = TRY(make_ref<SigActs>());
+    SpinGuard guard(lock);
+    fresh->actions = actions;
+    return fresh;
+}
+
+namespace signals {
+
+SigAction action_of(const Proc& proc, int signo) {
+    const RefPtr<SigActs> table = table_of(proc);
+    if (!table)
+        return {};
+    SpinGuard guard(table->lock);
+    return table->actions[static_cast<size_t>(signo - 1)];
+}
+
+void set_action(Proc& proc, int signo, const SigAction& action) {
+    const RefPtr<SigActs> table = table_of(proc);
+    SpinGuard guard(table->lock);
+    table->actions[static_cast<size_t>(signo - 1)] = action;
+}
+
+SigSet blocked_for(const Uthread& uthread) {
+    SigSet blocked = uthread.sig.mask;
+    // One question for three signals: the rule is the same for all that the terminal sends.
+    if (loan_defers_signal(*uthread.proc, sig_tstp))
+        blocked = blocked | tty_stop_signals;
+    return blocked & ~unblockable;
+}
+
+uint32_t needed_level(const Uthread& uthread) {
+    const Proc& proc = *uthread.proc;
+    if (must_end(proc, uthread))
+        return 2;
+    if (proc.sig.stopping && !uthread.sig.stopped)
+        return 1;
+    const SigSet pending = uthread.sig.pending.set | proc.sig.shared.set;
+    return !pending.empty() && next_signal(pending, blocked_for(uthread)) != 0 ? 1 : 0;
+}
+
+bool take_signal(Uthread& uthread, SigSet wanted, SigInfo& info) {
+    Proc& proc = *uthread.proc;
+    Pending* from = &uthread.sig.pending;
+    int signo = next_signal(from->set, ~wanted);
+    if (signo == 0) {
+        from = &proc.sig.shared;
+        signo = next_signal(from->set, ~wanted);
+    }
+    if (signo == 0)
+        return false;
+    info = pending_take(*from, proc.sig.queued_count, signo);
+    return true;
+}
+
+} // namespace signals
+
+bool signal_pending(const Uthread& uthread) {
+    SignalGuard guard(uthread.proc->sig.lock);
+    return signals::needed_level(uthread) != 0;
+}
+
+void signal_recalculate(Uthread& uthread) {
+    Thread* thread = uthread.thread.load(std::memory_order_relaxed);
+    if (!thread)
+        return;
+    if (const uint32_t level = signals::needed_level(uthread); level != 0)
+        thread_interrupt(*thread, level);
+    else if (thread == &current_thread())
+        thread_clear_interrupt(*thread);
+}
+
+void signal_set_mask(Uthread& uthread, SigSet mask) {
+    Proc& proc = *uthread.proc;
+    bool others = false;
+    {
+        SignalGuard guard(proc.sig.lock);
+        const SigSet newly_blocked = mask & ~uthread.sig.mask;
+        uthread.sig.mask = mask & ~unblockable;
+        signal_recalculate(uthread);
+        others = !(proc.sig.shared.set & newly_blocked).empty();
+    }
+    if (others) { // what this uthread was chosen for and does not take any more
+        ProcTreeGuard tree(proc_tree_lock);
+        SignalGuard guard(proc.sig.lock);
+        signals::retarget(proc, uthread);
+    }
+}
+
+void signal_set_temporary_mask(Uthread& uthread, SigSet mask) {
+    SignalGuard guard(uthread.proc->sig.lock);
+    if (!uthread.sig.has_saved_mask) {
+        uthread.sig.saved_mask = uthread.sig.mask;
+        uthread.sig.has_saved_mask = true;
+    }
+    uthread.sig.mask = mask & ~unblockable;
+    signal_recalculate(uthread);
+    current_thread().arch.ast_pending.store(1, std::memory_order_relaxed); // the way out restores
+}
+
+Result<SigAction> signal_set_action(Proc& proc, int signo, const SigAction* action) {
+    if (!is_signal(signo) || (action && unblockable.has(signo)))
+        return Errno::inval;
+    if (!action)
+        return signals::action_of(proc, signo);
+    SigAction fresh = *action;
+    fresh.flags &= known_flags;
+    fresh.mask = fresh.mask & ~unblockable;
+
+    ProcTreeGuard tree(proc_tree_lock);
+    SignalGuard guard(proc.sig.lock);
+    const SigAction old = signals::action_of(proc, signo);
+    signals::set_action(proc, signo, fresh);
+    if (discards(fresh, signo)) { // POSIX: what pends is thrown away, blocked or not
+        pending_drop(proc.sig.shared, proc.sig.queued_count, SigSet::of(signo));
+        for (Uthread& u : proc.uthreads)
+            pending_drop(u.sig.pending, proc.sig.queued_count, SigSet::of(signo));
+    }
+    return old;
+}
+
+void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh) {
+    Proc& proc = *uthread.proc;
+    SignalGuard guard(proc.sig.lock);
+    RefPtr<SigActs> old = table_of(proc);
+    RefPtr<SigActs> table = fresh ? fresh : old;
+    std::array<bool, signal_count> ignored{};
+    {
+        SpinGuard table_guard(old->lock);
+        for (size_t i = 0; i < signal_count; i++)
+            ignored[i] = old->actions[i].handler == SigAction::ignore;
+    }
+    {
+        SpinGuard table_guard(table->lock);
+        for (size_t i = 0; i < signal_count; i++)
+            table->actions[i] = SigAction{ignored[i] ? SigAction::ignore : SigAction::default_action, 0, {}};
+    }
+    if (fresh) {
+        SpinGuard tables(proc.tables_lock);
+        std::swap(proc.sigacts, fresh);
+    }
+    uthread.sig.altstack_base = uthread.sig.altstack_size = 0;
+    uthread.sig.altstack_flags = 2;
+    guard.unlock(); // before `fresh`, now the old table, may go
+}
+
+void signal_fork(const Uthread& parent, Uthread& child) {
+    // The parent is the caller: nobody else changes its mask or stack.
+    child.sig.mask = parent.sig.has_saved_mask ? parent.sig.saved_mask : parent.sig.mask;
+    child.sig.has_saved_mask = false;
+    if (child.proc == parent.proc)
+        return;
+    child.sig.altstack_base = parent.sig.altstack_base;
+    child.sig.altstack_size = parent.sig.altstack_size;
+    child.sig.altstack_flags = parent.sig.altstack_flags;
+}
+
+} // namespace lentil

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Sending signals: what is ignored, stops and continues, which uthread takes it, and the beginning of a forced end.
+#include <bsd/exit.hpp>
+#include <bsd/signal_impl.hpp>
+
+namespace lentil {
+
+using signals::SignalGuard;
+
+namespace {
+
+/// Whether `uthread` could be woken to take `signo` now. One that is on its way to its signals already need not be.
+bool wants(const Proc& proc, const Uthread& uthread, int signo) {
+    Thread* thread = uthread.thread.load(std::memory_order_relaxed);
+    if (!thread || uthread.state.load(std::memory_order_relaxed) != UthreadState::executing)
+        return false;
+    if (signals::blocked_for(uthread).has(signo) && !uthread.sig.waiting_for.has(signo))
+        return false;
+    if (uthread.sig.stopped && proc.sig.stopping)
+        return false;
+    return thread->interrupt_level.load(std::memory_order_relaxed) == 0;
+}
+
+/// Whether `uthread`, executing or parked, lets `signo` end its proc.
+bool dies_of(const Uthread& uthread, int signo) {
+    return uthread.state.load(std::memory_order_relaxed) != UthreadState::dead && !uthread.sig.mask.has(signo);
+}
+
+bool is_fatal(const Proc& proc, Uthread* target, int signo) {
+    if (default_action(signo) != DefaultAction::terminate ||
+        signals::action_of(proc, signo).handler != SigAction::default_action || signals::is_unkillable(proc))
+        return false;
+    if (signo == sig_kill)
+        return true;
+    if (target)
+        return dies_of(*target, signo);
+    for (const Uthread& u : proc.uthreads)
+        if (dies_of(u, signo))
+            return true;
+    return false;
+}
+
+bool is_ignored(const Proc& proc, const Uthread* target, int signo) {
+    // A blocked signal is kept: its action may be another one by the time it is unblocked.
+    if (!target && !proc.uthreads.empty())
+        target = &*proc.uthreads.begin();
+    if (target && target->sig.mask.has(signo))
+        return false;
+    const SigAction action = signals::action_of(proc, signo);
+    return discards(action, signo) || (signals::is_unkillable(proc) && action.handler == SigAction::default_action);
+}
+
+/// Drops `set` from every queue of the proc.
+void drop_everywhere(Proc& proc, SigSet set) {
+    pending_drop(proc.sig.shared, proc.sig.queued_count, set);
+    for (Uthread& u : proc.uthreads)
+        pending_drop(u.sig.pending, proc.sig.queued_count, set);
+}
+
+/// SIGCONT takes effect when it is sent, whether or not it is blocked or ignored. True if the parent is to be told.
+bool resume(Proc& proc) {
+    ProcSignals& sig = proc.sig;
+    drop_everywhere(proc, stop_signals);
+    if (!sig.stopping)
+        return false;
+    const bool was_stopped = sig.stopped;
+    sig.stopping = sig.stopped = sig.stop_unreported = false;
+    sig.continued_unreported = was_stopped;
+    sig.stop_waitq.wake_all();
+    return was_stopped;
+}
+
+bool group_exit(Proc& proc, int32_t wait_status) {
+    ProcSignals& sig = proc.sig;
+    if (sig.group_exit)
+        return false;
+    sig.group_exit = true;
+    sig.group_exit_status = wait_status;
+    sig.stopping = sig.stopped = sig.stop_unreported = sig.continued_unreported = false;
+    bool parked = false;
+    for (Uthread& u : proc.uthreads) {
+        parked |= u.state.load(std::memory_order_relaxed) == UthreadState::parked;
+        if (Thread* thread = u.thread.load(std::memory_order_relaxed))
+            thread_interrupt(*thread, 2);
+    }
+    sig.stop_waitq.wake_all();
+    if (parked)
+        loan_recall(proc);
+    return true;
+}
+
+/// A signal just became pending: wakes whoever takes it. One uthread is enough; the main one if it wants it.
+void notify(Proc& proc, Uthread* target, int signo) {
+    proc.sig.wait_waitq.wake_all();
+    if (is_fatal(proc, target, signo)) {
+        group_exit(proc, wait_status::killed(signo));
+        return;
+    }
+    if (target) {
+        if (wants(proc, *target, signo))
+            thread_interrupt(*target->thread.load(std::memory_order_relaxed), 1);
+        return;
+    }
+    for (Uthread& u : proc.uthreads)
+        if (wants(proc, u, signo)) {
+            thread_interrupt(*u.thread.load(std::memory_order_relaxed), 1);
+            return;
+        }
+}
+
+} // namespace
+
+namespace signals {
+
+void begin_stop(Proc& proc, int signo) {
+    ProcSignals& sig = proc.sig;
+    if (sig.stopping)
+        return;
+    sig.stopping = true;
+    sig.stopped = sig.continued_unreported = false;
+    sig.stop_signal = signo;
+    for (Uthread& u : proc.uthreads)
+        if (Thread* thread = u.thread.load(std::memory_order_relaxed))
+            thread_interrupt(*thread, 1);
+}
+
+bool complete_stop(Proc& proc) {
+    ProcSignals& sig = proc.sig;
+    if (!sig.stopping || sig.stopped)
+        return false;
+    for (const Uthread& u : proc.uthreads) {
+        const UthreadState state = u.state.load(std::memory_order_relaxed);
+        if (!u.sig.stopped && state != UthreadState::parked && state != UthreadState::dead)
+            return false;
+    }
+    sig.stopped = sig.stop_unreported = true;
+    return true;
+}
+
+void report_to_parent(Proc& proc, int32_t code, int32_t status) {
+    Proc* parent = proc.parent;
+    if (!parent)
+        return;
+    const SigAction action = action_of(*parent, sig_chld);
+    if (action.handler != SigAction::ignore && !(action.flags & sa_flags::nocldstop)) {
+        SigInfo info{.signo = sig_chld, .code = code, .pid = proc.pid, .status = status};
+        info.uid = proc.cred()->uid;
+        signal_send_locked(*parent, info);
+    }
+    parent->child_waitq.wake_all();
+}
+
+void retarget(Proc& proc, const Uthread& except) {
+    for (Uthread& u : proc.uthreads)
+        if (&u != &except && u.state.load(std::memory_order_relaxed) == UthreadState::executing)
+            signal_recalculate(u);
+}
+
+} // namespace signals
+
+Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& info) {
+    const int signo = info.signo;
+    ASSERT(is_signal(signo));
+    if (proc.state != ProcState::active)
+        return {};
+    const uint64_t limit = proc.limit(Limit::sigpending).soft;
+    SignalGuard guard(proc.sig.lock);
+    if (proc.sig.group_exit)
+        return {};
+    bool resumed = false;
+    if (signo == sig_cont)
+        resumed = resume(proc);
+    else if (stop_signals.has(signo))
+        drop_everywhere(proc, SigSet::of(sig_cont));
+
+    Result<void> result;
+    if (!is_ignored(proc, target, signo)) {
+        Pending& pending = target ? target->sig.pending : proc.sig.shared;
+        switch (pending_add(pending, proc.sig.queued_count, info, limit)) {
+        case Enqueued::added:
+        case Enqueued::bare:
+            notify(proc, target, signo);
+            break;
+        case Enqueued::coalesced:
+            break;
+        case Enqueued::refused:
+            result = Errno::again;
+            break;
+        }
+    }
+    guard.unlock();
+    if (resumed)
+        signals::report_to_parent(proc, si_code::cld_continued, sig_cont);
+    return result;
+}
+
+void signal_send_locked(Proc& proc, const SigInfo& info) {
+    (void)signal_queue_locked(proc, nullptr, info);
+}
+
+void signal_send_locked(Uthread& uthread, const SigInfo& info) {
+    if (uthread.state.load(std::memory_order_relaxed) != UthreadState::dead)
+        (void)signal_queue_locked(*uthread.proc, &uthread, info);
+}
+
+void signal_send(Proc& proc, const SigInfo& info) {
+    ProcTreeGuard tree(proc_tree_lock);
+    signal_send_locked(proc, info);
+}
+
+void signal_send(Uthread& uthread, const SigInfo& info) {
+    ProcTreeGuard tree(proc_tree_lock);
+    signal_send_locked(uthread, info);
+}
+
+void signal_send_kernel(Proc& proc, int signo) {
+    signal_send(proc, SigInfo{.signo = signo, .code = si_code::kernel});
+}
+
+void signal_force(const SigInfo& info) {
+    Uthread& self = current_uthread();
+    Proc& proc = *self.proc;
+    {
+        SignalGuard guard(proc.sig.lock);
+        if (!self.sig.mask.has(info.signo) &&
+            signals::action_of(proc, info.signo).handler > SigAction::ignore) {
+            pending_add(self.sig.pending, proc.sig.queued_count, info, limit_infinity);
+            thread_interrupt(current_thread(), 1);
+            return;
+        }
+    }
+    signal_begin_group_exit(proc, wait_status::killed(info.signo));
+}
+
+bool signal_begin_group_exit_locked(Proc& proc, int32_t wait_status) {
+    SignalGuard guard(proc.sig.lock);
+    return group_exit(proc, wait_status);
+}
+
+bool signal_begin_group_exit(Proc& proc, int32_t wait_status) {
+    ProcTreeGuard tree(proc_tree_lock);
+    return signal_begin_group_exit_locked(proc, wait_status);
+}
+
+bool signal_allowed(const Proc& target, int signo) {
+    const Proc& self = current_proc();
+    if (&self == &target)
+        return true;
+    const RefPtr<const Cred> mine = self.cred(), theirs = target.cred();
+    if (!theirs)
+        return true;
+    if (mine->euid == theirs->suid || mine->euid == theirs->uid || mine->uid == theirs->suid ||
+        mine->uid == theirs->uid || mine->capable(Capability::kill))
+        return true;
+    return signo == sig_cont && self.group && target.group && self.group->session == target.group->session;
+}
+
+void signal_uthread_gone_locked(Uthread& uthread) {
+    Proc& proc = *uthread.proc;
+    SignalGuard guard(proc.sig.lock);
+    pending_drop(uthread.sig.pending, proc.sig.queued_count, SigSet{~uint64_t{0}});
+    if (!proc.sig.group_exit)
+        signals::retarget(proc, uthread);
+    const bool stopped = !proc.uthreads.empty() && signals::complete_stop(proc);
+    const int32_t signo = proc.sig.stop_signal;
+    guard.unlock();
+    if (stopped)
+        signals::report_to_parent(proc, si_code::cld_stopped, signo);
+}
+
+} // namespace lentil

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Faults of user mode become signals.
+#include <bsd/exit.hpp>
+#include <bsd/signal_impl.hpp>
+#include <libkern/format.hpp>
+#include <vm/vm_user.hpp>
+
+namespace lentil {
+
+void user_exception(machine::Trapframe& frame, machine::UserException what, vaddr_t address) {
+    using machine::UserException;
+    current_uthread().in_syscall = false;
+    SigInfo info;
+    switch (what) {
+    case UserException::illegal_instruction:
+        info = {.signo = sig_ill, .code = si_code::ill_illopc, .address = frame.pc()};
+        break;
+    case UserException::breakpoint:
+        info = {.signo = sig_trap, .code = si_code::trap_brkpt, .address = frame.pc()};
+        break;
+    case UserException::misaligned:
+        info = {.signo = sig_bus, .code = si_code::bus_adraln, .address = address};
+        break;
+    case UserException::access_fault: // as Linux riscv reports it
+        info = {.signo = sig_segv, .code = si_code::segv_accerr, .address = address};
+        break;
+    }
+    signal_force(info);
+}
+
+bool user_page_fault(machine::Trapframe&, vaddr_t address, machine::Prot access, bool in_kernel) {
+    if (!has_uthread() || !current_thread().task)
+        return false;
+    Uthread& self = current_uthread();
+    FaultResult result = FaultResult::no_mapping;
+    if (user_range_ok(address, 1)) {
+        self.usage.minor_faults++;
+        result = current_map().fault(address, access);
+    }
+    SigInfo info{.signo = sig_segv, .address = address};
+    switch (result) {
+    case FaultResult::ok:
+        return true;
+    case FaultResult::no_mapping:
+        info.code = si_code::segv_maperr;
+        break;
+    case FaultResult::protection:
+        info.code = si_code::segv_accerr;
+        break;
+    case FaultResult::beyond_end:
+        info.signo = sig_bus;
+        info.code = si_code::bus_adrerr;
+        break;
+    case FaultResult::out_of_memory:
+        // Also for the kernel's own copies: EFAULT would tell the program a lie about its pointer.
+        if (signal_begin_group_exit(*self.proc, wait_status::killed(sig_kill)))
+            kprint("out of memory: killed process {} ({})\n", self.proc->pid, static_cast<const char*>(self.proc->comm));
+        return false;
+    }
+    if (in_kernel)
+        return false;
+    self.in_syscall = false;
+    signal_force(info);
+    return false;
+}
+
+} // namespace lentil
