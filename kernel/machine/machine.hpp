@@ -84,8 +84,11 @@ void activate(AddressSpace& space);
 AddressSpace& kernel_space();
 /// Fills the kernel half of a new root table (a zeroed page).
 void init_root(void* root_table);
-/// Makes every hart that has `space` active forget translations in [start, start+length). Returns when all have.
+/// Makes every hart that has `space` active forget translations in [start, start+length). Returns when all have. The
+/// whole user half ([0, Pte::user_end)) forgets inner tables too: needed before a table page is used for anything else.
 void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length);
+/// The same on this hart alone: enough after rights were added, since others merely take a fault that finds them.
+void tlb_flush_local(AddressSpace& space, vaddr_t start, size_t length);
 /// Forgets kernel translations on every hart.
 void tlb_shootdown_kernel(vaddr_t start, size_t length);
 /// After code was written where it will be executed (exec, mprotect to exec): all harts see it.
@@ -140,7 +143,9 @@ concept ContextContract = requires(T t, void* stack_top, void (*entry)(void*), v
 };
 static_assert(ContextContract<Context>);
 
-/// A page-table entry format: what kernel/vm/pmap.cpp needs to walk and build tables of any geometry.
+/// A page-table entry format: what kernel/vm/pmap.cpp needs to walk and build tables of any geometry. `Pte{}` is empty.
+/// A leaf with Prot::none (by leaf() or with_prot()) keeps its page though no access reaches it: valid() and is_leaf()
+/// stay true, prot() says none, and with_prot() can give rights back.
 template <class P>
 concept PteContract = requires(P p, const P c, paddr_t pa, vaddr_t va, unsigned level, Prot prot) {
     { P::levels } -> std::convertible_to<unsigned>;      ///< 3 for Sv39; level 0 maps pages

@@ -10,11 +10,18 @@
 
 namespace lentil {
 
+/// Bits of VmPage::flags; bits 8 to 15 hold the order of a free block.
+enum VmPageFlags : uint32_t {
+    page_free_block = 1, ///< first page of a block on a free list
+    page_reserved = 2,   ///< never handed out: firmware, kernel image, page records
+    page_icache_ok = 4,  ///< every hart fetches its present contents (see vm_fault.cpp)
+};
+
 /// One page of RAM. Private (anonymous) memory has no other record than the page table entry and `refs`: how many
 /// entries map the page. A write to a page with more than one reference copies it, so fork never builds chains.
 struct VmPage {
     std::atomic<uint32_t> refs{0}; ///< mappings and objects that hold it; 0 while free
-    uint32_t flags = 0;            ///< VmPageFlags; owner: whoever allocated it
+    std::atomic<uint32_t> flags{0};///< VmPageFlags; the allocator reads those of neighbours
     union {
         struct {
             uint32_t next, prev;   ///< while free: page numbers in the buddy list
@@ -27,7 +34,8 @@ static_assert(sizeof(VmPage) == 16);
 /// Builds the page records from machine::boot_info (memory minus reserved). Called once.
 void page_init();
 
-/// A page with one reference, contents undefined. nomem if none is left (after reclaim was tried).
+/// A page with one reference, contents undefined. nomem if none is left after caches of the kernel's own were emptied
+/// (zone_reclaim), so no lock of Rank::zone or above may be held.
 Result<VmPage*> page_alloc();
 /// The same, all zero.
 Result<VmPage*> page_alloc_zeroed();
@@ -35,7 +43,10 @@ Result<VmPage*> page_alloc_zeroed();
 Result<VmPage*> page_alloc_order(unsigned order);
 void page_free_order(VmPage* first, unsigned order);
 
-void page_ref(VmPage* page);
+/// For allocators on top of this one: may be called with zone locks held, no reclaim, not subject to fault injection.
+VmPage* page_alloc_raw(unsigned order);
+
+inline void page_ref(VmPage* page) { page->refs.fetch_add(1, std::memory_order_relaxed); }
 /// Drops a reference; frees the page with the last. Callable with spin locks below Rank::page_alloc held.
 void page_unref(VmPage* page);
 
@@ -51,8 +62,10 @@ struct PageCounts {
     uint64_t total, free, kernel; ///< pages: managed; free (per-hart caches included); used by the kernel itself
 };
 PageCounts page_counts();
+/// Adds to (or takes from) the count of pages that the kernel uses itself.
+void page_count_kernel(int64_t pages);
 
-/// Hands a boot-time reserved range (the initrd, when unpacked) to the allocator.
+/// Hands a boot-time reserved range (the initrd, when unpacked) to the allocator; what is not reserved RAM is left alone.
 void page_add_range(paddr_t start, uint64_t size);
 
 } // namespace lentil

@@ -34,27 +34,34 @@ public:
     void remove(vaddr_t start, vaddr_t end);
     /// Masks the protection of what is mapped in [start, end) to at most `prot` (never adds rights).
     void restrict_prot(vaddr_t start, vaddr_t end, Prot prot);
-    /// Adds rights to one present page after the fault path decided so.
+    /// Adds rights to one present page after the fault path decided so; visible to this hart at once.
     void raise_prot(vaddr_t va, Prot prot);
     /// Copies [start, end) of `this` into `child` for fork: pages get one more reference; if `cow`, both sides lose write
-    /// permission. On nomem the child holds a part, which its destructor drops.
+    /// permission, but harts may write through old translations until finish_copy(). On nomem the child holds a part,
+    /// which its destructor drops.
     Result<void> copy_to(Pmap& child, vaddr_t start, vaddr_t end, bool cow);
-    /// Moves what is mapped in [from, from+length) to `to` (mremap).
+    /// After the last copy_to of a fork, failed or not: one shoot-down if any was needed.
+    void finish_copy();
+    /// Moves what is mapped in [from, from+length) to `to`, where nothing is mapped and which does not overlap (mremap).
+    /// nomem changes nothing.
     Result<void> move(vaddr_t from, vaddr_t to, size_t length);
     /// Calls visit(va, mapping) for each present page of the range.
     void for_each(vaddr_t start, vaddr_t end, void (*visit)(vaddr_t, const Mapping&, void*), void* context) const;
 
     machine::AddressSpace& space() { return space_; }
-    /// Pages mapped now: the resident set, in pages.
+    /// Pages mapped now, the zero page not counted: the resident set; and the most there ever were.
     uint64_t resident() const { return resident_.load(std::memory_order_relaxed); }
+    uint64_t peak_resident() const { return peak_resident_.load(std::memory_order_relaxed); }
     /// Pages used by the tables themselves.
     uint64_t table_pages() const { return table_pages_.load(std::memory_order_relaxed); }
 
 private:
     friend struct PmapInternals;
     machine::AddressSpace space_;
-    std::atomic<uint64_t> resident_{0};
+    std::atomic<uint64_t> resident_{0}; ///< written under the map's lock, read by anyone
+    std::atomic<uint64_t> peak_resident_{0};
     std::atomic<uint64_t> table_pages_{0};
+    bool copy_flush_ = false; ///< copy_to took write permission away
 };
 
 } // namespace lentil

@@ -2,6 +2,8 @@
 // vm_map: what is where in an address space, and the one page-fault path.
 #pragma once
 
+#include <span>
+
 #include <libkern/intrusive.hpp>
 #include <libkern/types.hpp>
 #include <sched/mutex.hpp>
@@ -20,7 +22,8 @@ public:
 
 enum class EntryKind : uint32_t { plain, heap, stack, vdso };
 
-struct VmMapEntry {
+/// Fields belong to the map's lock.
+struct VmMapEntry : VmMapping {
     vaddr_t start = 0, end = 0; ///< page-aligned, end exclusive
     Prot prot = Prot::none, max_prot = Prot::none;
     bool shared = false;        ///< MAP_SHARED: writes go to the object
@@ -30,9 +33,7 @@ struct VmMapEntry {
     RefPtr<VmObject> object;    ///< nullptr: private anonymous
     uint64_t offset = 0;        ///< of `start` in the object, bytes, page-aligned
     RefPtr<MappedFile> file;
-    class VmMap* map = nullptr;
     TreeHook link;
-    ListHook object_link;       ///< the object's list of mappings
 
     static constexpr const char* zone_name = "vm_map_entries";
 };
@@ -141,7 +142,6 @@ private:
     Tree<VmMapEntry, &VmMapEntry::link, KeyOf> entries_;
     Pmap pmap_;
     uint64_t size_bytes_ = 0;
-    std::atomic<uint64_t> peak_resident_{0};
 
 public:
     VmMap() = default;

@@ -3,6 +3,8 @@
 // anonymous memory has none.
 #pragma once
 
+#include <span>
+
 #include <libkern/intrusive.hpp>
 #include <sched/mutex.hpp>
 #include <vm/page.hpp>
@@ -10,7 +12,14 @@
 
 namespace lentil {
 
-struct VmMapEntry;
+class VmMap;
+
+/// The part of a map entry that its object knows.
+struct VmMapping {
+    VmMap* map = nullptr;
+    uint32_t truncation = 0; ///< the last one that visited it; object's lock
+    ListHook object_link;    ///< the object's list; of entries that left their map: a list of the dead
+};
 
 /// Pages by index. The base class is anonymous shared memory: missing pages are zero and appear on first touch; it
 /// also stores the files of tmpfs. A file system with a backing store overrides `fill`.
@@ -36,16 +45,20 @@ public:
     Result<size_t> write_kernel(uint64_t offset, const void* from, size_t n);
 
     uint64_t size() const { return size_.load(std::memory_order_acquire); }
-    /// Truncates or grows; truncation removes the pages past the end from every map and zeroes the tail of the last.
+    /// Truncates or grows; truncation removes the pages past the end from every map and zeroes the tail of the last. The
+    /// caller holds off other calls for this object (a vnode lock) and holds no lock of Rank::vm_map or above.
     void set_size(uint64_t size_bytes);
     uint64_t resident_pages() const { return resident_.load(std::memory_order_relaxed); }
 
-    /// For entries of maps (vm_map.cpp): who maps this object, so that truncation finds them.
-    void add_mapping(VmMapEntry& entry);
-    void remove_mapping(VmMapEntry& entry);
+    /// For entries of maps, whose lock is held: who maps this object, so that truncation finds them.
+    void add_mapping(VmMapping& mapping);
+    void remove_mapping(VmMapping& mapping);
+    /// The pages present in [first, first+out.size()), each with a reference, nullptr for the rest.
+    void pages_if_present(uint64_t first, std::span<VmPage*> out);
 
 protected:
-    /// Fills a new page from the backing store; default: zeros.
+    /// Fills a new page from the backing store; default: zeros. Called without the object's lock, but in a fault with the
+    /// map's: so it may sleep, and may take no lock of Rank::vm_map or below.
     virtual Result<void> fill(VmPage* page, uint64_t index);
 
 private:
@@ -53,6 +66,8 @@ private:
     mutable Mutex<Rank::vm_object> lock_;
     void* root_ = nullptr; ///< radix tree of pages
     unsigned height_ = 0;
+    uint32_t truncations_ = 0;                           ///< a fill that overlaps one starts again
+    List<VmMapping, &VmMapping::object_link> mappings_; ///< those that a running truncation visited last
     std::atomic<uint64_t> size_{0};
     std::atomic<uint64_t> resident_{0};
 };

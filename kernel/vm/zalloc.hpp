@@ -35,11 +35,13 @@ private:
     const char* name_;
     size_t size_, alignment_;
     SpinLock<Rank::zone> lock_;
-    Slab* partial_ = nullptr;
-    HartCache* caches_ = nullptr;
-    std::atomic<int64_t> in_use_{0};
+    Slab* partial_ = nullptr;               ///< slabs with free objects, empty ones last
+    uint32_t empty_slabs_ = 0;              ///< how many of them hold no object
+    uint32_t stride_ = 0, cache_limit_ = 0; ///< bytes from object to object; objects a hart may keep
+    std::atomic<HartCache*> caches_{nullptr};
+    std::atomic<int64_t> in_use_{0};        ///< what was not counted in a hart's cache
     std::atomic<uint32_t> registered_{0};
-    Zone* next_ = nullptr; ///< list of all zones
+    Zone* next_ = nullptr;                  ///< list of all zones
 };
 
 /// The zone of a type, named by `T::zone_name`. Types of one template instantiation each have their own.
@@ -132,6 +134,10 @@ private:
     T* data_ = nullptr;
     size_t size_ = 0;
 };
+
+/// Gives empty slabs and what the caches of this hart hold back to the page allocator. No lock of Rank::zone or above
+/// may be held.
+void zone_reclaim();
 
 /// Calls `visit(name, object_size, in_use)` for every zone.
 void for_each_zone(void (*visit)(const char* name, size_t size, uint64_t in_use, void* context), void* context);
