@@ -143,9 +143,9 @@ concept ContextContract = requires(T t, void* stack_top, void (*entry)(void*), v
 };
 static_assert(ContextContract<Context>);
 
-/// A page-table entry format: what kernel/vm/pmap.cpp needs to walk and build tables of any geometry. `Pte{}` is empty.
-/// A leaf with Prot::none (by leaf() or with_prot()) keeps its page though no access reaches it: valid() and is_leaf()
-/// stay true, prot() says none, and with_prot() can give rights back.
+/// A page-table entry format: what kernel/vm/pmap.cpp needs to walk and build tables of any geometry. Only Pte{} is empty:
+/// a user leaf with Prot::none (by leaf() or with_prot()) is not valid() but keeps its address(), and with_prot() can give
+/// rights back.
 template <class P>
 concept PteContract = requires(P p, const P c, paddr_t pa, vaddr_t va, unsigned level, Prot prot) {
     { P::levels } -> std::convertible_to<unsigned>;      ///< 3 for Sv39; level 0 maps pages

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Page tables of the kernel's window.
+#include <algorithm>
 #include <cstring>
 
 #include <vm/kernel_pmap.hpp>
@@ -13,8 +14,8 @@ constinit KernelWindow kernel_window;
 
 namespace {
 
-constexpr vaddr_t window_start = 0xffffffe000000000;
-constexpr unsigned window_root_entries = 4; ///< 4 GiB with Sv39
+constexpr uint64_t root_entry_span = uint64_t{page_size} << (9 * (Pte::levels - 1));
+constexpr uint64_t window_size = std::min<uint64_t>(machine::kmem_end - machine::kmem_start, 4 * root_entry_span);
 
 Pte* table_at(paddr_t pa) { return static_cast<Pte*>(machine::direct_map(pa)); }
 
@@ -47,11 +48,11 @@ Result<Pte*> walk(vaddr_t va, bool make) {
 
 void kernel_pmap_init() {
     Pte* root = table_at(machine::kernel_space().root);
-    const unsigned first = Pte::index(window_start, Pte::levels - 1);
-    for (unsigned i = 0; i < window_root_entries; i++)
+    const unsigned first = Pte::index(machine::kmem_start, Pte::levels - 1);
+    for (unsigned i = 0; i < window_size / root_entry_span; i++)
         if (!root[first + i].valid())
             MUST(add_table(root[first + i])); // the first allocations of all
-    kernel_window = {window_start, uint64_t{window_root_entries} << (page_shift + 9 * (Pte::levels - 1))};
+    kernel_window = {machine::kmem_start, window_size};
 }
 
 Result<void> kernel_map(vaddr_t va, VmPage* page) {
