@@ -170,6 +170,7 @@ template <class T>
 concept CpuContract = requires(Thread* thread, Context& context, bool enabled, paddr_t pa, const void* p, T& fp, Trapframe& frame, ThreadArch& ta) {
     { current_thread() } -> std::same_as<Thread*>;
     set_current_thread(thread);
+    { hart_index() } -> std::same_as<unsigned>;  ///< of the running hart in boot_info.harts; interrupts disabled
     { irq_save() } -> std::same_as<bool>;        ///< disables; returns whether they were enabled
     irq_restore(enabled);
     irq_enable();

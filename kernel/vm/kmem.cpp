@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include <vm/fail.hpp>
-#include <vm/hart_cache.hpp>
 #include <vm/kernel_pmap.hpp>
 #include <vm/kmem.hpp>
 #include <vm/zalloc.hpp>
@@ -177,8 +176,8 @@ Result<void*> kernel_stack_allocate() {
     void* top = nullptr;
     {
         IrqGuard irq;
-        if (const unsigned hart = cache_hart(); hart < max_harts && stack_stocks[hart].count > 0)
-            top = stack_stocks[hart].tops[--stack_stocks[hart].count];
+        if (StackStock& stock = stack_stocks[machine::hart_index()]; stock.count > 0)
+            top = stock.tops[--stock.count];
     }
     if (!top)
         top = reinterpret_cast<void*>(TRY(make(kernel_stack_size, page_size, false)) + kernel_stack_size);
@@ -191,11 +190,10 @@ void kernel_stack_free(void* top) {
     stacks_in_use.fetch_sub(1, std::memory_order_relaxed);
     {
         IrqGuard irq;
-        if (const unsigned hart = cache_hart(); hart < max_harts)
-            if (StackStock& stock = stack_stocks[hart]; stock.count < StackStock::capacity) {
-                stock.tops[stock.count++] = top;
-                return;
-            }
+        if (StackStock& stock = stack_stocks[machine::hart_index()]; stock.count < StackStock::capacity) {
+            stock.tops[stock.count++] = top;
+            return;
+        }
     }
     const auto end = reinterpret_cast<vaddr_t>(top);
     unmap(end - kernel_stack_size, end);

@@ -6,7 +6,6 @@
 
 #include <sync/spinlock.hpp>
 #include <vm/fail.hpp>
-#include <vm/hart_cache.hpp>
 #include <vm/page.hpp>
 #include <vm/zalloc.hpp>
 
@@ -135,12 +134,7 @@ VmPage* buddy_alloc(unsigned order) {
 
 VmPage* take_single() {
     IrqGuard irq;
-    const unsigned hart = cache_hart();
-    if (hart == max_harts) {
-        SpinGuard guard(lock);
-        return buddy_alloc(0);
-    }
-    Stock& stock = stocks[hart];
+    Stock& stock = stocks[machine::hart_index()];
     uint32_t count = stock.count.load(std::memory_order_relaxed);
     if (count == 0) {
         SpinGuard guard(lock);
@@ -162,13 +156,7 @@ VmPage* take_single() {
 
 void give_single(VmPage* page) {
     IrqGuard irq;
-    const unsigned hart = cache_hart();
-    if (hart == max_harts) {
-        SpinGuard guard(lock);
-        buddy_free(number_of(page), 0);
-        return;
-    }
-    Stock& stock = stocks[hart];
+    Stock& stock = stocks[machine::hart_index()];
     uint32_t count = stock.count.load(std::memory_order_relaxed);
     if (count == Stock::capacity) {
         SpinGuard guard(lock);

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include <vm/fail.hpp>
-#include <vm/hart_cache.hpp>
 #include <vm/page.hpp>
 #include <vm/zalloc.hpp>
 
@@ -100,7 +99,7 @@ struct ZoneInternals {
         const size_t alignment = std::max<size_t>(zone.alignment_, 16);
         zone.stride_ = static_cast<uint32_t>(align_up(std::max(zone.size_, min_object_size), alignment));
         zone.cache_limit_ = zone.stride_ <= 256 ? Zone::HartCache::capacity : zone.stride_ <= 1024 ? 8 : 4;
-        const unsigned harts = std::max(1u, machine::boot_info.hart_count);
+        const unsigned harts = machine::boot_info.hart_count;
         if (void* memory = carve(align_up(harts * sizeof(Zone::HartCache), size_t{64}))) {
             std::memset(memory, 0, harts * sizeof(Zone::HartCache));
             zone.caches_.store(static_cast<Zone::HartCache*>(memory), std::memory_order_release);
@@ -211,8 +210,7 @@ struct ZoneInternals {
 
     static Zone::HartCache* cache(Zone& zone) {
         Zone::HartCache* caches = zone.caches_.load(std::memory_order_acquire);
-        const unsigned hart = cache_hart();
-        return caches && hart < std::max(1u, machine::boot_info.hart_count) ? &caches[hart] : nullptr;
+        return caches ? &caches[machine::hart_index()] : nullptr;
     }
 
     static void count(Zone::HartCache& cache, int64_t change) {
@@ -326,7 +324,7 @@ void Zone::free(void* object) {
 uint64_t Zone::in_use() const {
     int64_t n = in_use_.load(std::memory_order_relaxed);
     if (const HartCache* caches = caches_.load(std::memory_order_acquire))
-        for (unsigned i = 0; i < std::max(1u, machine::boot_info.hart_count); i++)
+        for (unsigned i = 0; i < machine::boot_info.hart_count; i++)
             n += caches[i].balance.load(std::memory_order_relaxed);
     return n > 0 ? static_cast<uint64_t>(n) : 0;
 }
