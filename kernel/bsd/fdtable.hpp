@@ -21,10 +21,13 @@ public:
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
     Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
     Result<void> install_at(int fd, RefPtr<File> file, bool close_on_exec, uint64_t limit); ///< dup2: closes what was there
-    Result<void> close(int fd);
+    Result<void> close(int fd); ///< badf; nomem if slots shared after a fork could not be copied: still open then
     Result<bool> close_on_exec(int fd);
     Result<void> set_close_on_exec(int fd, bool on);
-    void close_range(unsigned first, unsigned last, bool only_mark_cloexec);
+    Result<void> close_range(unsigned first, unsigned last, bool only_mark_cloexec);
+    /// exec, while it can still fail: makes the slots this table's own, so that close_all_on_exec needs no memory. The
+    /// table must have no other user by then.
+    Result<void> unshare();
     void close_all_on_exec(); ///< cannot fail
     /// Lowest open descriptor >= fd, -1 if none: /proc/PID/fd.
     int next_open(int fd);

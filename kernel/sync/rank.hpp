@@ -13,17 +13,19 @@ enum class Rank : uint32_t {
     // -- blocking --------------------------------------------------------------------------------------------------
     exec = 0x08,        ///< one execve or credential change at a time per proc
     rename = 0x0c,      ///< one directory rename at a time per file system
+    file = 0x0e,        ///< offset of an open file: held around the vnode's own operation
     vnode = 0x10,       ///< contents of a directory or file; nested: parent before child, else by address
     fs = 0x14,          ///< a file system's own tables
     pipe = 0x18,        ///< pipe and tty buffers' readers and writers
     tty = 0x1a,
-    file = 0x1c,        ///< offset of an open file
     fd_table = 0x20,
     vm_map = 0x38,      ///< nested: parent before child in fork
     vm_object = 0x40,
     // -- spinning --------------------------------------------------------------------------------------------------
     spin_floor = 0x80,
     proc_tree = 0x82,   ///< the process tree: parents, children, groups, sessions, ids, zombies, loans (bsd/proc.hpp)
+    mount = 0x84,       ///< the mount table and what covers a directory
+    vnode_link = 0x86,  ///< names and parents of nodes
     signal = 0x88,      ///< one proc's signal state and that of its uthreads; nested: never
     cwd = 0x8c,         ///< directories, limits, credentials pointers of one proc
     tty_spin = 0x8e,    ///< input queue filled from interrupts

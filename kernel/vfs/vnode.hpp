@@ -34,46 +34,98 @@ struct FsStat {
     uint64_t magic = 0, block_size = 4096, blocks = 0, blocks_free = 0, files = 0, files_free = 0, name_max = 255, flags = 0;
 };
 
+/// Who may do what with a node, without the rest of stat.
+struct NodeOwner {
+    uint32_t mode = 0; ///< with the type bits
+    uid_t uid = 0;
+    gid_t gid = 0;
+};
+
+/// rename(2) flags, Linux values.
+namespace rename_flags {
+inline constexpr uint32_t no_replace = 1, exchange = 2;
+}
+
 /// One node. Operations check kinds (notdir, isdir...), callers check permissions (vfs/access.hpp) and names. Directory
-/// operations are serialised by the file system itself.
+/// operations are serialised by the file system itself. Keeps its mount alive.
 class Vnode : public FsNode {
 public:
-    Vnode(VnodeType node_type, Mount& node_mount) : type(node_type), mount(&node_mount) {}
+    Vnode(VnodeType node_type, Mount& node_mount);
+    ~Vnode() override;
 
     virtual Result<FileStat> stat() = 0;
+    virtual NodeOwner owner() = 0;
     virtual Result<void> change(const AttributeChange&) { return Errno::perm; }
     virtual Result<RefPtr<File>> open(uint32_t flags) = 0;  ///< permission is checked already
 
     // directories
     virtual Result<RefPtr<Vnode>> lookup(std::string_view) { return Errno::notdir; }  ///< noent
-    virtual Result<RefPtr<Vnode>> parent() { return Errno::notdir; }                   ///< ".."
+    virtual Result<RefPtr<Vnode>> parent() { return Errno::notdir; }                   ///< ".."; of a file system's root: itself
     struct NewNode {
         VnodeType type;
-        uint32_t mode;
+        uint32_t mode;             ///< permission bits
         uid_t uid;
         gid_t gid;
         uint64_t rdevice = 0;
         std::string_view target{}; ///< symlinks
     };
     virtual Result<RefPtr<Vnode>> create(std::string_view, const NewNode&) { return Errno::notdir; } ///< exist
+    virtual Result<RefPtr<Vnode>> create_unnamed(const NewNode&) { return Errno::opnotsupp; }        ///< O_TMPFILE
     virtual Result<void> link(std::string_view, Vnode&) { return Errno::perm; }
     virtual Result<void> unlink(std::string_view) { return Errno::perm; }   ///< isdir
     virtual Result<void> rmdir(std::string_view) { return Errno::perm; }    ///< notempty
     /// Moves `name` here to `new_directory`/`new_name`, replacing what is there as rename(2) says.
     virtual Result<void> rename(std::string_view, Vnode&, std::string_view, uint32_t) { return Errno::perm; }
+    /// Hands entries after `position` to `sink` until it is full or there are none; leaves `position` after the last that
+    /// was taken. Positions stay good while others add and remove entries.
+    virtual Result<void> read_directory(off_t&, DirectorySink&) { return Errno::notdir; }
 
     // symbolic links
     virtual Result<size_t> read_link(std::span<char>) { return Errno::inval; }
     /// Magic links of procfs (/proc/PID/fd/N, exe, cwd): where they lead without a path; nullptr: follow the text.
-    virtual RefPtr<Vnode> follow() { return nullptr; }
+    virtual Result<RefPtr<Vnode>> follow() { return RefPtr<Vnode>(); }
+
+    // contents, for VnodeFile
+    virtual Result<size_t> read_at(Uio&, off_t) { return Errno::inval; }
+    /// With `append` writes at the end and sets `position` to where that was.
+    virtual Result<size_t> write_at(Uio&, off_t&, bool) { return Errno::inval; }
+    /// The memory that holds the contents (mmap, SEEK_DATA); nullptr if there is none.
+    virtual RefPtr<VmObject> object() { return nullptr; }
+
+    /// One name of the node and the directory it is in; noent if it has none any more.
+    struct Name {
+        RefPtr<Vnode> directory;
+        size_t length = 0;
+    };
+    virtual Result<Name> name(std::span<char>) { return Errno::noent; }
 
     virtual Result<FsStat> fs_stat();
 
     const VnodeType type;
     Mount* const mount;
-    Mount* covered_by = nullptr; ///< a mount on this directory; guarded by the mount table's lock
+    std::atomic<Mount*> covered_by{nullptr}; ///< a mount on this directory; written with the mount table's lock held
 };
 
 inline Vnode& as_vnode(FsNode& node) { return static_cast<Vnode&>(node); }
+
+constexpr uint32_t mode_of(VnodeType t) {
+    switch (t) {
+    case VnodeType::regular: return file_mode::regular;
+    case VnodeType::directory: return file_mode::directory;
+    case VnodeType::symlink: return file_mode::symlink;
+    case VnodeType::character: return file_mode::character;
+    case VnodeType::block: return file_mode::block;
+    case VnodeType::fifo: return file_mode::fifo;
+    case VnodeType::socket: return file_mode::socket;
+    }
+    return 0;
+}
+/// DT_* of a directory entry.
+constexpr uint32_t entry_type_of(VnodeType t) { return mode_of(t) >> 12; }
+
+/// dev_t as Linux passes it in stat and mknod.
+constexpr uint64_t make_device(uint32_t major, uint32_t minor) {
+    return (minor & 0xff) | uint64_t{major & 0xfff} << 8 | uint64_t{minor & ~0xffu} << 12;
+}
 
 } // namespace lentil
