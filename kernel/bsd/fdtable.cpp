@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Descriptor tables. The slots are shared copy-on-write after fork: a copy costs the same whatever is open, and a table
+// pays for its own slots at its first change.
+#include <bsd/fdtable.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace lentil {
+
+/// The open descriptors. Immutable while `refs` > 1; each table that refers to it holds one. Arrays follow the header:
+/// open bits, close-on-exec bits, files (each owns a reference).
+struct FdTable::Slots {
+    std::atomic<uint32_t> refs{1};
+    uint32_t capacity = 0;
+    uint32_t words = 0; ///< of each bitmap
+
+    static constexpr uint32_t first_capacity = 56; ///< fills a block of 512 bytes
+    static constexpr uint32_t max_capacity = 1u << 20;
+
+    static size_t bytes(uint32_t capacity) {
+        return sizeof(Slots) + (capacity + 63) / 64 * 2 * sizeof(uint64_t) + capacity * sizeof(File*);
+    }
+    static Slots* create(uint32_t capacity) {
+        void* memory = kmalloc(bytes(capacity));
+        if (!memory)
+            return nullptr;
+        __builtin_memset(memory, 0, bytes(capacity));
+        auto* s = new (memory) Slots;
+        s->capacity = capacity;
+        s->words = (capacity + 63) / 64;
+        return s;
+    }
+    uint64_t* open() { return reinterpret_cast<uint64_t*>(this + 1); }
+    uint64_t* cloexec() { return open() + words; }
+    File** files() { return reinterpret_cast<File**>(cloexec() + words); }
+
+    bool is_open(unsigned fd) { return fd < capacity && open()[fd / 64] >> (fd % 64) & 1; }
+    static void set(uint64_t* bits, unsigned fd, bool on) {
+        const uint64_t bit = uint64_t{1} << (fd % 64);
+        bits[fd / 64] = on ? bits[fd / 64] | bit : bits[fd / 64] & ~bit;
+    }
+    /// Lowest descriptor >= from that is open (closed); capacity if none.
+    unsigned find(unsigned from, bool wanted_open) {
+        for (unsigned w = from / 64; w < words; w++) {
+            uint64_t bits = wanted_open ? open()[w] : ~open()[w];
+            if (w == from / 64)
+                bits &= ~uint64_t{0} << (from % 64);
+            if (bits != 0)
+                return std::min(capacity, w * 64 + static_cast<unsigned>(std::countr_zero(bits)));
+        }
+        return capacity;
+    }
+    void drop() {
+        if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
+            return;
+        for (unsigned fd = find(0, true); fd < capacity; fd = find(fd + 1, true)) {
+            files()[fd]->descriptor_closed();
+            files()[fd]->unref();
+        }
+        kfree(this, bytes(capacity));
+    }
+};
+
+/// Helpers that need the table's lock held.
+struct FdTableInternals {
+    /// Makes the slots the table's own, with room for `fd`.
+    static Result<void> own(FdTable& t, unsigned fd) {
+        using Slots = FdTable::Slots;
+        Slots* old = t.slots_;
+        if (old->refs.load(std::memory_order_acquire) == 1 && fd < old->capacity)
+            return {};
+        uint32_t capacity = old->capacity;
+        while (capacity <= fd)
+            capacity *= 4;
+        Slots* fresh = Slots::create(std::min(capacity, Slots::max_capacity));
+        if (!fresh)
+            return Errno::nomem;
+        for (unsigned w = 0; w < old->words; w++) {
+            fresh->open()[w] = old->open()[w];
+            fresh->cloexec()[w] = old->cloexec()[w];
+        }
+        for (unsigned i = old->find(0, true); i < old->capacity; i = old->find(i + 1, true)) {
+            fresh->files()[i] = old->files()[i];
+            fresh->files()[i]->ref();
+        }
+        t.slots_ = fresh;
+        // The files live on in `fresh`, so nothing is destroyed here, whoever drops the old slots last.
+        if (old->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+            for (unsigned i = old->find(0, true); i < old->capacity; i = old->find(i + 1, true))
+                old->files()[i]->unref();
+            kfree(old, Slots::bytes(old->capacity));
+        }
+        return {};
+    }
+    /// Takes `fd` out of slots that are the table's own.
+    static RefPtr<File> remove(FdTable& t, unsigned fd) {
+        FdTable::Slots& s = *t.slots_;
+        FdTable::Slots::set(s.open(), fd, false);
+        FdTable::Slots::set(s.cloexec(), fd, false);
+        return RefPtr<File>::adopt(std::exchange(s.files()[fd], nullptr));
+    }
+    static void put(FdTable& t, unsigned fd, RefPtr<File> file, bool close_on_exec) {
+        FdTable::Slots& s = *t.slots_;
+        FdTable::Slots::set(s.open(), fd, true);
+        FdTable::Slots::set(s.cloexec(), fd, close_on_exec);
+        s.files()[fd] = file.release();
+    }
+};
+
+Result<RefPtr<FdTable>> FdTable::create() {
+    RefPtr<FdTable> table = TRY(make_ref<FdTable>());
+    table->slots_ = Slots::create(Slots::first_capacity);
+    if (!table->slots_)
+        return Errno::nomem;
+    return table;
+}
+
+FdTable::~FdTable() {
+    if (slots_)
+        slots_->drop();
+}
+
+Result<RefPtr<FdTable>> FdTable::copy() {
+    RefPtr<FdTable> table = TRY(make_ref<FdTable>());
+    MutexGuard guard(lock_);
+    slots_->refs.fetch_add(1, std::memory_order_relaxed);
+    table->slots_ = slots_;
+    return table;
+}
+
+Result<void> FdTable::unshare() {
+    MutexGuard guard(lock_);
+    return FdTableInternals::own(*this, 0);
+}
+
+Result<RefPtr<File>> FdTable::get(int fd) {
+    MutexGuard guard(lock_);
+    if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
+        return Errno::badf;
+    return RefPtr<File>(slots_->files()[fd]);
+}
+
+Result<int> FdTable::install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from) {
+    if (from < 0)
+        return Errno::inval;
+    limit = std::min<uint64_t>(limit, Slots::max_capacity);
+    MutexGuard guard(lock_);
+    const unsigned first = static_cast<unsigned>(from);
+    const unsigned fd = first < slots_->capacity ? slots_->find(first, false) : first;
+    if (fd >= limit)
+        return Errno::mfile;
+    TRY(FdTableInternals::own(*this, fd));
+    FdTableInternals::put(*this, fd, std::move(file), close_on_exec);
+    return static_cast<int>(fd);
+}
+
+Result<void> FdTable::install_at(int fd, RefPtr<File> file, bool close_on_exec, uint64_t limit) {
+    const unsigned at = static_cast<unsigned>(fd);
+    if (fd < 0 || at >= std::min<uint64_t>(limit, Slots::max_capacity))
+        return Errno::badf;
+    RefPtr<File> old;
+    {
+        MutexGuard guard(lock_);
+        TRY(FdTableInternals::own(*this, at));
+        if (slots_->is_open(at))
+            old = FdTableInternals::remove(*this, at);
+        FdTableInternals::put(*this, at, std::move(file), close_on_exec);
+    }
+    if (old)
+        old->descriptor_closed();
+    return {};
+}
+
+Result<void> FdTable::close(int fd) {
+    RefPtr<File> file;
+    {
+        MutexGuard guard(lock_);
+        if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
+            return Errno::badf;
+        TRY(FdTableInternals::own(*this, 0));
+        file = FdTableInternals::remove(*this, static_cast<unsigned>(fd));
+    }
+    file->descriptor_closed();
+    return {};
+}
+
+Result<bool> FdTable::close_on_exec(int fd) {
+    MutexGuard guard(lock_);
+    if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
+        return Errno::badf;
+    return (slots_->cloexec()[fd / 64] >> (fd % 64) & 1) != 0;
+}
+
+Result<void> FdTable::set_close_on_exec(int fd, bool on) {
+    MutexGuard guard(lock_);
+    if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
+        return Errno::badf;
+    TRY(FdTableInternals::own(*this, 0));
+    Slots::set(slots_->cloexec(), static_cast<unsigned>(fd), on);
+    return {};
+}
+
+Result<void> FdTable::close_range(unsigned first, unsigned last, bool only_mark_cloexec) {
+    for (unsigned fd = first;; fd++) {
+        RefPtr<File> file;
+        {
+            MutexGuard guard(lock_);
+            fd = fd < slots_->capacity ? slots_->find(fd, true) : slots_->capacity;
+            if (fd > last || fd >= slots_->capacity)
+                return {};
+            TRY(FdTableInternals::own(*this, 0));
+            if (only_mark_cloexec)
+                Slots::set(slots_->cloexec(), fd, true);
+            else
+                file = FdTableInternals::remove(*this, fd);
+        }
+        if (file)
+            file->descriptor_closed();
+    }
+}
+
+void FdTable::close_all_on_exec() {
+    for (unsigned fd = 0;; fd++) {
+        RefPtr<File> file;
+        {
+            MutexGuard guard(lock_);
+            for (; fd < slots_->capacity; fd++)
+                if (slots_->cloexec()[fd / 64] >> (fd % 64) & 1)
+                    break;
+            if (fd >= slots_->capacity)
+                return;
+            MUST(FdTableInternals::own(*this, 0)); // exec called unshare() while it could still fail
+            file = FdTableInternals::remove(*this, fd);
+        }
+        file->descriptor_closed();
+    }
+}
+
+int FdTable::next_open(int fd) {
+    MutexGuard guard(lock_);
+    const unsigned from = static_cast<unsigned>(std::max(fd, 0));
+    const unsigned found = from < slots_->capacity ? slots_->find(from, true) : slots_->capacity;
+    return found < slots_->capacity ? static_cast<int>(found) : -1;
+}
+
+unsigned FdTable::capacity() {
+    MutexGuard guard(lock_);
+    return slots_->capacity;
+}
+
+// ---- directories -----------------------------------------------------------------------------------------------
+
+Result<RefPtr<CwdInfo>> CwdInfo::create(RefPtr<FsNode> root, RefPtr<FsNode> cwd, mode_t umask_value) {
+    RefPtr<CwdInfo> info = TRY(make_ref<CwdInfo>());
+    info->root_ = std::move(root);
+    info->cwd_ = std::move(cwd);
+    info->umask.store(umask_value, std::memory_order_relaxed);
+    return info;
+}
+
+Result<RefPtr<CwdInfo>> CwdInfo::copy() { return create(root(), cwd(), umask.load(std::memory_order_relaxed)); }
+
+RefPtr<FsNode> CwdInfo::root() {
+    SpinGuard guard(lock_);
+    return root_;
+}
+
+RefPtr<FsNode> CwdInfo::cwd() {
+    SpinGuard guard(lock_);
+    return cwd_;
+}
+
+void CwdInfo::set_root(RefPtr<FsNode> node) {
+    SpinGuard guard(lock_);
+    std::swap(root_, node); // the old one goes after the lock: `guard` is destroyed before the parameter
+}
+
+void CwdInfo::set_cwd(RefPtr<FsNode> node) {
+    SpinGuard guard(lock_);
+    std::swap(cwd_, node);
+}
+
+} // namespace lentil

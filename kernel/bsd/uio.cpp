@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// uio: see uio.hpp.
+#include <bsd/uio.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+namespace lentil {
+
+UioSegment Uio::piece() const {
+    if (kernel_)
+        return {reinterpret_cast<vaddr_t>(kernel_), left_};
+    size_t index = index_, offset = offset_;
+    while (index < segments_.size() && offset == segments_[index].length)
+        index++, offset = 0;
+    if (index == segments_.size())
+        return {};
+    return {segments_[index].base + offset, segments_[index].length - offset};
+}
+
+void Uio::advance(size_t n) {
+    ASSERT(n <= left_);
+    left_ -= n;
+    moved_ += n;
+    if (kernel_) {
+        kernel_ += n;
+        return;
+    }
+    while (n > 0) {
+        const size_t here = std::min(n, segments_[index_].length - offset_);
+        offset_ += here;
+        n -= here;
+        if (offset_ == segments_[index_].length && n > 0)
+            index_++, offset_ = 0;
+    }
+}
+
+namespace {
+/// Moves up to n bytes piece by piece with `copy(piece address, done so far, length)`, which returns bytes moved.
+template <class Copy>
+Result<size_t> each_piece(Uio& uio, size_t n, Copy copy) {
+    n = std::min(n, uio.left());
+    size_t done = 0;
+    while (done < n) {
+        const UioSegment piece = uio.piece();
+        const size_t wanted = std::min(piece.length, n - done);
+        const size_t got = copy(piece.base, done, wanted);
+        uio.advance(got);
+        done += got;
+        if (got < wanted) {
+            if (done == 0)
+                return Errno::fault;
+            break;
+        }
+    }
+    return done;
+}
+} // namespace
+
+Result<size_t> Uio::put(const void* from, size_t n) {
+    auto* bytes = static_cast<const char*>(from);
+    return each_piece(*this, n, [&](vaddr_t to, size_t done, size_t length) {
+        if (!is_user()) {
+            memcpy(reinterpret_cast<void*>(to), bytes + done, length);
+            return length;
+        }
+        return machine::user_write(to, bytes + done, length);
+    });
+}
+
+Result<size_t> Uio::take(void* to, size_t n) {
+    auto* bytes = static_cast<char*>(to);
+    return each_piece(*this, n, [&](vaddr_t from, size_t done, size_t length) {
+        if (!is_user()) {
+            memcpy(bytes + done, reinterpret_cast<const void*>(from), length);
+            return length;
+        }
+        return machine::user_read(bytes + done, from, length);
+    });
+}
+
+Result<size_t> Uio::put_zeros(size_t n) {
+    return each_piece(*this, n, [&](vaddr_t to, size_t, size_t length) {
+        if (!is_user()) {
+            memset(reinterpret_cast<void*>(to), 0, length);
+            return length;
+        }
+        return machine::user_zero(to, length);
+    });
+}
+
+} // namespace lentil

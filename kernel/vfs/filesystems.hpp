@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The file systems that the kernel has: how each is mounted.
+#pragma once
+
+#include <vfs/mount.hpp>
+
+namespace lentil {
+
+/// Options: size=, nr_inodes=, mode=, uid=, gid=.
+Result<RefPtr<Mount>> tmpfs_mount(const MountRequest& request);
+/// A tmpfs with a node for every registered device.
+Result<RefPtr<Mount>> devfs_mount(const MountRequest& request);
+Result<RefPtr<Mount>> procfs_mount(const MountRequest& request);
+
+} // namespace lentil

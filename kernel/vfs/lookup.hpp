@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The path walk and its reverse. No name cache: file systems in memory answer as fast.
+#pragma once
+
+#include <vfs/vnode.hpp>
+
+namespace lentil {
+
+inline constexpr size_t path_max = 4096, name_max = 255;
+inline constexpr unsigned max_symlinks = 40;
+
+/// On whose behalf and from where names are looked up.
+struct VfsContext {
+    RefPtr<Vnode> root, cwd;
+    RefPtr<const Cred> cred;
+    mode_t umask = 0;
+
+    /// The calling proc's.
+    static VfsContext current();
+    /// The kernel's own: the first root, all rights. nomem.
+    static Result<VfsContext> kernel();
+};
+
+namespace walk_flags {
+inline constexpr uint32_t follow = 1, ///< a symbolic link in the last place is followed
+                          parent = 2; ///< the last name need not exist
+}
+
+enum class LastName : uint32_t { normal, dot, dot_dot, root };
+
+/// Where a path led.
+struct Located {
+    RefPtr<Vnode> parent;        ///< directory of the last name
+    RefPtr<Vnode> node;          ///< nullptr only with walk_flags::parent
+    std::string_view name;       ///< the last name; refers to the path or to `storage`
+    LastName kind = LastName::normal;
+    bool trailing_slash = false;
+    Buffer<char> storage;
+};
+
+/// Looks up `path` from `start` (ignored if absolute). noent, notdir, acces, loop, nametoolong.
+Result<Located> walk(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags);
+/// The common case: the node that `path` names.
+Result<RefPtr<Vnode>> walk_to(const VfsContext& context, RefPtr<Vnode> start, std::string_view path,
+                              uint32_t flags = walk_flags::follow);
+
+/// The path of `node` as seen from `root`, no terminator: its length. range if the buffer is too small; noent if the
+/// node was removed, with "name (deleted)" in the buffer and its length in `*deleted_length`, if that is given.
+Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t* deleted_length = nullptr);
+/// The same from the calling proc's root for texts that never fail: empty, or with " (deleted)", where it applies.
+size_t describe_node(Vnode& node, std::span<char> buffer);
+
+} // namespace lentil
