@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A sample that scripts/check_layers.py must reject; expected.txt says where.
+#include <riscv/csr.hpp>
+#include <platform/uart.hpp>
