@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The boot hart's way from boot.S to kernel_main.
+#include <debug/log.hpp>
 #include <libkern/assert.hpp>
-#include <libkern/format.hpp>
 #include <platform/boot_memory.hpp>
 #include <platform/boot_tree.hpp>
 #include <platform/platform.hpp>
@@ -48,6 +48,7 @@ void check(const char* complaint) {
 paddr_t image_pa(const void* p) { return reinterpret_cast<uint64_t>(p) - IMAGE_BASE + image_base; }
 
 extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, paddr_t image) {
+    log_attach(sbi::console_write);
     image_base = image;
     ThreadArch& first = *new (riscv_first_thread) ThreadArch;
     first.hart = &first_hart;

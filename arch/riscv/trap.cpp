@@ -2,9 +2,8 @@
 // What a trap was, and who answers it.
 #include <riscv/hart.hpp>
 
-#include <libkern/assert.hpp>
+#include <debug/panic.hpp>
 #include <libkern/format.hpp>
-#include <riscv/report.hpp>
 
 namespace lentil::machine {
 
@@ -124,7 +123,7 @@ extern "C" void riscv_kernel_trap(Trapframe& frame) {
     }
     const Fixup* const fixup = find_fixup(frame.sepc);
     if (!fixup || frame.stval >= Pte::user_end)
-        panic_trap(frame, "a trap in the kernel");
+        panic_at(frame, "a trap in the kernel");
     if (const Prot access = page_fault_access(static_cast<Cause>(frame.scause)); access != Prot::none && hooks.page_fault) {
         irq_restore(frame.sstatus & riscv::sstatus_spie);
         const bool resolved = hooks.page_fault(frame, frame.stval, access, true);
@@ -135,6 +134,6 @@ extern "C" void riscv_kernel_trap(Trapframe& frame) {
     frame.sepc = fixup->target;
 }
 
-extern "C" void riscv_stack_overflow(Trapframe& frame) { panic_trap(frame, "kernel stack overflow"); }
+extern "C" void riscv_stack_overflow(Trapframe& frame) { panic_at(frame, "kernel stack overflow"); }
 
 } // namespace lentil::machine

@@ -38,6 +38,8 @@ extern "C" [[noreturn]] void kernel_main() {
     machine::ipi_send(HartSet((1 << info.hart_count) - 1), machine::Ipi::reschedule);
     machine::tlb_shootdown_kernel(0xffffffe000000000, 4096);
     machine::sync_instructions(HartSet::all());
+    if (std::string_view(info.command_line).find("panic=test") != std::string_view::npos)
+        *reinterpret_cast<volatile int*>(0x1234) = 1;
     while (timers < 3)
         machine::wait_for_interrupt();
     machine::power(machine::PowerAction::off);

@@ -1,12 +1,79 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The kernel's log: everything that kprint writes.
+#include <debug/log.hpp>
+
+#include <algorithm>
+#include <atomic>
+
 #include <libkern/format.hpp>
-#include <riscv/sbi.hpp>
+#include <machine/machine.hpp>
 
 namespace lentil {
 
+namespace {
+
+constexpr size_t ring_size = 64 << 10;
+constinit char ring[ring_size] = {};
+constinit uint64_t written = 0; ///< characters since boot; the newest ring_size of them are in the ring
+constinit ConsoleWriter console = nullptr;
+constinit bool quiet = false;
+
+/// Not a ranked SpinLock: a panic must be able to ignore it, whoever holds it.
+constinit std::atomic<uint32_t> locked{0};
+constinit std::atomic<uint32_t> broken{0};
+
+class LogGuard {
+public:
+    LogGuard() : irq_(machine::irq_save()) {
+        while (broken.load(std::memory_order_relaxed) == 0 && locked.exchange(1, std::memory_order_acquire) != 0)
+            machine::cpu_relax();
+    }
+    ~LogGuard() {
+        locked.store(0, std::memory_order_release);
+        machine::irq_restore(irq_);
+    }
+    LogGuard(const LogGuard&) = delete;
+    LogGuard& operator=(const LogGuard&) = delete;
+
+private:
+    bool irq_;
+};
+
+void put(void*, std::string_view piece) {
+    for (const char c : piece)
+        ring[written++ % ring_size] = c;
+    if (console && !quiet)
+        console(piece);
+}
+
+} // namespace
+
 void vkprint(std::string_view format, std::span<const FormatArg> args) {
-    vformat({[](void*, std::string_view piece) { sbi::console_write(piece); }, nullptr}, format, args);
+    const LogGuard guard;
+    vformat({put, nullptr}, format, args);
+}
+
+void log_attach(ConsoleWriter writer) {
+    const LogGuard guard;
+    console = writer;
+}
+
+void log_set_quiet(bool on) { quiet = on; }
+
+uint64_t log_end() { return written; }
+uint64_t log_begin() { return written > ring_size ? written - ring_size : 0; }
+
+size_t log_read(std::span<char> to, uint64_t& from) {
+    const LogGuard guard;
+    from = std::clamp(from, log_begin(), written);
+    const size_t n = std::min<uint64_t>(to.size(), written - from);
+    for (size_t i = 0; i < n; i++)
+        to[i] = ring[(from + i) % ring_size];
+    return n;
+}
+
+void log_break_lock() {
+    broken.store(1, std::memory_order_relaxed);
+    quiet = false;
 }
 
 } // namespace lentil
