@@ -62,6 +62,7 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     Uthread* uthread = nullptr;                 ///< who it executes as; nullptr for kernel threads
     Task* task = nullptr;                       ///< whose map it runs in; nullptr for kernel threads
     machine::AddressSpace* space = nullptr;     ///< loaded when it runs; nullptr: kernel_space()
+    bool user_frame_replaced = false;           ///< t; the system call in flight wrote the user registers itself
 
     // -- scheduling: r = run-queue lock of `hart`, t = the thread itself while it runs --------------------------------
     std::atomic<ThreadState> state{ThreadState::embryo};

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// From a descriptor argument to the open file, for all handlers.
+#pragma once
+
+#include <bsd/proc.hpp>
+
+namespace lentil::abi {
+
+/// The file behind `fd`, O_PATH descriptors included: badf.
+inline Result<RefPtr<File>> any_file(int fd) { return current_proc().fds->get(fd); }
+
+/// The same for calls that use the contents: badf for O_PATH descriptors.
+inline Result<RefPtr<File>> open_file(int fd) {
+    RefPtr<File> file = TRY(any_file(fd));
+    if (file->flags.load(std::memory_order_relaxed) & open_flags::path)
+        return Errno::badf;
+    return file;
+}
+
+/// A new descriptor for `file`, the lowest free one.
+inline Result<int> install_file(RefPtr<File> file, bool close_on_exec) {
+    Proc& proc = current_proc();
+    return proc.fds->install(std::move(file), close_on_exec, proc.limit(Limit::nofile).soft);
+}
+
+} // namespace lentil::abi

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Futexes: hashed buckets of waiters. User memory is never touched under a bucket's lock (it may fault and sleep): a
+// waiter queues itself first and looks at the word then, so a waker that changed the word before finds it.
+#include <mach/futex.hpp>
+
+#include <mach/task.hpp>
+#include <vm/vm_user.hpp>
+
+namespace lentil {
+namespace {
+
+struct Bucket;
+
+/// One sleeping thread; lives on its stack. Fields belong to the lock of `bucket`.
+struct FutexWaiter {
+    ListHook link;
+    VmMap::FutexKey key;
+    uint32_t mask = 0;
+    std::atomic<uint32_t> woken_by{0}; ///< mask of the wake-up; 0 while queued
+    Thread* thread = nullptr;
+    std::atomic<Bucket*> bucket{nullptr}; ///< changes when requeued, with both locks held
+};
+
+struct Bucket {
+    SpinLock<Rank::futex> lock;
+    List<FutexWaiter, &FutexWaiter::link> waiters;
+    uint64_t arrivals = 0; ///< how often somebody queued here
+};
+
+constexpr size_t bucket_count = 256;
+Bucket buckets[bucket_count];
+
+Bucket& bucket_of(const VmMap::FutexKey& key) {
+    uint64_t h = (key.owner >> 4) * 0x9e3779b97f4a7c15u ^ (key.offset >> 2) * 0xc2b2ae3d27d4eb4fu;
+    return buckets[h >> 56 & (bucket_count - 1)];
+}
+
+Result<void> check_address(vaddr_t address) {
+    if (address & 3)
+        return Errno::inval;
+    if (!user_range_ok(address, 4))
+        return Errno::fault;
+    return {};
+}
+
+/// Both locks of a pair of buckets, which may be one.
+class PairGuard {
+public:
+    PairGuard(Bucket& a, Bucket& b)
+        : first_(&a < &b ? a.lock : b.lock), second_(&a == &b ? nullptr : &a < &b ? &b.lock : &a.lock) {
+        if (second_)
+            new (&second_guard_) SpinGuard(*second_, Nesting::yes);
+    }
+    ~PairGuard() {
+        if (second_)
+            second_guard_.~SpinGuard();
+    }
+
+private:
+    SpinGuard<Rank::futex> first_;
+    SpinLock<Rank::futex>* second_;
+    union {
+        SpinGuard<Rank::futex> second_guard_;
+    };
+};
+
+/// With its bucket's lock held.
+void wake_locked(Bucket& bucket, FutexWaiter& waiter, uint32_t mask) {
+    bucket.waiters.erase(bucket.waiters.iterator_to(waiter));
+    waiter.woken_by.store(mask, std::memory_order_release);
+    // The thread cannot leave before it took this lock.
+    thread_wake(*waiter.thread);
+}
+
+unsigned wake_matching(Bucket& bucket, const VmMap::FutexKey& key, unsigned count, uint32_t mask) {
+    unsigned woken = 0;
+    for (auto it = bucket.waiters.begin(); it != bucket.waiters.end() && woken < count;) {
+        FutexWaiter& waiter = *it++;
+        if (!(waiter.key == key) || (waiter.mask & mask) == 0)
+            continue;
+        wake_locked(bucket, waiter, mask);
+        woken++;
+    }
+    return woken;
+}
+
+unsigned wake_key(const VmMap::FutexKey& key, unsigned count, uint32_t mask) {
+    Bucket& bucket = bucket_of(key);
+    SpinGuard guard(bucket.lock);
+    return wake_matching(bucket, key, count, mask);
+}
+
+/// Takes the waiter off its queue if it still stands there; says whether (and by which mask) it was woken instead. With
+/// this lock taken, no waker looks at the waiter any more.
+uint32_t leave(FutexWaiter& waiter) {
+    for (;;) {
+        Bucket* bucket = waiter.bucket.load(std::memory_order_acquire);
+        SpinGuard guard(bucket->lock);
+        if (waiter.bucket.load(std::memory_order_relaxed) != bucket)
+            continue;
+        const uint32_t woken_by = waiter.woken_by.load(std::memory_order_relaxed);
+        if (woken_by == 0)
+            bucket->waiters.erase(bucket->waiters.iterator_to(waiter));
+        return woken_by;
+    }
+}
+
+bool is_woken(const FutexWaiter& waiter) {
+    return waiter.woken_by.load(std::memory_order_acquire) != 0;
+}
+
+} // namespace
+
+Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns) {
+    TRY(check_address(address));
+    if (mask == 0)
+        return Errno::inval;
+    FutexWaiter waiter;
+    waiter.key = TRY(current_map().futex_key(address, process_private));
+    waiter.mask = mask;
+    waiter.thread = &current_thread();
+    Bucket& bucket = bucket_of(waiter.key);
+    waiter.bucket.store(&bucket, std::memory_order_relaxed);
+    {
+        SpinGuard guard(bucket.lock);
+        bucket.waiters.push_back(waiter);
+        bucket.arrivals++;
+    }
+
+    uint32_t value = 0;
+    const bool readable = machine::user_load32(&value, address);
+    if (!readable || value != expected) {
+        // Whoever woke us meanwhile meant a sleeper: the wake-up goes to the next one.
+        const VmMap::FutexKey key = waiter.key;
+        if (const uint32_t woken_by = leave(waiter))
+            wake_key(key, 1, woken_by);
+        return readable ? Errno::again : Errno::fault;
+    }
+
+    WaitResult result = WaitResult::awoken;
+    while (result == WaitResult::awoken) {
+        prepare_wait(Interruptible::yes, "futex");
+        if (is_woken(waiter)) {
+            cancel_wait();
+            break;
+        }
+        result = finish_wait(deadline_ns);
+        if (is_woken(waiter))
+            break;
+    }
+    if (leave(waiter) != 0)
+        return {};
+    return result == WaitResult::timed_out ? Errno::timedout : Errno::restart_sys;
+}
+
+Result<unsigned> futex_wake(VmMap& map, vaddr_t address, unsigned count, uint32_t mask, bool process_private) {
+    TRY(check_address(address));
+    if (mask == 0)
+        return Errno::inval;
+    const VmMap::FutexKey key = TRY(map.futex_key(address, process_private));
+    return wake_key(key, count, mask);
+}
+
+Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, unsigned requeue, bool compare,
+                               uint32_t expected, bool process_private) {
+    TRY(check_address(address));
+    TRY(check_address(target));
+    const VmMap::FutexKey from_key = TRY(current_map().futex_key(address, process_private));
+    const VmMap::FutexKey to_key = TRY(current_map().futex_key(target, process_private));
+    Bucket& from = bucket_of(from_key);
+    Bucket& to = bucket_of(to_key);
+    for (;;) {
+        uint64_t arrivals = 0;
+        if (compare) {
+            {
+                SpinGuard guard(from.lock);
+                arrivals = from.arrivals;
+            }
+            uint32_t value = 0;
+            if (!machine::user_load32(&value, address))
+                return Errno::fault;
+            if (value != expected)
+                return Errno::again;
+        }
+        PairGuard guard(from, to);
+        // Who queued since may have seen another value than the one compared: compare again.
+        if (compare && from.arrivals != arrivals)
+            continue;
+        unsigned moved = wake_matching(from, from_key, wake, futex_match_any);
+        unsigned left = requeue;
+        for (auto it = from.waiters.begin(); it != from.waiters.end() && left > 0;) {
+            FutexWaiter& waiter = *it++;
+            if (!(waiter.key == from_key))
+                continue;
+            left--;
+            moved++;
+            if (from_key == to_key)
+                continue;
+            from.waiters.erase(from.waiters.iterator_to(waiter));
+            waiter.key = to_key;
+            to.waiters.push_back(waiter);
+            waiter.bucket.store(&to, std::memory_order_release);
+        }
+        return moved;
+    }
+}
+
+Result<unsigned> futex_wake_op(vaddr_t address, vaddr_t second, unsigned wake, unsigned wake_second, uint32_t operation,
+                               bool process_private) {
+    TRY(check_address(address));
+    TRY(check_address(second));
+    const VmMap::FutexKey key = TRY(current_map().futex_key(address, process_private));
+    const VmMap::FutexKey second_key = TRY(current_map().futex_key(second, process_private));
+
+    // FUTEX_OP(op, oparg, cmp, cmparg): 4 bits op, 4 bits cmp, 12 bits each argument, signed.
+    const uint32_t op = operation >> 28 & 7, comparison = operation >> 24 & 15;
+    auto signed12 = [](uint32_t v) { return static_cast<int32_t>(v << 20) >> 20; };
+    uint32_t argument = static_cast<uint32_t>(signed12(operation >> 12));
+    const int32_t limit = signed12(operation);
+    if (operation >> 31) // FUTEX_OP_OPARG_SHIFT
+        argument = uint32_t{1} << (argument & 31);
+    if (op > 4 || comparison > 5)
+        return Errno::nosys;
+
+    uint32_t old = 0;
+    if (!machine::user_load32(&old, second))
+        return Errno::fault;
+    for (;;) {
+        const uint32_t desired = op == 0   ? argument
+                                 : op == 1 ? old + argument
+                                 : op == 2 ? old | argument
+                                 : op == 3 ? old & ~argument
+                                           : old ^ argument;
+        uint32_t found = 0;
+        if (!machine::user_cmpxchg32(&found, second, old, desired))
+            return Errno::fault;
+        if (found == old)
+            break;
+        old = found;
+    }
+    const int32_t value = static_cast<int32_t>(old);
+    const bool holds = comparison == 0   ? value == limit
+                       : comparison == 1 ? value != limit
+                       : comparison == 2 ? value < limit
+                       : comparison == 3 ? value <= limit
+                       : comparison == 4 ? value > limit
+                                         : value >= limit;
+    unsigned woken = wake_key(key, wake, futex_match_any);
+    if (holds)
+        woken += wake_key(second_key, wake_second, futex_match_any);
+    return woken;
+}
+
+} // namespace lentil
