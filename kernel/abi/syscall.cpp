@@ -10,7 +10,6 @@
 #include <abi/sys_signal.hpp>
 #include <abi/sys_time.hpp>
 #include <abi/syscall_trace.hpp>
-#include <sched/hart.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -134,8 +133,6 @@ void dispatch(machine::Trapframe& frame) {
     caller.in_syscall = true;
     caller.syscall_number = number;
     self.user_frame_replaced = false;
-    // The thread may move between finding its hart and counting: then another hart's count grows, and none is lost.
-    current_hart().counters.syscalls.fetch_add(1, std::memory_order_relaxed);
     const bool traced = trace_wanted(caller);
     if (traced) [[unlikely]]
         trace_entry(frame);

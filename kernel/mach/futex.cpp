@@ -3,6 +3,7 @@
 // waiter queues itself first and looks at the word then, so a waker that changed the word before finds it.
 #include <mach/futex.hpp>
 
+#include <libkern/dlist.hpp>
 #include <mach/task.hpp>
 #include <vm/vm_user.hpp>
 
@@ -13,7 +14,7 @@ struct Bucket;
 
 /// One sleeping thread; lives on its stack. Fields belong to the lock of `bucket`.
 struct FutexWaiter {
-    ListHook link;
+    DlistLinks<FutexWaiter> link;
     VmMap::FutexKey key;
     uint32_t mask = 0;
     std::atomic<uint32_t> woken_by{0}; ///< mask of the wake-up; 0 while queued
@@ -23,12 +24,12 @@ struct FutexWaiter {
 
 struct Bucket {
     SpinLock<Rank::futex> lock;
-    List<FutexWaiter, &FutexWaiter::link> waiters;
+    Dlist<FutexWaiter, &FutexWaiter::link> waiters;
     uint64_t arrivals = 0; ///< how often somebody queued here
 };
 
 constexpr size_t bucket_count = 256;
-Bucket buckets[bucket_count];
+constinit Bucket buckets[bucket_count];
 
 Bucket& bucket_of(const VmMap::FutexKey& key) {
     uint64_t h = (key.owner >> 4) * 0x9e3779b97f4a7c15u ^ (key.offset >> 2) * 0xc2b2ae3d27d4eb4fu;
@@ -66,7 +67,7 @@ private:
 
 /// With its bucket's lock held.
 void wake_locked(Bucket& bucket, FutexWaiter& waiter, uint32_t mask) {
-    bucket.waiters.erase(bucket.waiters.iterator_to(waiter));
+    bucket.waiters.erase(waiter);
     waiter.woken_by.store(mask, std::memory_order_release);
     // The thread cannot leave before it took this lock.
     thread_wake(*waiter.thread);
@@ -74,8 +75,9 @@ void wake_locked(Bucket& bucket, FutexWaiter& waiter, uint32_t mask) {
 
 unsigned wake_matching(Bucket& bucket, const VmMap::FutexKey& key, unsigned count, uint32_t mask) {
     unsigned woken = 0;
-    for (auto it = bucket.waiters.begin(); it != bucket.waiters.end() && woken < count;) {
-        FutexWaiter& waiter = *it++;
+    for (FutexWaiter *it = bucket.waiters.first(), *next; it && woken < count; it = next) {
+        FutexWaiter& waiter = *it;
+        next = bucket.waiters.next(waiter);
         if (!(waiter.key == key) || (waiter.mask & mask) == 0)
             continue;
         wake_locked(bucket, waiter, mask);
@@ -100,7 +102,7 @@ uint32_t leave(FutexWaiter& waiter) {
             continue;
         const uint32_t woken_by = waiter.woken_by.load(std::memory_order_relaxed);
         if (woken_by == 0)
-            bucket->waiters.erase(bucket->waiters.iterator_to(waiter));
+            bucket->waiters.erase(waiter);
         return woken_by;
     }
 }
@@ -188,15 +190,16 @@ Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, u
             continue;
         unsigned moved = wake_matching(from, from_key, wake, futex_match_any);
         unsigned left = requeue;
-        for (auto it = from.waiters.begin(); it != from.waiters.end() && left > 0;) {
-            FutexWaiter& waiter = *it++;
+        for (FutexWaiter *it = from.waiters.first(), *next; it && left > 0; it = next) {
+            FutexWaiter& waiter = *it;
+            next = from.waiters.next(waiter);
             if (!(waiter.key == from_key))
                 continue;
             left--;
             moved++;
             if (from_key == to_key)
                 continue;
-            from.waiters.erase(from.waiters.iterator_to(waiter));
+            from.waiters.erase(waiter);
             waiter.key = to_key;
             to.waiters.push_back(waiter);
             waiter.bucket.store(&to, std::memory_order_release);
