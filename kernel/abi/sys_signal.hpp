@@ -2,8 +2,35 @@
 // Handlers of the signal calls; the signatures are the ABI.
 #pragma once
 
+#include <abi/linux_signal.hpp>
 #include <abi/syscall.hpp>
 
 namespace lentil::abi {
+
+struct LinuxTimeval64 {
+    int64_t seconds, microseconds;
+};
+struct LinuxItimerval {
+    LinuxTimeval64 interval, value;
+};
+struct LinuxTimespec64 {
+    int64_t seconds, nanoseconds;
+};
+
+Result<void> sys_getitimer(int which, UserPtr<LinuxItimerval> value);
+Result<void> sys_setitimer(int which, UserPtr<LinuxItimerval> value, UserPtr<LinuxItimerval> old);
+Result<uint64_t> sys_restart_syscall();
+Result<void> sys_kill(int pid, int signo);
+Result<void> sys_tkill(int tid, int signo);
+Result<void> sys_tgkill(int pid, int tid, int signo);
+Result<void> sys_sigaltstack(UserPtr<LinuxStack> stack, UserPtr<LinuxStack> old);
+Result<void> sys_rt_sigsuspend(UserPtr<uint64_t> mask, uint64_t size);
+Result<void> sys_rt_sigaction(int signo, UserPtr<LinuxSigaction> action, UserPtr<LinuxSigaction> old, uint64_t size);
+Result<void> sys_rt_sigprocmask(int how, UserPtr<uint64_t> set, UserPtr<uint64_t> old, uint64_t size);
+Result<void> sys_rt_sigpending(UserPtr<uint64_t> set, uint64_t size);
+Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<LinuxTimespec64> timeout, uint64_t size);
+Result<void> sys_rt_sigqueueinfo(int pid, int signo, vaddr_t info);
+Result<void> sys_rt_sigreturn();
+Result<void> sys_rt_tgsigqueueinfo(int pid, int tid, int signo, vaddr_t info);
 
 } // namespace lentil::abi

@@ -115,6 +115,8 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     struct CpuTimer {
         nanos_t expires_ns = 0, interval_ns = 0;   ///< on the proc's own CPU clock; 0: off
     } virtual_timer, prof_timer;
+    Callout cpu_callout;                           ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
+    nanos_t cpu_limit_next_ns = 0;                 ///< CPU time of the next SIGXCPU; 0: no limit
     Usage dead_uthreads_usage;                     ///< t; of uthreads that ended
     Usage children_usage;                          ///< t; of children waited for
     uint32_t personality = 0;

@@ -131,6 +131,7 @@ concept TrapframeContract = requires(T t, const T c, uint64_t v, unsigned i) {
     t.set_sp(v);
     t.set_tls(v);
     t.set_link(v);                               ///< return address register
+    { t.reg(i) } -> std::same_as<uint64_t&>;     ///< 1..31: the integer registers as riscv64 user mode numbers them
     t.restart_syscall();                         ///< pc back to the call instruction, first argument as at entry
     { c.from_user() } -> std::same_as<bool>;
 };
@@ -187,6 +188,8 @@ concept CpuContract = requires(Thread* thread, Context& context, bool enabled, p
     fp_save(ta);                                 ///< current thread: registers to ta.fp if they changed since
     fp_load(ta);                                 ///< current thread: user sees ta.fp from the next return on
     fp = ta.fp;
+    { fp.f } -> std::same_as<uint64_t(&)[32]>;   ///< as riscv64 user mode numbers them
+    { fp.fcsr } -> std::same_as<uint64_t&>;
 };
 static_assert(CpuContract<FpState>);
 

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The signal frame of Linux riscv64: written before a handler runs, read back by rt_sigreturn.
+#include <abi/linux_signal.hpp>
+#include <abi/signal_frame.hpp>
+#include <abi/syscall.hpp>
+
+namespace lentil::abi {
+
+namespace {
+
+/// Which member of siginfo's union `info` uses (siginfo_layout of the ABI).
+enum class Layout : uint32_t { queue, timer, child, fault, poll };
+
+Layout layout_of(const SigInfo& info) {
+    if (info.code == si_code::timer)
+        return Layout::timer;
+    if (info.code <= 0 || info.code == si_code::kernel)
+        return Layout::queue;
+    switch (info.signo) {
+    case sig_ill:
+    case sig_fpe:
+    case sig_segv:
+    case sig_bus:
+    case sig_trap:
+        return Layout::fault;
+    case sig_chld:
+        return Layout::child;
+    case sig_io:
+        return Layout::poll;
+    default:
+        return Layout::queue;
+    }
+}
+
+constexpr nanos_t clock_tick_ns = 10'000'000; ///< USER_HZ is 100
+
+bool on_altstack(const UthreadSignals& sig, vaddr_t sp) {
+    if (sig.altstack_flags & stack_flags::autodisarm)
+        return false; // in use it is not armed
+    return sp > sig.altstack_base && sp - sig.altstack_base <= sig.altstack_size;
+}
+
+LinuxStack altstack_of(const UthreadSignals& sig) {
+    return {sig.altstack_base, sig.altstack_flags, 0, sig.altstack_size};
+}
+
+/// Where the frame goes; fault if the alternate stack would overflow.
+Result<vaddr_t> frame_address(const machine::Trapframe& frame, const UthreadSignals& sig, const SigAction& action) {
+    vaddr_t sp = frame.sp();
+    const bool inside = on_altstack(sig, sp);
+    // An overflow of the alternate stack must end in a fault, not in what lies below it.
+    if (inside && !on_altstack(sig, sp - sizeof(LinuxSigframe)))
+        return Errno::fault;
+    if ((action.flags & sa_flags::onstack) && sig.altstack_size != 0 && !inside)
+        sp = sig.altstack_base + sig.altstack_size;
+    return (sp - sizeof(LinuxSigframe)) & ~vaddr_t{15};
+}
+
+} // namespace
+
+LinuxSiginfo to_linux(const SigInfo& info) {
+    LinuxSiginfo out;
+    __builtin_memset(&out, 0, sizeof out);
+    out.signo = info.signo;
+    out.error = info.error;
+    out.code = info.code;
+    switch (layout_of(info)) {
+    case Layout::queue:
+        out.queue.pid = info.pid;
+        out.queue.uid = info.uid;
+        out.queue.value = info.value;
+        break;
+    case Layout::timer:
+        out.timer.id = info.timer_id;
+        out.timer.overrun = info.overrun;
+        out.timer.value = info.value;
+        break;
+    case Layout::child:
+        out.child.pid = info.pid;
+        out.child.uid = info.uid;
+        out.child.status = info.status;
+        out.child.utime = info.utime / clock_tick_ns;
+        out.child.stime = info.stime / clock_tick_ns;
+        break;
+    case Layout::fault:
+        out.fault.address = info.address;
+        break;
+    case Layout::poll:
+        out.poll.band = info.band;
+        out.poll.fd = info.fd;
+        break;
+    }
+    return out;
+}
+
+SigInfo from_linux(const LinuxSiginfo& in, int signo) {
+    SigInfo info{.signo = signo, .error = in.error, .code = in.code};
+    info.pid = in.queue.pid;
+    info.uid = in.queue.uid;
+    info.value = in.queue.value;
+    if (in.code == si_code::timer) {
+        info.timer_id = in.timer.id;
+        info.overrun = in.timer.overrun;
+    }
+    return info;
+}
+
+Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, const SigAction& action, SigSet old_mask) {
+    Thread& thread = current_thread();
+    UthreadSignals& sig = current_uthread().sig;
+    const vaddr_t address = TRY(frame_address(frame, sig, action));
+
+    LinuxSigframe out;
+    __builtin_memset(&out, 0, sizeof out);
+    out.info = to_linux(info);
+    out.uc.stack = altstack_of(sig);
+    out.uc.mask = old_mask.bits;
+    out.uc.context.regs[0] = frame.pc();
+    for (unsigned i = 1; i < 32; i++)
+        out.uc.context.regs[i] = frame.reg(i);
+    machine::fp_save(thread.arch);
+    __builtin_memcpy(out.uc.context.fp.f, thread.arch.fp.f, sizeof out.uc.context.fp.f);
+    out.uc.context.fp.fcsr = static_cast<uint32_t>(thread.arch.fp.fcsr);
+    TRY(copyout(address, &out, sizeof out));
+
+    if (sig.altstack_flags & stack_flags::autodisarm) {
+        sig.altstack_base = sig.altstack_size = 0;
+        sig.altstack_flags = stack_flags::disable;
+    }
+    frame.set_arg(0, static_cast<uint64_t>(info.signo));
+    frame.set_arg(1, address + offsetof(LinuxSigframe, info));
+    frame.set_arg(2, address + offsetof(LinuxSigframe, uc));
+    frame.set_sp(address);
+    frame.set_link(current_map().layout.vdso); // the trampoline: riscv64 has no sa_restorer
+    frame.set_pc(action.handler);
+    return {};
+}
+
+Result<void> pop_signal_frame(machine::Trapframe& frame) {
+    LinuxSigframe in;
+    TRY(copyin(&in, frame.sp(), sizeof in));
+    for (uint32_t word : std::span(in.uc.context.fp.zero).last(3))
+        if (word != 0)
+            return Errno::inval; // an extension that nobody wrote
+
+    Thread& thread = current_thread();
+    Uthread& self = current_uthread();
+    const vaddr_t handler_sp = frame.sp();
+    frame.set_pc(in.uc.context.regs[0]);
+    for (unsigned i = 1; i < 32; i++)
+        frame.reg(i) = in.uc.context.regs[i];
+    __builtin_memcpy(thread.arch.fp.f, in.uc.context.fp.f, sizeof in.uc.context.fp.f);
+    thread.arch.fp.fcsr = in.uc.context.fp.fcsr & 0xff;
+    machine::fp_load(thread.arch);
+    signal_set_mask(self, SigSet{in.uc.mask});
+    // A stack that cannot be set (the handler still ran on it) stays as it is, as on Linux.
+    (void)set_altstack(self, in.uc.stack, handler_sp);
+    return {};
+}
+
+LinuxStack get_altstack(const Uthread& uthread, vaddr_t sp) {
+    LinuxStack stack = altstack_of(uthread.sig);
+    if (uthread.sig.altstack_size == 0)
+        stack.flags |= stack_flags::disable;
+    else if (on_altstack(uthread.sig, sp))
+        stack.flags |= stack_flags::onstack;
+    return stack;
+}
+
+Result<void> set_altstack(Uthread& uthread, const LinuxStack& stack, vaddr_t sp) {
+    if (on_altstack(uthread.sig, sp))
+        return Errno::perm;
+    const uint32_t mode = stack.flags & ~stack_flags::autodisarm;
+    if (mode != 0 && mode != stack_flags::disable && mode != stack_flags::onstack)
+        return Errno::inval;
+    if (mode == stack_flags::disable) {
+        uthread.sig.altstack_base = uthread.sig.altstack_size = 0;
+    } else {
+        if (stack.size < stack_flags::least_size)
+            return Errno::nomem;
+        uthread.sig.altstack_base = stack.base;
+        uthread.sig.altstack_size = stack.size;
+    }
+    uthread.sig.altstack_flags = stack.flags;
+    return {};
+}
+
+void signal_init() {
+    signal_hooks.push_frame = push_signal_frame;
+}
+
+} // namespace lentil::abi

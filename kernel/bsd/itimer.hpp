@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Interval timers of a proc: real time, its CPU time in user mode, its whole CPU time; and RLIMIT_CPU.
+#pragma once
+
+#include <bsd/proc.hpp>
+
+namespace lentil {
+
+enum class Itimer : uint32_t { real = 0, virtual_time = 1, prof = 2 }; ///< Linux's numbers
+
+struct ItimerValue {
+    nanos_t interval_ns = 0;
+    nanos_t left_ns = 0; ///< 0: off
+};
+
+ItimerValue itimer_get(Proc& proc, Itimer which);
+/// Sets it and returns what was there. `proc` must not be ending.
+ItimerValue itimer_set(Proc& proc, Itimer which, ItimerValue value);
+/// fork: the child's timers are off, its limit on CPU time is watched. exec keeps timers. No lock held.
+void itimer_init(Proc& proc);
+/// RLIMIT_CPU changed.
+void itimer_cpu_limit_changed(Proc& proc);
+/// Exit: no timer fires any more when it returns. No lock held.
+void itimer_exit(Proc& proc);
+
+} // namespace lentil
