@@ -40,6 +40,11 @@ struct ThreadArch {
         frame = reinterpret_cast<Trapframe*>((reinterpret_cast<uint64_t>(top) & ~uint64_t{15}) - sizeof(Trapframe));
         stack_limit = reinterpret_cast<uint64_t>(bottom);
     }
+    /// Goes on on the stack of `other`, which ends as a thread: how a boot flow of control becomes an idle thread.
+    void take_stack(const ThreadArch& other) {
+        frame = other.frame;
+        stack_limit = other.stack_limit;
+    }
 };
 
 static_assert(offsetof(ThreadArch, frame) == TA_FRAME);

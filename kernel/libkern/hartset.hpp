@@ -44,6 +44,11 @@ class AtomicHartSet {
 public:
     void add(unsigned hart) { bits_.fetch_or(uint64_t{1} << hart, std::memory_order_seq_cst); }
     void remove(unsigned hart) { bits_.fetch_and(~(uint64_t{1} << hart), std::memory_order_seq_cst); }
+    /// Removes `hart`; returns whether it was there (of several callers, one gets true).
+    bool claim(unsigned hart) {
+        const uint64_t bit = uint64_t{1} << hart;
+        return bits_.fetch_and(~bit, std::memory_order_seq_cst) & bit;
+    }
     HartSet load() const { return HartSet(bits_.load(std::memory_order_seq_cst)); }
 
 private:

@@ -137,6 +137,16 @@ concept TrapframeContract = requires(T t, const T c, uint64_t v, unsigned i) {
 };
 static_assert(TrapframeContract<Trapframe>);
 
+/// The arch's part of a thread: the first member of Thread. Before sched_init_hart, machine::current_thread() points to
+/// memory that holds nothing else.
+template <class T>
+concept ThreadArchContract = requires(T t, const T c, void* p) {
+    t.set_stack(p, p); ///< lowest address and top of its kernel stack
+    t.take_stack(c);   ///< goes on on the stack of another, which ends
+    t.ast_pending.store(1, std::memory_order_relaxed); ///< makes every way back to user mode call hooks.ast
+};
+static_assert(ThreadArchContract<ThreadArch>);
+
 /// Saved kernel context of a thread that does not run.
 template <class T>
 concept ContextContract = requires(T t, void* stack_top, void (*entry)(void*), void* arg) {

@@ -2,10 +2,40 @@
 // Callouts: run a function at a time, on the hart that armed it, in interrupt context.
 #pragma once
 
-#include <libkern/intrusive.hpp>
+#include <atomic>
+
 #include <libkern/types.hpp>
+#include <sync/spinlock.hpp>
 
 namespace lentil {
+
+class Callout;
+
+/// A node of a callout tree. (Boost's hooks cannot be constant-initialised; callouts are, in global objects.)
+struct CalloutNode {
+    CalloutNode* parent = nullptr;
+    CalloutNode* left = nullptr;
+    CalloutNode* right = nullptr;
+    bool red = false;
+    nanos_t deadline_ns = 0;
+    Callout* owner = nullptr;
+};
+
+/// Callouts ordered by deadline, first in first out among equals: O(log n), the earliest in O(1). No lock of its own.
+class CalloutTree {
+public:
+    CalloutTree();
+    CalloutTree(const CalloutTree&) = delete;
+    CalloutTree& operator=(const CalloutTree&) = delete;
+
+    void insert(CalloutNode& node);
+    void erase(CalloutNode& node);
+    CalloutNode* first() const;
+    nanos_t first_deadline_ns() const;
+
+private:
+    CalloutNode header_;
+};
 
 /// Embedded in its owner. Armed and cancelled from anywhere; `function` runs with interrupts off and may arm it again.
 class Callout {
@@ -18,16 +48,38 @@ public:
     /// (Re)arms for `deadline_ns` on the monotonic clock; in the past means as soon as possible.
     void arm(nanos_t deadline_ns);
     /// After return the function does not run and is not running (waits for one that runs on another hart, so callers
-    /// hold no lock that it takes). Returns whether it was armed.
+    /// hold no lock that it takes). Called by the function itself it only disarms. Returns whether it was armed.
     bool cancel();
-    bool is_armed() const;
-    nanos_t deadline_ns() const { return deadline_ns_; }
+    bool is_armed() const { return queue_hart_.load(std::memory_order_acquire) >= 0; }
+    nanos_t deadline_ns() const { return node_.deadline_ns; }
 
-    TreeHook link; ///< of the hart's queue
-    nanos_t deadline_ns_ = 0;
+private:
+    friend class CalloutQueue;
+    bool disarm();
+    bool wait_until_idle() const;
+
+    CalloutNode node_;
     void (*function_)(void*) = nullptr;
     void* arg_ = nullptr;
-    int32_t queue_hart_ = -1; ///< whose queue holds it
+    /// Whose queue holds it, -1: none. Leaves -1 by a compare-and-swap under the lock of the new queue, and returns to -1
+    /// under that same lock: so under the lock of queue q, `queue_hart_ == q` says that q's tree holds it.
+    std::atomic<int32_t> queue_hart_{-1};
+};
+
+/// What one hart has to run.
+class CalloutQueue {
+public:
+    /// The earliest deadline (monotonic). On its own hart.
+    nanos_t next_deadline_ns() const { return next_ns_.load(std::memory_order_relaxed); }
+    /// Runs everything due; on its own hart, interrupts off, no lock held.
+    void run_due(nanos_t now_ns);
+
+private:
+    friend class Callout;
+    mutable SpinLock<Rank::callout> lock_;
+    CalloutTree tree_;
+    std::atomic<nanos_t> next_ns_{no_deadline};
+    std::atomic<Callout*> running_{nullptr};
 };
 
 } // namespace lentil

@@ -8,6 +8,8 @@
 #include <libkern/intrusive.hpp>
 #include <libkern/refptr.hpp>
 #include <machine/machine.hpp>
+#include <sched/params.hpp>
+#include <sched/runq.hpp>
 #include <sync/lock_check.hpp>
 
 namespace lentil {
@@ -32,17 +34,15 @@ enum class Interruptible : uint32_t {
     yes      ///< any signal that is not blocked
 };
 
-enum class WaitResult : uint32_t { awoken, timed_out, interrupted };
-
-/// Scheduling classes and priorities: 0..99 real-time (higher runs first), -20..19 nice for the time-shared rest.
-enum class SchedPolicy : uint32_t { other = 0, fifo = 1, round_robin = 2, batch = 3, idle = 5 };
-
-struct SchedParams {
-    SchedPolicy policy = SchedPolicy::other;
-    int32_t rt_priority = 0; ///< 1..99 for fifo and round_robin
-    int32_t nice = 0;        ///< -20..19
-    HartSet affinity = HartSet::all();
+/// Where the scheduler has a thread, whatever its state says.
+enum class ThreadPlace : uint32_t {
+    none,  ///< blocked for good until woken, not started, or dead
+    moving,///< some hart is putting it on the queue of `hart`, which nobody else may do
+    queue, ///< on the queue of `hart`
+    hart,  ///< current on `hart`
 };
+
+enum class WaitResult : uint32_t { awoken, timed_out, interrupted };
 
 /// Nanoseconds a thread ran, for whoever is charged (see thread_times).
 struct CpuTimes {
@@ -65,33 +65,40 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     bool user_frame_replaced = false;           ///< t; the system call in flight wrote the user registers itself
 
     // -- scheduling: r = run-queue lock of `hart`, t = the thread itself while it runs --------------------------------
+    /// Changed by the thread itself to `waiting` and back to `running`, by wakers from `waiting` (r). A thread preempted
+    /// between prepare_wait and thread_block stays `waiting` on its run queue: it goes on when its turn comes.
     std::atomic<ThreadState> state{ThreadState::embryo};
-    std::atomic<Hart*> hart{nullptr};           ///< where it runs, or ran last, or is queued
+    std::atomic<Hart*> hart{nullptr};           ///< where it runs, or ran last, or is queued; changes under the old one's r
+    ThreadPlace place = ThreadPlace::none;      ///< r
     SchedParams params;                         ///< r
-    ListHook runq_link;                         ///< r
-    uint64_t vruntime = 0;                      ///< r; weighted nanoseconds for the fair class
-    nanos_t slice_end_ns = 0;                   ///< r
+    SchedEntity sched;                          ///< r
     uint32_t preempt_disabled = 0;              ///< t; kernel preemption is off while > 0
-    std::atomic<uint32_t> need_resched{0};      ///< set from anywhere, looked at on the way out of a trap
-    std::atomic<uint32_t> on_hart{0};           ///< still using its kernel stack on some hart (switch in progress)
+    std::atomic<uint32_t> need_resched{0};      ///< set by its own hart, looked at on the way out of a trap
 
     // -- waiting ----------------------------------------------------------------------------------------------------------
-    Interruptible wait_interruptible = Interruptible::no; ///< t, read by thread_interrupt
+    std::atomic<Interruptible> wait_interruptible{Interruptible::no}; ///< t, read by thread_interrupt
     std::atomic<uint32_t> interrupt_level{0};   ///< t; 1: a signal pends, 2: a fatal one; set by thread_interrupt
     const char* wait_channel = nullptr;         ///< name for /proc/PID/wchan while waiting
 
     // -- accounting: charged to the uthread's clock by the hooks of the layer above -----------------------------------------
-    nanos_t times_mark_ns = 0;                  ///< t; when the current stretch of user or system time began
-    CpuTimes times;                             ///< t
+    /// Written by the thread (or the switch to it) alone, read by others through thread_times(): see there.
+    std::atomic<nanos_t> times_mark_ns{0};      ///< when the current stretch of user or system time began
+    std::atomic<nanos_t> times_user{0}, times_system{0};
+    std::atomic<uint32_t> times_running{0};     ///< 0: does not run, 1: in the kernel, 2: in user mode
     uint64_t switches_voluntary = 0, switches_involuntary = 0;
 
+    void (*entry)(void*) = nullptr;             ///< what create() was given
+    void* entry_argument = nullptr;
+    void* stack_top = nullptr;                  ///< kernel stack; nullptr for the idle threads, which use the boot stacks
+    bool is_idle = false;
     HeldLocks locks;                            ///< lock order checks
     char name[16] = {};                         ///< for kernel threads and panics
     uint64_t id = 0;                            ///< unique number, never reused
-    ListHook all_link;                          ///< list of all threads (sched/thread.cpp)
+    DlistLinks<Thread> all_link;                ///< list of all threads (sched/thread.cpp)
     ListHook task_link;                         ///< Task's list
 
     static constexpr const char* zone_name = "threads";
+    /// Frees thread and stack; interrupts may be off (after the switch away from a dead thread), so nothing below sleeps.
     void last_unref();
 
     /// A thread with a kernel stack that will run `entry(arg)` once thread_start()ed. Counts in threads_created and
@@ -104,7 +111,24 @@ inline Thread& current_thread() { return *machine::current_thread(); }
 /// Kernel threads: created and started at once; run in kernel_space with interrupts on.
 Result<RefPtr<Thread>> kernel_thread_start(const char* name, void (*entry)(void*), void* arg, SchedParams params = {});
 
-/// Calls `visit` for every thread alive, with the list's spin lock held.
+/// What vm/ gives the scheduler at boot: it lies above, so the scheduler cannot name its zones.
+struct SchedMemory {
+    void* (*allocate_thread)() = nullptr;        ///< storage for one Thread, aligned for it; nullptr if memory is out
+    void (*free_thread)(void*) = nullptr;
+    Result<void*> (*allocate_stack)() = nullptr; ///< returns the top
+    void (*free_stack)(void* top) = nullptr;
+    size_t stack_size = 0;
+};
+/// Before the first Thread::create. May be called with interrupts off; the functions must not sleep.
+void sched_set_memory(const SchedMemory& memory);
+
+struct ThreadCounters {
+    std::atomic<uint64_t> threads_created{0}, threads_alive{0}, kernel_stacks_created{0}, kernel_stacks_alive{0};
+};
+extern ThreadCounters thread_counters;
+
+/// Calls `visit` for every thread alive, with the list's spin lock held. One whose last reference is going may be among
+/// them: RefCounted::try_ref() before keeping it.
 void for_each_thread(void (*visit)(Thread&, void* context), void* context);
 
 } // namespace lentil

@@ -3,6 +3,7 @@
 // lost, since the thread is marked waiting before the predicate is looked at.
 #pragma once
 
+#include <libkern/dlist.hpp>
 #include <sched/sched.hpp>
 #include <sync/spinlock.hpp>
 
@@ -12,8 +13,13 @@ namespace lentil {
 struct Waiter {
     Thread* thread = nullptr;
     bool exclusive = false; ///< wake_one stops after it
-    ListHook link;
-    class Waitq* queue = nullptr;
+    DlistLinks<Waiter> link;
+    class Waitq* queue = nullptr; ///< not null between add and remove
+
+    Waiter() = default;
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    ~Waiter(); ///< asserts that it left its queue
 };
 
 class Waitq {
@@ -23,18 +29,21 @@ public:
     Waitq& operator=(const Waitq&) = delete;
 
     void add(Waiter& waiter);    ///< sets waiter.thread to the current thread
-    void remove(Waiter& waiter); ///< harmless if it is not queued any more
+    void remove(Waiter& waiter); ///< by the same thread; harmless if it is not queued
 
     /// Wake-ups: callable anywhere, interrupts included. Non-exclusive waiters are all woken, of the exclusive ones the
-    /// first `count`. Return how many threads were woken.
-    unsigned wake_all();
-    unsigned wake_one();
+    /// first `exclusive_count`. Wakers leave the waiters in the queue. Return how many threads were woken. With nobody
+    /// waiting: a fence and a load.
+    unsigned wake(unsigned exclusive_count);
+    unsigned wake_all() { return wake(~0U); }
+    unsigned wake_one() { return wake(1); }
 
     bool has_waiters() const;
 
 private:
     mutable SpinLock<Rank::waitq> lock_;
-    List<Waiter, &Waiter::link> waiters_;
+    Dlist<Waiter, &Waiter::link> waiters_;
+    std::atomic<uint32_t> count_{0}; ///< length of waiters_; written under lock_
 };
 
 /// Marks the current thread waiting. From here on a wake-up is remembered: thread_block() then returns at once.

@@ -27,10 +27,15 @@ struct HeldLocks {
 namespace lock_check {
 
 #if defined(LENTIL_CHECKS)
+/// The held locks of the running thread; sched/ sets it once there are threads. Before that nothing is checked.
+using HeldByCurrent = HeldLocks* (*)();
+extern HeldByCurrent held_by_current;
+/// Set when the boot hart goes idle: from then on only threads run, and assert_may_sleep() looks at interrupts too.
+extern bool threads_only;
 /// Panics, naming both sites, if taking `lock` now breaks the order. Called before waiting for the lock.
 void acquiring(const void* lock, Rank rank, bool nested, std::source_location where);
 void released(const void* lock, Rank rank);
-/// Panics if a spin lock is held or interrupts are off: the caller is about to sleep.
+/// Panics if a spin lock is held or interrupts are off: the caller is about to sleep. (Mutexes may be held.)
 void assert_may_sleep(std::source_location where = std::source_location::current());
 #else
 inline void acquiring(const void*, Rank, bool, std::source_location) {}

@@ -30,6 +30,7 @@ enum class Rank : uint32_t {
     cwd = 0x8c,         ///< directories, limits, credentials pointers of one proc
     tty_spin = 0x8e,    ///< input queue filled from interrupts
     task = 0x90,        ///< a task's thread list
+    thread_list = 0x92, ///< list of all threads
     futex = 0x94,       ///< a futex bucket; nested: by address
     page_queues = 0x98,
     pmap = 0xa0,
@@ -38,7 +39,7 @@ enum class Rank : uint32_t {
     page_alloc = 0xac,
     waitq = 0xb0,
     callout = 0xb4,
-    runq = 0xc0,        ///< nested: by hart index
+    runq = 0xc0,        ///< one hart's run queue, and the scheduling state of the threads there; never two
     device = 0xe0,
     console = 0xf0,
 };

@@ -31,6 +31,7 @@ public:
 private:
     template <Rank>
     friend class SpinGuard;
+    friend struct RunqLock; ///< sched/: the run-queue lock is handed over by a context switch, which no scope can express
 
     void acquire() {
         const uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);

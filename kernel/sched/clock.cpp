@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Clocks.
+#include <sched/clock.hpp>
+
+#include <atomic>
+
+#include <sched/sched_internal.hpp>
+
+namespace lentil {
+
+namespace {
+constinit nanos_t boot_ns = 0; // written once, before other harts start
+constinit std::atomic<nanos_t> wall_minus_monotonic_ns{0};
+} // namespace
+
+nanos_t monotonic_ns() { return machine::now_ns() - boot_ns; }
+
+nanos_t clock_to_machine_ns(nanos_t monotonic) {
+    // Saturates: a time limit of centuries is no limit.
+    return monotonic > no_deadline - boot_ns ? no_deadline : monotonic + boot_ns;
+}
+
+nanos_t realtime_ns() { return monotonic_ns() + wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
+
+void set_realtime_ns(nanos_t now) {
+    wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed);
+}
+
+void clock_init() { boot_ns = machine::now_ns(); }
+
+} // namespace lentil

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the files of sched/ share.
+#pragma once
+
+#include <sched/hart.hpp>
+#include <sched/sched.hpp>
+
+namespace lentil {
+
+extern FairClock fair_clock;
+extern AtomicHartSet harts_up;   ///< harts that run threads
+extern AtomicHartSet harts_idle; ///< harts in their idle loop with nothing to run; a waker claims one by removing it
+
+/// Run-queue locks without a scope. Interrupts are off.
+struct RunqLock {
+    static void acquire(Hart& hart, std::source_location where = std::source_location::current()) {
+        lock_check::acquiring(&hart.lock, Rank::runq, false, where);
+        hart.lock.acquire();
+    }
+    static void release(Hart& hart) {
+        lock_check::released(&hart.lock, Rank::runq);
+        hart.lock.release();
+    }
+    /// The two halves of a hand-over: the old thread forgets the lock, the new one lets go of it.
+    static void forget(Hart& hart) { lock_check::released(&hart.lock, Rank::runq); }
+    static void release_inherited(Hart& hart) { hart.lock.release(); }
+    /// Locks the queue that `thread` belongs to.
+    static Hart& acquire_of(Thread& thread, std::source_location where = std::source_location::current()) {
+        for (;;) {
+            Hart* hart = thread.hart.load(std::memory_order_acquire);
+            acquire(*hart, where);
+            if (thread.hart.load(std::memory_order_relaxed) == hart)
+                return *hart;
+            release(*hart);
+        }
+    }
+};
+
+/// Sets the timer of this hart for the earlier of callouts and slice end; lets it stand if it is set for earlier than that.
+/// Interrupts off.
+void sched_timer_update(Hart& self);
+/// monotonic_ns() to the time base of machine::timer_arm().
+nanos_t clock_to_machine_ns(nanos_t monotonic);
+
+/// Charges the current thread of a locked hart up to `now`.
+void sched_charge(Hart& hart, nanos_t now);
+/// Writes what other harts may read of a locked hart.
+void sched_publish(Hart& hart);
+
+/// Puts a thread that is in no queue on one, and sees to it that its hart notices. `hart` is locked and is thread.hart;
+/// it is unlocked on return. `woken` threads slept, `fresh` ones never ran, `moved` ones keep what they are owed.
+enum class Arrival { woken, fresh, moved };
+void sched_place(Hart& hart, Thread& thread, Arrival arrival);
+
+/// What it takes to find a hart for a thread that must wait, without the thread.
+struct Offer {
+    int32_t rt_priority;
+    HartSet affinity;
+    explicit Offer(const SchedEntity& e) : rt_priority(e.rt_priority), affinity(e.affinity) {}
+};
+/// Asks an idle hart (or, for a real-time thread, one that runs something less urgent) to take a thread that was queued.
+void sched_offer(const Offer& offer);
+/// Takes a waiting thread from another hart to this one, if there is one more urgent than `above_priority` (-1: any).
+/// No lock held, interrupts off.
+bool sched_steal(Hart& self, int32_t above_priority);
+/// Does a real-time thread more urgent than `priority` wait on another hart?
+bool sched_urgent_elsewhere(const Hart& self, int32_t priority);
+/// At the end of a slice, no lock held, interrupts off: hands a waiting thread to a hart that is ahead.
+void sched_balance(Hart& self);
+/// Makes `hart` look whether it should switch or rearm its timer. Any locks held; interrupts off.
+void sched_poke(Hart& hart, machine::Ipi reason);
+/// Makes the current thread of this hart go through sched_*_preempt soon. Interrupts off.
+void sched_set_resched(Thread& self);
+
+/// Folds the time since the last call into the load averages, if it is time.
+void load_average_update(nanos_t now);
+void load_average_all_idle(nanos_t now);
+
+/// Accounting of a switch: closes a stretch of `from`, opens one of `to`.
+void times_switch(Thread& from, Thread& to, nanos_t now);
+
+Thread& thread_make_idle(Hart& hart);
+/// Where every thread starts: interrupts off, the run-queue lock inherited.
+void thread_trampoline(void* thread);
+
+} // namespace lentil
