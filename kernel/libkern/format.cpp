@@ -127,6 +127,8 @@ std::string_view vformat_to(std::span<char> buffer, std::string_view format, std
     const FormatSink sink{[](void* context, std::string_view piece) {
                               State& s = *static_cast<State*>(context);
                               const size_t n = std::min(piece.size(), s.buffer.size() - s.used);
+                              if (n == 0)
+                                  return; // an empty buffer has no address to copy to
                               std::memcpy(s.buffer.data() + s.used, piece.data(), n);
                               s.used += n;
                           },
