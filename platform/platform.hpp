@@ -2,14 +2,44 @@
 // The board: what the kernel asks of its devices.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include <libkern/types.hpp>
+#include <machine/machine.hpp>
 #include <platform/fdt.hpp>
 
 namespace lentil::platform {
 
 /// The firmware's description of the board; opened by the arch before kernel_main.
 DeviceTree& device_tree();
+
+/// Finds the devices that a driver fits. Once, on the boot hart, interrupts off. What is missing is done without: the
+/// firmware's console goes on if there is no UART.
+void probe_devices();
+
+/// For hooks.external_interrupt.
+void handle_external_interrupt();
+
+using InputHandler = void (*)(char);
+
+/// The serial line that /chosen names, else the first one found, else the firmware's console (output only).
+class Console {
+public:
+    /// Returns when all of it is on its way. Any context; pieces of concurrent writers do not mix.
+    void write(std::string_view text);
+    /// `handler` gets every byte received, in interrupt context, interrupts off; also those that came before it was set.
+    void set_input_handler(InputHandler handler);
+};
+Console& console();
+
+/// Nanoseconds since the epoch of 1970 by the board's clock, 0 if it has none.
+nanos_t wall_clock_ns();
+
+/// Fills `to` with random bytes of the board; returns how many it had.
+size_t board_entropy(std::span<uint8_t> to);
+
+/// Ends or restarts the machine; returns if no device of the board can.
+void board_power(machine::PowerAction action);
 
 } // namespace lentil::platform

@@ -2,6 +2,7 @@
 // kernel_main: where the machine-independent kernel starts.
 #include <libkern/format.hpp>
 #include <machine/machine.hpp>
+#include <platform/platform.hpp>
 
 using namespace lentil;
 
@@ -20,6 +21,10 @@ extern "C" [[noreturn]] void kernel_main() {
         kprint("memory   {:#x} + {:#x}\n", info.memory[i].start, info.memory[i].size);
     for (unsigned i = 0; i < info.reserved_count; i++)
         kprint("reserved {:#x} + {:#x}\n", info.reserved[i].start, info.reserved[i].size);
+    platform::probe_devices();
+    machine::hooks.external_interrupt = platform::handle_external_interrupt;
+    platform::console().set_input_handler([](char c) { kprint("got {}\n", c); });
+    kprint("wall clock {} s\n", platform::wall_clock_ns() / 1000000000);
     kprint("command line: {}\n", info.command_line);
     static constinit int timers = 0;
     machine::hooks.timer_interrupt = [] {

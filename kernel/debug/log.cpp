@@ -2,10 +2,9 @@
 #include <debug/log.hpp>
 
 #include <algorithm>
-#include <atomic>
 
+#include <debug/breakable_lock.hpp>
 #include <libkern/format.hpp>
-#include <machine/machine.hpp>
 
 namespace lentil {
 
@@ -17,26 +16,7 @@ constinit uint64_t written = 0; ///< characters since boot; the newest ring_size
 constinit ConsoleWriter console = nullptr;
 constinit bool quiet = false;
 
-/// Not a ranked SpinLock: a panic must be able to ignore it, whoever holds it.
-constinit std::atomic<uint32_t> locked{0};
-constinit std::atomic<uint32_t> broken{0};
-
-class LogGuard {
-public:
-    LogGuard() : irq_(machine::irq_save()) {
-        while (broken.load(std::memory_order_relaxed) == 0 && locked.exchange(1, std::memory_order_acquire) != 0)
-            machine::cpu_relax();
-    }
-    ~LogGuard() {
-        locked.store(0, std::memory_order_release);
-        machine::irq_restore(irq_);
-    }
-    LogGuard(const LogGuard&) = delete;
-    LogGuard& operator=(const LogGuard&) = delete;
-
-private:
-    bool irq_;
-};
+constinit BreakableLock lock;
 
 void put(void*, std::string_view piece) {
     for (const char c : piece)
@@ -48,12 +28,12 @@ void put(void*, std::string_view piece) {
 } // namespace
 
 void vkprint(std::string_view format, std::span<const FormatArg> args) {
-    const LogGuard guard;
+    const BreakableGuard guard(lock);
     vformat({put, nullptr}, format, args);
 }
 
 void log_attach(ConsoleWriter writer) {
-    const LogGuard guard;
+    const BreakableGuard guard(lock);
     console = writer;
 }
 
@@ -63,7 +43,7 @@ uint64_t log_end() { return written; }
 uint64_t log_begin() { return written > ring_size ? written - ring_size : 0; }
 
 size_t log_read(std::span<char> to, uint64_t& from) {
-    const LogGuard guard;
+    const BreakableGuard guard(lock);
     from = std::clamp(from, log_begin(), written);
     const size_t n = std::min<uint64_t>(to.size(), written - from);
     for (size_t i = 0; i < n; i++)
@@ -72,7 +52,7 @@ size_t log_read(std::span<char> to, uint64_t& from) {
 }
 
 void log_break_lock() {
-    broken.store(1, std::memory_order_relaxed);
+    BreakableLock::break_all();
     quiet = false;
 }
 

@@ -25,7 +25,7 @@ size_t log_read(std::span<char> to, uint64_t& from);
 uint64_t log_begin();
 uint64_t log_end();
 
-/// For panic: from now on nobody waits for the log's lock, and nothing is quiet.
+/// For panic: from now on nobody waits for the console's locks, and nothing is quiet.
 void log_break_lock();
 
 } // namespace lentil

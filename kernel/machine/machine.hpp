@@ -5,6 +5,7 @@
 #pragma once
 
 #include <concepts>
+#include <string_view>
 
 #include <libkern/hartset.hpp>
 #include <libkern/result.hpp>
@@ -71,6 +72,9 @@ void timer_arm(nanos_t deadline_ns);
 void ipi_send(HartSet targets, Ipi reason);
 /// Starts hart `index` (of boot_info.harts) on its own boot stack; it calls `secondary_main(index)` of boot/.
 Result<void> hart_start(unsigned index);
+
+/// Writes to the firmware's console: works from the first instruction on, before and without any driver.
+void early_console_write(std::string_view text);
 
 enum class PowerAction { off, reboot, off_failure };
 /// Ends the machine: SBI SRST or the board's device. `off_failure` makes the emulator exit with a failing status.

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The console: which serial line it is, and the bytes that come in before anyone reads them.
+#include <debug/breakable_lock.hpp>
+#include <debug/log.hpp>
+#include <libkern/format.hpp>
+#include <platform/driver.hpp>
+
+namespace lentil::platform {
+
+namespace {
+
+constinit Console the_console;
+constinit Uart uart{nullptr};
+constinit bool chosen = false; ///< it is the line that /chosen names
+constinit BreakableLock output_lock;
+
+constinit BreakableLock input_lock;
+constinit InputHandler input_handler = nullptr;
+constinit char early_input[256] = {};
+constinit unsigned early_count = 0;
+
+void write_log(std::string_view text) { the_console.write(text); }
+
+/// /chosen's stdout-path: a path or an alias, perhaps followed by ":" and line parameters.
+Node stdout_node() {
+    DeviceTree& tree = device_tree();
+    const Node node = tree.find("/chosen");
+    auto path = node.text("stdout-path");
+    if (!path)
+        return {};
+    *path = path->substr(0, path->find(':'));
+    char name[128];
+    if (!path->starts_with('/')) {
+        *path = format_to(std::span(name).first(sizeof name - 1), "{}", *path);
+        name[path->size()] = '\0';
+        path = tree.find("/aliases").text(name);
+        if (!path)
+            return {};
+    }
+    *path = format_to(std::span(name).first(sizeof name - 1), "{}", *path);
+    name[path->size()] = '\0';
+    return tree.find(name);
+}
+
+} // namespace
+
+Console& console() { return the_console; }
+
+void Console::write(std::string_view text) {
+    if (!uart.write)
+        return machine::early_console_write(text);
+    const BreakableGuard guard(output_lock);
+    uart.write(text);
+}
+
+void Console::set_input_handler(InputHandler handler) {
+    const BreakableGuard guard(input_lock);
+    input_handler = handler;
+    if (!handler)
+        return;
+    for (unsigned i = 0; i < early_count; i++)
+        handler(early_input[i]);
+    early_count = 0;
+}
+
+bool console_offer(Node node, const Uart& offered) {
+    const bool is_chosen = stdout_node().offset() == node.offset();
+    if (uart.write && (chosen || !is_chosen))
+        return false;
+    uart = offered;
+    chosen = is_chosen;
+    log_attach(write_log);
+    return true;
+}
+
+void console_received(char c) {
+    const BreakableGuard guard(input_lock);
+    if (input_handler)
+        input_handler(c);
+    else if (early_count < sizeof early_input)
+        early_input[early_count++] = c;
+}
+
+} // namespace lentil::platform

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What drivers share: the table by which they are found, registers, interrupts.
+#pragma once
+
+#include <optional>
+
+#include <machine/machine.hpp>
+#include <platform/platform.hpp>
+
+namespace lentil::platform {
+
+/// Binds every enabled node with this "compatible". Returns a complaint (then the device is left alone) or nullptr.
+struct Driver {
+    std::string_view compatible;
+    const char* (*probe)(Node node);
+};
+
+const char* plic_probe(Node node);
+const char* ns16550_probe(Node node);
+const char* sifive_uart_probe(Node node);
+const char* goldfish_rtc_probe(Node node);
+const char* sifive_test_probe(Node node);
+
+/// A device's registers, reached through the direct map.
+class Mmio {
+public:
+    constexpr Mmio() = default;
+    constexpr Mmio(paddr_t start, uint64_t size) : start_(start), size_(size) {}
+    explicit operator bool() const { return size_ != 0; }
+    uint64_t size() const { return size_; }
+
+    template <class T>
+    T read(uint64_t offset) const {
+        return *static_cast<volatile T*>(at(offset));
+    }
+    template <class T>
+    void write(uint64_t offset, T value) const {
+        *static_cast<volatile T*>(at(offset)) = value;
+    }
+    uint32_t read32(uint64_t offset) const { return read<uint32_t>(offset); }
+    void write32(uint64_t offset, uint32_t value) const { write<uint32_t>(offset, value); }
+
+private:
+    void* at(uint64_t offset) const { return machine::direct_map(start_ + offset); }
+    paddr_t start_ = 0;
+    uint64_t size_ = 0;
+};
+
+/// Registers `i` of a node if they exist, are at least `least` bytes long and lie where the kernel can reach them.
+std::optional<Mmio> registers_of(Node node, unsigned i, uint64_t least);
+
+/// Calls `handler(context)` for the device's first interrupt, interrupts off. False if the tree names no interrupt that
+/// our controller can deliver.
+bool irq_attach(Node device, void (*handler)(void*), void* context);
+
+// ---- serial lines ------------------------------------------------------------------------------------------------
+
+/// What a UART driver offers to the console.
+struct Uart {
+    /// Waits while the transmitter is full.
+    void (*write)(std::string_view text);
+};
+
+/// Called by a UART's probe. Returns whether this line became the console.
+bool console_offer(Node node, const Uart& uart);
+/// Called by the console's UART for every byte received.
+void console_received(char c);
+
+// ---- the rest of the board ---------------------------------------------------------------------------------------
+
+using ClockReader = nanos_t (*)();
+using PowerSwitch = void (*)(machine::PowerAction);
+void clock_offer(ClockReader read);
+void power_offer(PowerSwitch act);
+
+} // namespace lentil::platform
