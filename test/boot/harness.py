@@ -21,7 +21,7 @@ RELEASE = os.path.join(TOP, "build/Image")
 TEST_INITRD = os.path.join(TOP, "build/test-initramfs.cpio.gz")
 PROMPT = r"lentil:[^\s]*# "
 # What the kernel prints first when it stops for good.
-PANIC = re.compile(rb"^.*\bpanic\b.*$", re.MULTILINE | re.IGNORECASE)
+PANIC = re.compile(rb"^panic: .*$", re.MULTILINE)
 
 
 class Failure(Exception):
@@ -95,7 +95,7 @@ class Machine:
                     self.read_to = found.end()
                     return found
                 if PANIC.search(self.output) and not self.panic_expected:
-                    self.more.wait(2)  # let the report come through, for the log
+                    self.more.wait_for(lambda: self.ended, 5)  # let the report come through, for the log
                     self._check_panic()
                 if self.ended:
                     raise Failure(f"the machine ended before {pattern!r} came; last: {self._tail()}")
