@@ -33,7 +33,8 @@ enum class ProcState : uint32_t {
 struct ProcLinks {
     ListHook sibling_link; ///< t; parent's children
     ListHook group_link;   ///< t; process group's members
-    ListHook all_link;     ///< t; all procs, in order of birth
+    ListHook all_link;     ///< t; all procs that are not dead, in order of birth
+    ListHook pid_link;     ///< t; pid table
 };
 
 template <ListHook ProcLinks::*H>
@@ -67,7 +68,8 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     Waitq child_waitq;                             ///< wait4/waitid of this proc's uthreads
 
     // -- the loan; rules in bsd/vfork.cpp alone -------------------------------------------------------------------------
-    VforkLoan* loan = nullptr;                     ///< t; open while this proc is the borrower (or its creator waits: FORK_PPWAIT)
+    VforkLoan* loan = nullptr;                     ///< t; owned; open while this proc borrows, or its creator waits (FORK_PPWAIT)
+    std::atomic<uint32_t> recall_wanted{0};        ///< parked uthreads must get threads of their own: loan_recall
 
     // -- what it runs in: own after exec or gift, nullptr while it only borrows -------------------------------------------
     RefPtr<Task> task;                             ///< t
@@ -119,12 +121,17 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     nanos_t cpu_limit_next_ns = 0;                 ///< CPU time of the next SIGXCPU; 0: no limit
     Usage dead_uthreads_usage;                     ///< t; of uthreads that ended
     Usage children_usage;                          ///< t; of children waited for
+    Usage final_usage;                             ///< t; once zombie
     uint32_t personality = 0;
     std::atomic<int32_t> oom_score_adj{0};
 
     /// CPU time and counts of all its uthreads, living and dead, without children.
     Usage usage() const;
+    Usage usage_locked() const; ///< proc_tree_lock held
 };
+
+/// Closes the running stretch of the current thread and charges it to `uthread`: at every change of who it executes as.
+void uthread_charge(Uthread& uthread);
 
 inline Proc& proc_of(ProcLinks& links) { return static_cast<Proc&>(links); }
 
@@ -171,10 +178,44 @@ extern std::atomic<uint32_t> max_procs;
 /// Picks a free id (also used for tids) and reserves it; again if none. `wanted` != 0 asks for that one (set_tid): exist.
 Result<pid_t> pid_allocate(pid_t wanted = 0);
 void pid_free(pid_t pid);
+void pid_free_locked(pid_t pid);
+inline constexpr pid_t pid_limit = 32768;
+
+/// Entering and leaving the tables that find procs, uthreads and groups by number. proc_tree_lock held.
+void pid_insert_locked(Proc& proc);
+void pid_remove_locked(Proc& proc);
+void pid_insert_locked(Uthread& uthread);
+void pid_remove_locked(Uthread& uthread);
+void pid_insert_locked(ProcessGroup& group);
+void pid_remove_locked(ProcessGroup& group);
+
+/// One place among max_procs and in the caller's uid count; given back unless kept. Admission rules: NB-01 to NB-08,
+/// D08. again if there is none.
+class ProcSlot {
+public:
+    /// Counts for cred.uid; `process` is false for a further thread (counts for RLIMIT_NPROC, not for max_procs).
+    static Result<ProcSlot> reserve(const Cred& cred, uint64_t nproc_limit, bool process);
+    ProcSlot(ProcSlot&& o) noexcept : uid_(o.uid_), process_(o.process_), armed_(std::exchange(o.armed_, false)) {}
+    ~ProcSlot();
+    void keep() { armed_ = false; }
+
+private:
+    ProcSlot(uid_t uid, bool process) : uid_(uid), process_(process) {}
+    uid_t uid_;
+    bool process_;
+    bool armed_ = true;
+};
+/// The end of a proc (with its last uthread) or of a further uthread gives its place back. proc_tree_lock held.
+void proc_slot_release(uid_t uid, bool process);
+/// A change of real uid moves `count` places; nomem. No lock held.
+Result<void> proc_slot_move(uid_t from, uid_t to, unsigned count);
 
 // -- groups and sessions (bsd/pgrp.cpp) ----------------------------------------------------------------------------------
 Result<void> proc_setpgid(pid_t pid, pid_t group);
 Result<pid_t> proc_setsid();
+/// Moves between groups; an empty group goes. proc_tree_lock held.
+void group_join_locked(Proc& proc, RefPtr<ProcessGroup> group);
+void group_leave_locked(Proc& proc);
 /// Sends to every member; srch if there is none, perm if none may be signalled. With `check`, permission rules of kill(2).
 Result<void> group_signal(pid_t group, const SigInfo& info, bool check);
 /// Whether `group` has no member whose parent is in another group of the same session (POSIX orphaned).

@@ -27,6 +27,8 @@ struct Uthread : ZonedRefCounted<Uthread> {
     std::atomic<Thread*> thread{nullptr}; ///< t; what it executes on; nullptr while parked or dead
     std::atomic<UthreadState> state{UthreadState::embryo}; ///< t
     ListHook proc_link;   ///< t; Proc::uthreads
+    ListHook tid_link;    ///< t; tid table
+    struct VforkLoan* lent = nullptr; ///< t; the loan it waits for, as lender (bsd/vfork.cpp)
 
     UthreadSignals sig;   ///< Proc::sig.lock
 

@@ -9,6 +9,47 @@ namespace lentil {
 
 struct VforkLoan;
 
+// -- opening (fork1 alone) -------------------------------------------------------------------------------------------------
+
+/// Everything a loan will ever need to end well, made before anything is visible.
+Result<RefPtr<VforkLoan>> loan_prepare();
+
+/// Parks the current uthread and makes its thread execute as `borrower`, the first uthread of `child`. proc_tree_lock
+/// held, `child` is being inserted in the tree. Cannot fail. `native_return`: the lender gets 0 in the second result
+/// register at release (NB-32).
+void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return);
+
+/// FORK_PPWAIT where no thread is lent: the creator will wait for `child` with loan_wait. proc_tree_lock held.
+void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child);
+
+/// Waits for the release; ends early only if the caller is being killed (LX-12). Called with the loan's own reference.
+void loan_wait(VforkLoan& loan);
+
+// -- ending ----------------------------------------------------------------------------------------------------------------
+
+/// What happened to the calling thread at the release.
+enum class LoanEnd : uint32_t {
+    not_ours, ///< no loan, or one whose creator waits on a thread of its own and was woken
+    handed_back ///< the calling thread executes as the lender again, its user frame holds the lender's registers
+};
+
+/// The borrower exec'd or is a zombie: wakes `p_vforkwait`. If the thread was lent, hands it back. proc_tree_lock held;
+/// afterwards nothing of `child` refers to the lender. Cannot fail.
+LoanEnd loan_release_locked(Proc& child);
+
+/// The borrower needs what only a task has (it makes a thread, it is traced): the loan becomes a gift. Nothing happens
+/// if `proc` is no borrower. nomem.
+Result<void> loan_become_owner(Proc& proc);
+
+/// Some uthreads of `proc` are parked and must end: it was killed, ends, or execs in another thread. Callable with
+/// locks held and from interrupts: the loan service thread does the work.
+void loan_recall(Proc& proc);
+
+/// Starts the loan service thread. Once, at boot.
+void loan_init();
+
+// -- asking -------------------------------------------------------------------------------------------------------------------
+
 /// Whether `proc` runs on a thread that it borrowed: it has no task of its own.
 bool loan_is_borrower(const Proc& proc);
 /// Whether a stop signal stays pending for `proc` until its loan ends: SIGTSTP, SIGTTIN, SIGTTOU for a borrower
@@ -17,11 +58,11 @@ bool loan_defers_signal(const Proc& proc, int signo);
 /// Whether `proc` as a borrower is exempt from background terminal rules: writes and ioctls go through, reads see the
 /// end of file (BS-11, BS-12, BS-13).
 bool loan_exempts_from_job_control(const Proc& proc);
-/// Some uthreads of `proc` are parked and it must end, stop lending, or exec: their loans become gifts. Callable with
-/// locks held and from interrupts: the work is done by the loan service thread.
-void loan_recall(Proc& proc);
 /// For /proc: the pid of the proc that `uthread` lent its thread to (0: none), and whom `proc` borrows from.
 pid_t loan_lent_to(const Uthread& uthread);
 pid_t loan_borrowed_from(const Proc& proc);
+
+/// The integrity checker: asserts the first rule of the loan for every uthread (LENTIL_CHECKS; proc_tree_lock held).
+void loan_check_locked();
 
 } // namespace lentil

@@ -20,6 +20,8 @@ public:
     void adopt(Thread& thread);
     /// Takes a thread out; the caller gives it another task or ends it.
     void remove(Thread& thread);
+    /// Gift of a lent thread: moves it to `to`, which shares this task's map, even while it runs.
+    void transfer(Thread& thread, Task& to);
     /// exec: the task's only thread, the caller, goes over to `map`; returns the old one, to be dropped by the caller
     /// once nothing needs it.
     RefPtr<VmMap> replace_map(RefPtr<VmMap> map);
@@ -34,6 +36,9 @@ private:
     List<Thread, &Thread::task_link> threads_;
     std::atomic<uint32_t> thread_count_{0};
 };
+
+/// The current thread leaves its task and runs in the kernel's space from now on: the end of a proc.
+void task_leave();
 
 /// The map of the calling thread. It must run in a task.
 inline VmMap& current_map() { return current_thread().task->map(); }

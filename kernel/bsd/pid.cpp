@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Process and thread ids, the tables that find procs, uthreads and groups by number, and admission: how many there may be.
+#include <bsd/proc.hpp>
+
+namespace lentil {
+
+constinit SpinLock<Rank::proc_tree> proc_tree_lock;
+constinit ProcCounts proc_counts;
+constinit std::atomic<uint32_t> max_procs{0};
+
+namespace {
+
+constexpr unsigned bucket_count = 256;
+constexpr unsigned bucket(pid_t id) { return static_cast<unsigned>(id) % bucket_count; }
+
+using PidList = ProcList<&ProcLinks::pid_link>;
+using TidList = List<Uthread, &Uthread::tid_link>;
+using GroupList = List<ProcessGroup, &ProcessGroup::link>;
+
+/// Everything here is guarded by proc_tree_lock.
+struct Tables {
+    PidList procs[bucket_count];
+    TidList uthreads[bucket_count];
+    GroupList groups[bucket_count];
+    uint64_t used[pid_limit / 64] = {1}; ///< ids of living uthreads and of procs that were not reaped; 0 is nobody's
+    pid_t last = 0;
+
+    bool is_used(pid_t id) const { return used[id / 64] >> (id % 64) & 1; }
+    void set_used(pid_t id) { used[id / 64] |= uint64_t{1} << (id % 64); }
+    void set_free(pid_t id) { used[id / 64] &= ~(uint64_t{1} << (id % 64)); }
+};
+constinit Tables tables;
+
+template <class L, class Match>
+auto* find_in(L& list, Match match) {
+    for (auto& item : list)
+        if (match(item))
+            return &item;
+    return static_cast<decltype(&*list.begin())>(nullptr);
+}
+
+/// How many procs and uthreads each real uid has (RLIMIT_NPROC). Entries come and go with their count.
+struct UidCount {
+    static constexpr const char* zone_name = "uid_counts";
+    uid_t uid = 0;
+    uint32_t count = 0;
+    ListHook link;
+};
+constinit List<UidCount, &UidCount::link> uid_counts; // proc_tree_lock
+
+UidCount* uid_find_locked(uid_t uid) {
+    return find_in(uid_counts, [&](const UidCount& u) { return u.uid == uid; });
+}
+
+/// "Table is full", at most once in ten seconds for the whole system (NB-03).
+void report_full() {
+    static constinit std::atomic<nanos_t> last{-10'000'000'000};
+    const nanos_t now = machine::now_ns();
+    nanos_t before = last.load();
+    if (now - before >= 10'000'000'000 && last.compare_exchange_strong(before, now))
+        kprint("proc: table is full - the limit is {} processes\n", max_procs.load());
+}
+
+} // namespace
+
+Result<pid_t> pid_allocate(pid_t wanted) {
+    ProcTreeGuard guard(proc_tree_lock);
+    if (wanted != 0) {
+        if (wanted < 0 || wanted >= pid_limit)
+            return Errno::inval;
+        if (tables.is_used(wanted) || group_find_locked(wanted))
+            return Errno::exist;
+        tables.set_used(wanted);
+        return wanted;
+    }
+    pid_t id = tables.last;
+    for (pid_t tries = 0; tries < pid_limit; tries++) {
+        id = id + 1 < pid_limit ? id + 1 : 2; // 1 is init's for good
+        // A group or session keeps its number busy after its leader's end, or a newcomer would find strangers in "its" group.
+        if (!tables.is_used(id) && !group_find_locked(id)) {
+            tables.set_used(id);
+            tables.last = id;
+            return id;
+        }
+    }
+    return Errno::again;
+}
+
+void pid_free_locked(pid_t pid) { tables.set_free(pid); }
+
+void pid_free(pid_t pid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    pid_free_locked(pid);
+}
+
+void pid_insert_locked(Proc& proc) { tables.procs[bucket(proc.pid)].push_back(proc); }
+void pid_remove_locked(Proc& proc) {
+    PidList& list = tables.procs[bucket(proc.pid)];
+    list.erase(list.iterator_to(proc));
+}
+void pid_insert_locked(Uthread& uthread) { tables.uthreads[bucket(uthread.tid)].push_back(uthread); }
+void pid_remove_locked(Uthread& uthread) {
+    TidList& list = tables.uthreads[bucket(uthread.tid)];
+    list.erase(list.iterator_to(uthread));
+}
+void pid_insert_locked(ProcessGroup& group) { tables.groups[bucket(group.id)].push_back(group); }
+void pid_remove_locked(ProcessGroup& group) {
+    GroupList& list = tables.groups[bucket(group.id)];
+    list.erase(list.iterator_to(group));
+}
+
+Proc* proc_find_locked(pid_t pid) {
+    if (pid <= 0)
+        return nullptr;
+    auto* links = find_in(tables.procs[bucket(pid)], [&](const ProcLinks& l) { return static_cast<const Proc&>(l).pid == pid; });
+    return links ? &proc_of(*links) : nullptr;
+}
+
+Uthread* uthread_find_locked(pid_t tid) {
+    if (tid <= 0)
+        return nullptr;
+    return find_in(tables.uthreads[bucket(tid)], [&](const Uthread& u) { return u.tid == tid; });
+}
+
+ProcessGroup* group_find_locked(pid_t id) {
+    if (id <= 0)
+        return nullptr;
+    return find_in(tables.groups[bucket(id)], [&](const ProcessGroup& g) { return g.id == id; });
+}
+
+RefPtr<Proc> proc_find(pid_t pid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    return ref(proc_find_locked(pid));
+}
+
+RefPtr<Uthread> uthread_find(pid_t tid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    return ref(uthread_find_locked(tid));
+}
+
+RefPtr<ProcessGroup> group_find(pid_t id) {
+    ProcTreeGuard guard(proc_tree_lock);
+    return ref(group_find_locked(id));
+}
+
+RefPtr<Proc> proc_next(pid_t pid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    for (pid_t id = pid < 1 ? 1 : pid; id < pid_limit; id++) {
+        if ((id & 63) == 0 && tables.used[id / 64] == 0) {
+            id += 63;
+            continue;
+        }
+        if (tables.is_used(id))
+            if (Proc* proc = proc_find_locked(id))
+                return ref(proc);
+    }
+    return nullptr;
+}
+
+void for_each_proc(void (*visit)(Proc&, void*), void* context) {
+    for (RefPtr<Proc> proc = proc_next(1); proc; proc = proc_next(proc->pid + 1))
+        visit(*proc, context);
+}
+
+Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool process) {
+    const bool bypass = cred.uid == 0 || cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
+    const bool privileged = cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
+    constexpr uint32_t reserved_for_privileged = 10;
+
+    UidCount* fresh = nullptr; // made only for the first proc of a uid, and never under the tree's lock
+    for (;;) {
+        ProcTreeGuard guard(proc_tree_lock);
+        const uint64_t procs = proc_counts.procs.load(std::memory_order_relaxed);
+        const uint32_t limit = max_procs.load(std::memory_order_relaxed);
+        UidCount* count = uid_find_locked(cred.uid);
+        const bool full = process && procs + (privileged ? 0 : reserved_for_privileged) >= limit;
+        const bool too_many = !bypass && (count ? count->count : 0) + uint64_t{1} > nproc_limit;
+        if (!full && !too_many && !count && !fresh) {
+            guard.unlock();
+            fresh = TRY(zone_new<UidCount>());
+            fresh->uid = cred.uid;
+            continue;
+        }
+        if (!full && !too_many) {
+            if (!count) {
+                uid_counts.push_back(*fresh);
+                count = std::exchange(fresh, nullptr);
+            }
+            count->count++;
+            proc_counts.uthreads.fetch_add(1, std::memory_order_relaxed);
+            if (process)
+                proc_counts.procs.fetch_add(1, std::memory_order_relaxed);
+        }
+        guard.unlock();
+        if (fresh)
+            zone_delete(fresh);
+        if (full)
+            report_full();
+        if (full || too_many)
+            return Errno::again;
+        return ProcSlot(cred.uid, process);
+    }
+}
+
+ProcSlot::~ProcSlot() {
+    if (!armed_)
+        return;
+    ProcTreeGuard guard(proc_tree_lock);
+    proc_slot_release(uid_, process_);
+}
+
+void proc_slot_release(uid_t uid, bool process) {
+    UidCount* count = uid_find_locked(uid);
+    ASSERT(count && count->count > 0);
+    proc_counts.uthreads.fetch_sub(1, std::memory_order_relaxed);
+    if (process)
+        proc_counts.procs.fetch_sub(1, std::memory_order_relaxed);
+    if (--count->count == 0) {
+        uid_counts.erase(uid_counts.iterator_to(*count));
+        zone_delete(count);
+    }
+}
+
+Result<void> proc_slot_move(uid_t from, uid_t to, unsigned moved) {
+    UidCount* fresh = TRY(zone_new<UidCount>());
+    fresh->uid = to;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        UidCount* old_count = uid_find_locked(from);
+        UidCount* new_count = uid_find_locked(to);
+        ASSERT(old_count && old_count->count >= moved);
+        if (!new_count) {
+            uid_counts.push_back(*fresh);
+            new_count = std::exchange(fresh, nullptr);
+        }
+        new_count->count += moved;
+        old_count->count -= moved;
+        if (old_count->count == 0) {
+            uid_counts.erase(uid_counts.iterator_to(*old_count));
+            if (!fresh)
+                fresh = old_count; // one of the two goes below
+            else
+                zone_delete(old_count);
+        }
+    }
+    if (fresh)
+        zone_delete(fresh);
+    return {};
+}
+
+} // namespace lentil

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Tables of a proc that are replaced as a whole, and what it consumed.
+#include <bsd/proc.hpp>
+
+namespace lentil {
+
+Proc* init_proc = nullptr;
+
+bool Cred::in_group(gid_t g) const {
+    if (g == fsgid)
+        return true;
+    for (uint32_t i = 0; i < group_count; i++)
+        if (groups[i] == g)
+            return true;
+    return false;
+}
+
+Result<RefPtr<Cred>> Cred::copy() const {
+    RefPtr<Cred> fresh = TRY(make_ref<Cred>());
+    fresh->uid = uid, fresh->euid = euid, fresh->suid = suid, fresh->fsuid = fsuid;
+    fresh->gid = gid, fresh->egid = egid, fresh->sgid = sgid, fresh->fsgid = fsgid;
+    fresh->group_count = group_count;
+    fresh->groups = groups;
+    fresh->cap_effective = cap_effective, fresh->cap_permitted = cap_permitted;
+    fresh->cap_inheritable = cap_inheritable, fresh->cap_bounding = cap_bounding, fresh->cap_ambient = cap_ambient;
+    fresh->securebits = securebits;
+    return fresh;
+}
+
+void Proc::set_cred(RefPtr<const Cred> fresh) {
+    SpinGuard guard(tables_lock);
+    std::swap(cred_, fresh);
+    guard.unlock(); // the old one goes outside the lock
+}
+
+Result<void> Proc::set_limit(Limit l, LimitValue value) {
+    // Limits are shared after fork (NB-23): a change makes a private copy.
+    RefPtr<Limits> fresh = TRY(make_ref<Limits>());
+    SpinGuard guard(tables_lock);
+    fresh->values = limits_->values;
+    (*fresh)[l] = value;
+    RefPtr<const Limits> old = std::move(limits_);
+    limits_ = std::move(fresh);
+    guard.unlock();
+    return {};
+}
+
+Usage Proc::usage() const {
+    ProcTreeGuard guard(proc_tree_lock);
+    return usage_locked();
+}
+
+Usage Proc::usage_locked() const {
+    if (state == ProcState::zombie || state == ProcState::dead)
+        return final_usage;
+    Usage total = dead_uthreads_usage;
+    for (const Uthread& u : uthreads) {
+        total.add(u.usage);
+        // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
+        // running stretch is the borrower's alone.
+        if (const Thread* thread = u.thread.load()) {
+            const CpuTimes times = thread_times(*thread);
+            total.user += times.user;
+            total.system += times.system;
+            total.voluntary_switches += thread->switches_voluntary;
+            total.involuntary_switches += thread->switches_involuntary;
+        }
+    }
+    if (task)
+        total.max_resident_bytes = std::max(total.max_resident_bytes, task->map().peak_resident_bytes());
+    return total;
+}
+
+void uthread_charge(Uthread& uthread) {
+    Thread& self = current_thread();
+    const CpuTimes times = thread_take_times(self);
+    uthread.usage.user += times.user;
+    uthread.usage.system += times.system;
+    uthread.usage.voluntary_switches += std::exchange(self.switches_voluntary, 0);
+    uthread.usage.involuntary_switches += std::exchange(self.switches_involuntary, 0);
+}
+
+Result<RefPtr<SigActs>> SigActs::copy() const {
+    RefPtr<SigActs> fresh = TRY(make_ref<SigActs>());
+    SpinGuard guard(lock);
+    fresh->actions = actions;
+    guard.unlock();
+    return fresh;
+}
+
+} // namespace lentil

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The loan: vfork by lending the parent's thread.
+//
+//   before                                       during the loan
+//
+//   thread ---> task                             thread ---> task           one flow of control, one kernel stack, one
+//     |^         |                                 |^         |             address space; the scheduler takes no part
+//     v|         |                                 v|         |
+//   lender <--> parent                           borrower <--> child        lender <--> parent
+//                                                              loan ------> parked, with its user registers, on the
+//                                                              (no task)    child's wait channel
+//
+// A Mach thread executes as one uthread. Lending swaps that one pointer: the lender's uthread is parked with its
+// registers, the borrower's takes its place. Signals, masks, credentials, timers, descriptors all belong to proc and
+// uthread, so nothing addressed to one can reach the other.
+//
+// A loan goes through these states, each change made under proc_tree_lock:
+//
+//               open                      gift                       release
+//   (prepared) -----> lent ------------------------------> awaited -----------> released
+//                      |                                     ^                      ^
+//                      |  release: hand the thread back      | expect (FORK_PPWAIT)  |
+//                      +-------------------------------------|----------------------+
+//
+//   lent       the borrower executes on `thread`; the lender is parked.
+//   awaited    the lender (if it still lives) executes on a thread of its own and sleeps in loan_wait.
+//   released   the child exec'd or ended; nothing points from the child to the lender any more (vfork-facts D15).
+//
+// Loans nest. A thread that was lent on carries a stack of parked uthreads: each is the lender of the loan of the one
+// above. Release is last in, first out by construction, since only the topmost uthread executes.
+//
+// The gift splits such a stack: the borrower and all above it keep the thread, in-flight system call and all, in a new
+// task that shares the map; the lender and all below it get a fresh thread, which sleeps in loan_wait as the lender. A
+// lender that is being killed finds that out there and ends like any other thread. So every end of every party is
+// ordinary code, and the hard cases of lending (vfork-facts W1, W2, W6, EC-12, EC-24, EC-25, EC-40) are not special.
+#include <bsd/vfork.hpp>
+
+#include <sched/waitq.hpp>
+
+namespace lentil {
+
+struct VforkLoan : ZonedRefCounted<VforkLoan> {
+    static constexpr const char* zone_name = "vfork_loans";
+
+    enum class State : uint32_t { prepared, lent, awaited, released };
+    std::atomic<State> state{State::prepared}; ///< changes under proc_tree_lock
+    RefPtr<Uthread> lender;                    ///< t; until the release, or its own end
+    Uthread* borrower = nullptr;               ///< t; while lent: the one uthread of the child
+    Thread* thread = nullptr;                  ///< t; while lent: what the borrower executes on
+    pid_t child_pid = 0;                       ///< what vfork returns: no look into a child that may be gone (NB-45)
+    bool native_return = false;
+    Waitq p_vforkwait;                         ///< the lender's place to sleep while awaited
+};
+
+using State = VforkLoan::State;
+
+namespace {
+
+/// Loans in the stack of `thread`, from the borrower's down: each lender's own loan, while it is lent on this thread.
+VforkLoan* loan_below(const VforkLoan& loan) {
+    VforkLoan* below = loan.lender->proc->loan;
+    return below && below->state == State::lent && below->borrower == loan.lender.get() ? below : nullptr;
+}
+
+unsigned loan_depth(const VforkLoan& loan) {
+    unsigned depth = 1;
+    for (const VforkLoan* l = loan_below(loan); l; l = loan_below(*l))
+        depth++;
+    return depth;
+}
+
+/// The lender's return from vfork: its registers as they were, and the child's pid.
+void restore_lender(Uthread& lender, const VforkLoan& loan, machine::Trapframe& frame, machine::FpState& fp) {
+    frame = lender.parked_frame;
+    fp = lender.parked_fp;
+    frame.set_return(static_cast<uint64_t>(loan.child_pid));
+    if (loan.native_return)
+        frame.set_return2(0);
+}
+
+} // namespace
+
+// ---- opening -----------------------------------------------------------------------------------------------------------
+
+Result<RefPtr<VforkLoan>> loan_prepare() { return make_ref<VforkLoan>(); }
+
+void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return) {
+    Thread& thread = current_thread();
+    Uthread& lender = *thread.uthread;
+
+    // Park the lender with its registers.
+    machine::fp_save(thread.arch);
+    lender.parked_frame = machine::user_frame(thread.arch);
+    lender.parked_fp = thread.arch.fp;
+    uthread_charge(lender);
+
+    loan->lender = ref(lender);
+    loan->borrower = &borrower;
+    loan->thread = &thread;
+    loan->child_pid = child.pid;
+    loan->native_return = native_return;
+    loan->state = State::lent;
+
+    lender.lent = loan.get();
+    lender.state = UthreadState::parked;
+    lender.thread = nullptr;
+
+    // The borrower takes the thread: from here on current_proc() is the child.
+    child.loan = loan.release();
+    borrower.state = UthreadState::executing;
+    borrower.thread = &thread;
+    thread.uthread = &borrower;
+
+    proc_counts.loans++;
+    proc_counts.loans_open++;
+    const uint64_t depth = loan_depth(*child.loan);
+    if (depth > proc_counts.loans_max_depth.load(std::memory_order_relaxed))
+        proc_counts.loans_max_depth = depth;
+    proc_counts.pages_not_copied += thread.task->map().pmap().resident();
+}
+
+void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child) {
+    loan->lender = ref(current_uthread());
+    loan->child_pid = child.pid;
+    loan->state = State::awaited;
+    current_uthread().lent = loan.get();
+    child.loan = loan.release();
+    proc_counts.loans_open++;
+}
+
+void loan_wait(VforkLoan& loan) {
+    const WaitResult result = wait_until(
+        loan.p_vforkwait, "vfork", [&] { return loan.state == State::released; }, Interruptible::killable);
+    if (result == WaitResult::awoken)
+        return;
+    // Killed while waiting: leave nothing behind that names us. The child goes on alone (LX-12).
+    RefPtr<Uthread> lender;
+    ProcTreeGuard guard(proc_tree_lock);
+    lender = std::move(loan.lender);
+    current_uthread().lent = nullptr;
+    guard.unlock();
+}
+
+// ---- release -----------------------------------------------------------------------------------------------------------
+
+LoanEnd loan_release_locked(Proc& child) {
+    RefPtr<VforkLoan> loan = RefPtr<VforkLoan>::adopt(std::exchange(child.loan, nullptr));
+    if (!loan)
+        return LoanEnd::not_ours;
+    const State was = loan->state.exchange(State::released);
+    proc_counts.loans_open--;
+    RefPtr<Uthread> lender = std::move(loan->lender);
+    if (lender)
+        lender->lent = nullptr;
+    if (was == State::awaited) {
+        loan->p_vforkwait.wake_all();
+        return LoanEnd::not_ours;
+    }
+
+    ASSERT(was == State::lent && loan->thread == &current_thread());
+    Thread& thread = *loan->thread;
+    uthread_charge(*loan->borrower);
+    loan->borrower->thread = nullptr;
+    thread.uthread = lender.get();
+    lender->thread = &thread;
+    lender->state = UthreadState::executing;
+
+    restore_lender(*lender, *loan, machine::user_frame(thread.arch), thread.arch.fp);
+    machine::fp_load(thread.arch);
+    lender->in_syscall = false; // its call is over: no restart logic may touch the restored registers
+
+    // What arrived for the lender meanwhile is looked at on the way out; what the borrower left does not count.
+    SpinGuard guard(lender->proc->sig.lock);
+    signal_recalculate(*lender);
+    return LoanEnd::handed_back;
+}
+
+// ---- gift --------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// First code of a lender's fresh thread: it sleeps where the parked uthread slept, then returns to user mode.
+void gifted_lender_entry(void* argument) {
+    machine::irq_enable();
+    RefPtr<VforkLoan> loan = RefPtr<VforkLoan>::adopt(static_cast<VforkLoan*>(argument));
+    loan_wait(*loan);
+    loan.reset();
+    machine::irq_disable();
+    machine::enter_user(machine::user_frame(current_thread().arch));
+}
+
+/// Turns `loan` into a gift if it is still lent. nomem, and then nothing changed.
+Result<void> loan_give(RefPtr<VforkLoan> loan) {
+    // The map cannot change while a thread of its task is lent: exec in that task recalls the loan first.
+    RefPtr<VmMap> map;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        if (loan->state != State::lent)
+            return {};
+        map = loan->thread->task->map_ref();
+    }
+    RefPtr<Task> task = TRY(Task::create(std::move(map)));
+    RefPtr<Thread> fresh = TRY(Thread::create("lender", gifted_lender_entry, loan.get()));
+
+    ProcTreeGuard guard(proc_tree_lock);
+    if (loan->state != State::lent) {
+        guard.unlock();
+        return {}; // released meanwhile; the fresh thread was never started
+    }
+    Thread& thread = *loan->thread;
+    Task& lender_task = *thread.task;
+    Proc& child = *loan->borrower->proc;
+    Uthread& lender = *loan->lender;
+
+    lender_task.transfer(thread, *task);
+    child.task = std::move(task);
+    lender_task.adopt(*fresh);
+    fresh->params = thread.params;
+
+    lender.state = UthreadState::executing;
+    lender.thread = fresh.get();
+    fresh->uthread = &lender;
+    restore_lender(lender, *loan, machine::user_frame(fresh->arch), fresh->arch.fp);
+    lender.in_syscall = false;
+
+    for (VforkLoan* below = loan_below(*loan); below; below = loan_below(*below))
+        below->thread = fresh.get();
+    loan->borrower = nullptr;
+    loan->thread = nullptr;
+    loan->state = State::awaited;
+    loan->ref(); // the fresh thread's
+    proc_counts.gifts++;
+    {
+        SpinGuard signals(lender.proc->sig.lock);
+        signal_recalculate(lender);
+    }
+    loan_check_locked();
+    guard.unlock();
+    thread_start(*fresh);
+    return {};
+}
+
+} // namespace
+
+Result<void> loan_become_owner(Proc& proc) {
+    RefPtr<VforkLoan> loan;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        if (proc.loan && proc.loan->state == State::lent)
+            loan = ref(proc.loan);
+    }
+    if (!loan)
+        return {};
+    return loan_give(std::move(loan));
+}
+
+// ---- recall: the service thread ------------------------------------------------------------------------------------------
+
+namespace {
+
+constinit Waitq recall_waitq;
+constinit std::atomic<uint32_t> recalls_wanted{0};
+
+/// One parked uthread's loan of a proc that must have none, with a reference.
+RefPtr<VforkLoan> recalled_loan(Proc& proc) {
+    ProcTreeGuard guard(proc_tree_lock);
+    for (Uthread& uthread : proc.uthreads)
+        if (uthread.state == UthreadState::parked)
+            return ref(uthread.lent);
+    return nullptr;
+}
+
+void recall_service(void*) {
+    for (;;) {
+        wait_until(recall_waitq, "loans", [] { return recalls_wanted.load() != 0; }, Interruptible::no);
+        recalls_wanted = 0;
+        for (RefPtr<Proc> proc = proc_next(1); proc; proc = proc_next(proc->pid + 1)) {
+            if (proc->recall_wanted.exchange(0) == 0)
+                continue;
+            while (RefPtr<VforkLoan> loan = recalled_loan(*proc))
+                // Out of memory is no reason to keep a killed lender alive for ever: somebody will free some.
+                if (!loan_give(std::move(loan)).ok())
+                    sleep_until(machine::now_ns() + 10'000'000, "loans", Interruptible::no);
+        }
+    }
+}
+
+} // namespace
+
+void loan_recall(Proc& proc) {
+    proc.recall_wanted = 1;
+    recalls_wanted = 1;
+    recall_waitq.wake_all();
+}
+
+void loan_init() { MUST(kernel_thread_start("loans", recall_service, nullptr)); /* at boot there is memory */ }
+
+// ---- asking ---------------------------------------------------------------------------------------------------------------
+
+bool loan_is_borrower(const Proc& proc) {
+    // Read without the lock: the answer is about the current proc, or a hint that the caller looks at again.
+    const VforkLoan* loan = proc.loan;
+    return loan && loan->state == State::lent;
+}
+
+bool loan_defers_signal(const Proc& proc, int signo) {
+    return (signo == sig_tstp || signo == sig_ttin || signo == sig_ttou) && proc.loan != nullptr;
+}
+
+bool loan_exempts_from_job_control(const Proc& proc) { return proc.loan != nullptr; }
+
+pid_t loan_lent_to(const Uthread& uthread) {
+    ProcTreeGuard guard(proc_tree_lock);
+    return uthread.lent ? uthread.lent->child_pid : 0;
+}
+
+pid_t loan_borrowed_from(const Proc& proc) {
+    ProcTreeGuard guard(proc_tree_lock);
+    return proc.loan && proc.loan->lender ? proc.loan->lender->proc->pid : 0;
+}
+
+void loan_check_locked() {
+    if constexpr (!checks_enabled)
+        return;
+    for (pid_t pid = 1; pid < pid_limit; pid++) {
+        const Proc* proc = proc_find_locked(pid);
+        if (!proc || proc->state != ProcState::active)
+            continue;
+        for (const Uthread& u : proc->uthreads) {
+            const Thread* thread = u.thread;
+            switch (u.state.load()) {
+            case UthreadState::executing:
+                ASSERT(thread && thread->uthread == &u);
+                ASSERT(!u.lent || u.lent->state == State::awaited);
+                break;
+            case UthreadState::parked:
+                ASSERT(!thread && u.lent && u.lent->state == State::lent && u.lent->lender.get() == &u);
+                ASSERT(u.lent->borrower->proc->loan == u.lent);
+                break;
+            default:
+                ASSERT(!thread);
+            }
+        }
+        if (proc->loan && proc->loan->state == State::lent)
+            ASSERT(!proc->task && proc->loan->thread->uthread != nullptr);
+    }
+}
+
+} // namespace lentil

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <mach/task.hpp>
+
+namespace lentil {
+
+Result<RefPtr<Task>> Task::create(RefPtr<VmMap> map) {
+    return make_ref<Task>(std::move(map));
+}
+
+void Task::adopt(Thread& thread) {
+    {
+        SpinGuard guard(lock_);
+        ASSERT(thread.task == nullptr);
+        threads_.push_back(thread);
+        thread_count_.fetch_add(1, std::memory_order_release);
+        thread.task = this;
+    }
+    // With interrupts off this hart cannot switch to the thread between the store and the load of the new space.
+    IrqGuard irq;
+    thread.space = &map_->pmap().space();
+    if (&thread == machine::current_thread())
+        machine::activate(*thread.space);
+}
+
+void Task::remove(Thread& thread) {
+    SpinGuard guard(lock_);
+    ASSERT(thread.task == this);
+    threads_.erase(threads_.iterator_to(thread));
+    thread_count_.fetch_sub(1, std::memory_order_release);
+    thread.task = nullptr;
+}
+
+void Task::transfer(Thread& thread, Task& to) {
+    ASSERT(map_ == to.map_);
+    {
+        SpinGuard guard(lock_);
+        ASSERT(thread.task == this);
+        threads_.erase(threads_.iterator_to(thread));
+        thread_count_.fetch_sub(1, std::memory_order_release);
+    }
+    SpinGuard guard(to.lock_);
+    to.threads_.push_back(thread);
+    to.thread_count_.fetch_add(1, std::memory_order_release);
+    // One store: the thread may be running meanwhile, and must find a task with its map at every instant.
+    thread.task = &to;
+}
+
+RefPtr<VmMap> Task::replace_map(RefPtr<VmMap> map) {
+    Thread& self = current_thread();
+    ASSERT(self.task == this && thread_count() == 1);
+    IrqGuard irq;
+    {
+        SpinGuard guard(lock_);
+        std::swap(map_, map);
+    }
+    self.space = &map_->pmap().space();
+    machine::activate(*self.space);
+    return map;
+}
+
+void task_leave() {
+    Thread& self = current_thread();
+    if (self.task)
+        self.task->remove(self);
+    IrqGuard irq;
+    self.space = nullptr;
+    machine::activate(machine::kernel_space());
+}
+
+} // namespace lentil
