@@ -8,10 +8,9 @@ namespace lentil {
 
 enum class ForkKind : uint32_t {
     fork,   ///< PROC_CREATE_FORK: a whole process, running beside its parent
-    spawn,  ///< PROC_CREATE_SPAWN: a process whose image is built directly
+    spawn,  ///< PROC_CREATE_SPAWN: a process with an empty map; `func` builds its image directly
     vfork,  ///< PROC_CREATE_VFORK: borrows the caller's thread until it execs or ends
-    thread, ///< another uthread of the caller's proc (CLONE_THREAD)
-    system  ///< kernel process: no user image, runs `func`
+    thread  ///< another uthread of the caller's proc (CLONE_THREAD)
 };
 
 /// NetBSD's FORK_* flags (fork1(9)), freely combined.

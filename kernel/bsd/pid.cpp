@@ -6,6 +6,7 @@ namespace lentil {
 
 constinit SpinLock<Rank::proc_tree> proc_tree_lock;
 constinit ProcCounts proc_counts;
+constinit ProcList<&ProcLinks::all_link> all_procs;
 constinit std::atomic<uint32_t> max_procs{0};
 
 namespace {

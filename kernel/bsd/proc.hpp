@@ -165,6 +165,7 @@ void for_each_proc(void (*visit)(Proc&, void*), void* context);
 RefPtr<Proc> proc_next(pid_t pid);
 
 extern Proc* init_proc; ///< pid 1
+extern ProcList<&ProcLinks::all_link> all_procs; ///< t; every proc from its birth to its reaping
 
 // -- ids and counts (bsd/pid.cpp) ---------------------------------------------------------------------------------------
 struct ProcCounts {

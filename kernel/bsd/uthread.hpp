@@ -33,7 +33,8 @@ struct Uthread : ZonedRefCounted<Uthread> {
     UthreadSignals sig;   ///< Proc::sig.lock
 
     // -- its own, touched only while it executes -------------------------------------------------------------------
-    vaddr_t clear_child_tid = 0;
+    vaddr_t set_child_tid = 0;        ///< written by the child itself before its first user instruction
+    vaddr_t clear_child_tid = 0;      ///< zeroed and woken as a futex when it leaves the map
     vaddr_t robust_list = 0;
     uint64_t robust_list_size = 0;
     char name[16] = {};               ///< prctl(PR_SET_NAME); the proc's comm is its leader's

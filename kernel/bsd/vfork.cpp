@@ -323,11 +323,11 @@ pid_t loan_borrowed_from(const Proc& proc) {
 void loan_check_locked() {
     if constexpr (!checks_enabled)
         return;
-    for (pid_t pid = 1; pid < pid_limit; pid++) {
-        const Proc* proc = proc_find_locked(pid);
-        if (!proc || proc->state != ProcState::active)
+    for (const ProcLinks& links : all_procs) {
+        const Proc& proc = static_cast<const Proc&>(links);
+        if (proc.state != ProcState::active)
             continue;
-        for (const Uthread& u : proc->uthreads) {
+        for (const Uthread& u : proc.uthreads) {
             const Thread* thread = u.thread;
             switch (u.state.load()) {
             case UthreadState::executing:
@@ -342,8 +342,8 @@ void loan_check_locked() {
                 ASSERT(!thread);
             }
         }
-        if (proc->loan && proc->loan->state == State::lent)
-            ASSERT(!proc->task && proc->loan->thread->uthread != nullptr);
+        if (proc.loan && proc.loan->state == State::lent)
+            ASSERT(!proc.task && proc.loan->thread->uthread != nullptr);
     }
 }
 

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// fork1. First everything is made that can fail to be made, owned by locals that give it back; then one critical section
+// makes it visible, and from there on nothing fails.
+#include <bsd/fork.hpp>
+
+#include <bsd/vfork.hpp>
+
+namespace lentil {
+
+namespace {
+
+using namespace fork_flags;
+
+/// An id that goes back unless the process is born.
+class PidReservation {
+public:
+    static Result<PidReservation> make(pid_t wanted) { return PidReservation(TRY(pid_allocate(wanted))); }
+    PidReservation(PidReservation&& o) noexcept : pid_(std::exchange(o.pid_, 0)) {}
+    ~PidReservation() {
+        if (pid_ != 0)
+            pid_free(pid_);
+    }
+    pid_t get() const { return pid_; }
+    void keep() { pid_ = 0; }
+
+private:
+    explicit PidReservation(pid_t pid) : pid_(pid) {}
+    pid_t pid_;
+};
+
+/// First code of a new thread that returns to user mode as the copy of its creator.
+void child_return(void*) {
+    machine::irq_enable();
+    Uthread& self = current_uthread();
+    if (self.set_child_tid)
+        // Linux ignores a bad address here too: the child lives, its memory is its own business.
+        (void)copyout(self.set_child_tid, &self.tid, sizeof self.tid);
+    machine::irq_disable();
+    machine::enter_user(machine::user_frame(current_thread().arch));
+}
+
+/// The user registers that the child starts with.
+void set_child_registers(machine::Trapframe& frame, const ForkRequest& request, pid_t pid) {
+    frame.set_return(request.native_return ? static_cast<uint64_t>(pid) : 0);
+    if (request.native_return)
+        frame.set_return2(1);
+    if (request.stack)
+        frame.set_sp(request.stack);
+    if (request.set_tls)
+        frame.set_tls(request.tls);
+}
+
+/// Descriptors, directories, handlers, limits and credentials of the child, shared or copied as `flags` say.
+Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags) {
+    const RefPtr<FdTable> fds = parent.fd_table();
+    if (flags & sharefiles) // wins over cleanfiles (NB-15)
+        child.fds = fds;
+    else if (flags & cleanfiles)
+        child.fds = TRY(FdTable::create());
+    else
+        child.fds = TRY(fds->copy());
+
+    const RefPtr<CwdInfo> cwd = parent.cwd_info();
+    child.cwd = flags & sharecwd ? cwd : TRY(cwd->copy());
+
+    child.sigacts = flags & sharesigs ? parent.sigacts : TRY(parent.sigacts->copy());
+    if (flags & clear_sighand)
+        for (SigAction& action : child.sigacts->actions)
+            if (action.handler != SigAction::ignore)
+                action = SigAction{};
+
+    SpinGuard guard(parent.tables_lock);
+    child.limits_ = parent.limits_; // copied on the first change (NB-23)
+    child.cred_ = parent.cred_;
+    child.executable = parent.executable;
+    return {};
+}
+
+/// What a child inherits without a choice.
+void inherit(const Proc& parent, Proc& child) {
+    __builtin_memcpy(child.comm, parent.comm, sizeof child.comm);
+    child.nice = parent.nice;
+    child.dumpable = parent.dumpable;
+    child.no_new_privs = parent.no_new_privs;
+    child.personality = parent.personality;
+    child.oom_score_adj = parent.oom_score_adj.load();
+    child.start_ns = machine::now_ns();
+}
+
+void inherit(const Uthread& parent, Uthread& child, const ForkRequest& request) {
+    __builtin_memcpy(child.name, parent.name, sizeof child.name);
+    signal_fork(parent, child);
+    // A second thread on the same memory must not start on its creator's alternate stack (LX-17).
+    const bool beside_its_creator =
+        request.kind == ForkKind::thread ||
+        (request.kind == ForkKind::fork && (request.flags & sharevm) && !(request.flags & ppwait));
+    if (beside_its_creator) {
+        child.sig.altstack_base = child.sig.altstack_size = 0;
+        child.sig.altstack_flags = 2;
+    }
+    child.set_child_tid = request.child_tid_set;
+    child.clear_child_tid = request.child_tid_clear;
+}
+
+/// A thread for `uthread` that will start with a copy of the caller's user registers, or run the request's function.
+Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request, Task& task) {
+    Thread& self = current_thread();
+    RefPtr<Thread> thread = TRY(Thread::create(uthread.name, request.func ? request.func : child_return, request.arg));
+    if (request.frame) {
+        machine::fp_save(self.arch);
+        thread->arch.fp = self.arch.fp;
+        machine::Trapframe& frame = machine::user_frame(thread->arch);
+        frame = *request.frame;
+        set_child_registers(frame, request, uthread.tid);
+    }
+    thread->params = self.params;
+    task.adopt(*thread);
+    return thread;
+}
+
+/// Takes a thread that was never started out of its task again.
+struct ThreadUndo {
+    RefPtr<Thread> thread;
+    ~ThreadUndo() {
+        if (thread && thread->task)
+            thread->task->remove(*thread);
+    }
+    RefPtr<Thread> keep() { return std::move(thread); }
+};
+
+/// Nobody may be born to a caller that is being killed, or past a signal that waits for it: the signal is handled first
+/// and the call starts over (LX-06). Under proc_tree_lock this also closes the race with kill(-pgrp) (LX-08).
+Result<void> check_no_signal(const Uthread& caller) {
+    if (signal_pending(caller))
+        return Errno::restart_nointr;
+    return {};
+}
+
+void link_uthread_locked(Proc& proc, Uthread& uthread) {
+    uthread.ref(); // the list's
+    proc.uthreads.push_back(uthread);
+    proc.uthread_count++;
+    pid_insert_locked(uthread);
+}
+
+void link_proc_locked(Proc& child, Proc* parent, Uthread& uthread, RefPtr<ProcessGroup> group) {
+    child.parent = parent;
+    if (parent)
+        parent->children.push_back(child);
+    all_procs.push_back(child);
+    pid_insert_locked(child);
+    group_join_locked(child, std::move(group));
+    link_uthread_locked(child, uthread);
+    child.state = ProcState::active;
+    child.ref(); // the tables'; dropped when it is reaped
+}
+
+void start_thread_locked(Uthread& uthread, Thread& thread) {
+    thread.uthread = &uthread;
+    uthread.thread = &thread;
+    uthread.state = UthreadState::executing;
+}
+
+void report_tid(vaddr_t address, pid_t tid) {
+    if (address)
+        (void)copyout(address, &tid, sizeof tid); // a bad address is the caller's loss, as on Linux
+}
+
+Result<ForkOutcome> fork_thread(const ForkRequest& request) {
+    Proc& proc = current_proc();
+    Uthread& caller = current_uthread();
+    TRY(loan_become_owner(proc)); // a thread needs a task of its proc's own
+    ProcSlot slot = TRY(ProcSlot::reserve(*proc.cred(), proc.limit(Limit::nproc).soft, false));
+    PidReservation tid = TRY(PidReservation::make(request.wanted_pid));
+    RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
+    uthread->proc = &proc;
+    uthread->tid = tid.get();
+    inherit(caller, *uthread, request);
+    ThreadUndo thread{TRY(make_thread(*uthread, request, *proc.task))};
+
+    ProcTreeGuard guard(proc_tree_lock);
+    TRY(check_no_signal(caller));
+    link_uthread_locked(proc, *uthread);
+    start_thread_locked(*uthread, *thread.thread);
+    guard.unlock();
+
+    const ForkOutcome outcome{tid.get(), false};
+    slot.keep();
+    tid.keep();
+    report_tid(request.parent_tid, outcome.pid);
+    thread_start(*thread.keep());
+    return outcome;
+}
+
+} // namespace
+
+Result<ForkOutcome> fork1(const ForkRequest& request) {
+    if (request.kind == ForkKind::thread)
+        return fork_thread(request);
+
+    Proc& parent = current_proc();
+    Uthread& caller = current_uthread();
+    const bool lends = request.kind == ForkKind::vfork;
+    const bool waits = lends || (request.flags & ppwait);
+    TRY(check_no_signal(caller));
+
+    // -- what can fail -------------------------------------------------------------------------------------------------
+    ProcSlot slot = TRY(ProcSlot::reserve(*parent.cred(), parent.limit(Limit::nproc).soft, true));
+    PidReservation pid = TRY(PidReservation::make(request.wanted_pid));
+    RefPtr<Proc> child = TRY(make_ref<Proc>());
+    RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
+    child->pid = uthread->tid = pid.get();
+    uthread->proc = child.get();
+    child->exit_signal = request.exit_signal;
+    child->is_system = child->no_children_wait = request.flags & fork_flags::system;
+    TRY(copy_tables(parent, *child, request.flags));
+    inherit(parent, *child);
+    inherit(caller, *uthread, request);
+
+    RefPtr<VforkLoan> loan;
+    if (waits)
+        loan = TRY(loan_prepare());
+    ThreadUndo thread;
+    if (!lends) {
+        RefPtr<VmMap> map;
+        if (request.kind == ForkKind::spawn)
+            map = TRY(VmMap::create());
+        else if (request.flags & sharevm)
+            map = current_thread().task->map_ref();
+        else
+            map = TRY(current_map().fork());
+        child->task = TRY(Task::create(std::move(map)));
+        thread.thread = TRY(make_thread(*uthread, request, *child->task));
+    }
+
+    // -- the birth -----------------------------------------------------------------------------------------------------
+    ProcTreeGuard guard(proc_tree_lock);
+    TRY(check_no_signal(caller));
+    Proc* new_parent = &parent;
+    if (request.flags & nowait)
+        new_parent = init_proc;
+    else if ((request.flags & same_parent) && parent.parent)
+        new_parent = parent.parent;
+    link_proc_locked(*child, new_parent, *uthread, parent.group);
+    const ForkOutcome outcome{pid.get(), lends};
+    slot.keep();
+    pid.keep();
+    proc_counts.forks.fetch_add(1, std::memory_order_relaxed);
+    if (waits)
+        proc_counts.forks_ppwait.fetch_add(1, std::memory_order_relaxed);
+    if (lends || (request.flags & sharevm))
+        proc_counts.forks_sharevm.fetch_add(1, std::memory_order_relaxed);
+
+    if (lends) {
+        loan_open_locked(std::move(loan), *child, *uthread, request.native_return);
+        loan_check_locked();
+        guard.unlock();
+        // The same flow of control, as the child from here on.
+        set_child_registers(machine::user_frame(current_thread().arch), request, outcome.pid);
+        report_tid(request.parent_tid, outcome.pid);
+        report_tid(request.child_tid_set, outcome.pid);
+        return outcome;
+    }
+
+    start_thread_locked(*uthread, *thread.thread);
+    if (waits)
+        loan_expect_locked(loan, *child);
+    guard.unlock();
+    report_tid(request.parent_tid, outcome.pid);
+    thread_start(*thread.keep());
+    if (waits)
+        loan_wait(*loan);
+    return outcome;
+}
+
+Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*), void* arg) {
+    RefPtr<Cred> cred = TRY(make_ref<Cred>());
+    RefPtr<Limits> limits = TRY(make_ref<Limits>());
+    const uint64_t processes = max_procs.load() / 2;
+    (*limits)[Limit::stack].soft = uint64_t{8} << 20;
+    (*limits)[Limit::nofile] = {1024, 4096};
+    (*limits)[Limit::nproc] = {processes, processes};
+    (*limits)[Limit::sigpending] = {processes, processes};
+    (*limits)[Limit::core].soft = 0;
+    (*limits)[Limit::memlock] = {uint64_t{8} << 20, uint64_t{8} << 20};
+    (*limits)[Limit::msgqueue] = {819200, 819200};
+    (*limits)[Limit::nice] = (*limits)[Limit::rtprio] = {0, 0};
+
+    ProcSlot slot = TRY(ProcSlot::reserve(*cred, limit_infinity, true));
+    PidReservation pid = TRY(PidReservation::make(1));
+    RefPtr<Proc> proc = TRY(make_ref<Proc>());
+    RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
+    RefPtr<Session> session = TRY(make_ref<Session>());
+    RefPtr<ProcessGroup> group = TRY(make_ref<ProcessGroup>());
+    proc->pid = uthread->tid = pid.get();
+    uthread->proc = proc.get();
+    proc->cred_ = std::move(cred);
+    proc->limits_ = std::move(limits);
+    proc->fds = TRY(FdTable::create());
+    proc->cwd = TRY(CwdInfo::create(root, root, 022));
+    proc->sigacts = TRY(make_ref<SigActs>());
+    proc->task = TRY(Task::create(TRY(VmMap::create())));
+    proc->start_ns = machine::now_ns();
+    __builtin_memcpy(proc->comm, "init", 5);
+    __builtin_memcpy(uthread->name, "init", 5);
+    RefPtr<Thread> thread = TRY(Thread::create("init", entry, arg));
+    proc->task->adopt(*thread);
+
+    session->id = group->id = 1;
+    session->leader = proc.get();
+    group->session = std::move(session);
+    ProcTreeGuard guard(proc_tree_lock);
+    link_proc_locked(*proc, nullptr, *uthread, std::move(group));
+    init_proc = proc.get();
+    start_thread_locked(*uthread, *thread);
+    slot.keep();
+    pid.keep();
+    guard.unlock();
+    thread_start(*thread);
+    return proc;
+}
+
+} // namespace lentil
