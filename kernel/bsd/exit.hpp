@@ -19,6 +19,12 @@ inline constexpr int32_t continued = 0xffff;
 /// exit(2): this uthread ends; the last one takes the proc with it.
 [[noreturn]] void uthread_exit(int32_t wait_status);
 
+/// Procs that were reaped under proc_tree_lock and wait to be dropped outside it.
+using ReapedProcs = ProcList<&ProcLinks::all_link>;
+/// Takes a zombie out of every table. proc_tree_lock held.
+void proc_reap_locked(Proc& proc, ReapedProcs& reaped);
+void drop_reaped(ReapedProcs& reaped);
+
 enum class WaitFor : uint32_t { any, pid, group };
 namespace wait_options {
 inline constexpr uint32_t nohang = 1, untraced = 2, exited = 4, continued = 8, nowait = 0x01000000,

@@ -65,6 +65,7 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     bool is_subreaper = false;                     ///< t
     bool no_children_wait = false;                 ///< t; PK_NOCLDWAIT of FORK_SYSTEM
     bool is_system = false;                        ///< kernel proc
+    Waitq uthreads_waitq;                          ///< execve waits here to be the only uthread
     Waitq child_waitq;                             ///< wait4/waitid of this proc's uthreads
 
     // -- the loan; rules in bsd/vfork.cpp alone -------------------------------------------------------------------------

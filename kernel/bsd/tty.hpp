@@ -67,6 +67,9 @@ private:
     Waitq read_waitq_, write_waitq_;
 };
 
+/// The end of a session leader: its controlling terminal, if any, is disassociated.
+void session_leader_ends(Proc& leader);
+
 /// The system console's terminal.
 Tty& console_tty();
 

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The end of uthreads and procs. A proc ends with its last uthread, which takes the tables down in process context; what
+// is left is a zombie for the parent.
+#include <bsd/exit.hpp>
+
+#include <bsd/robust.hpp>
+#include <bsd/tty.hpp>
+#include <bsd/vfork.hpp>
+#include <mach/futex.hpp>
+
+namespace lentil {
+
+namespace {
+
+/// Tells others on the same memory that this uthread leaves it: robust mutexes, then the clear_child_tid futex (LX-18,
+/// LX-19: both before a lender can run).
+void leave_map(Uthread& self) {
+    robust_list_exit(self);
+    const vaddr_t address = std::exchange(self.clear_child_tid, 0);
+    // With nobody left to see it the store would only fault pages in.
+    if (address == 0 || (current_thread().task->map().ref_count() == 1 && self.proc->uthread_count == 1))
+        return;
+    const int32_t zero = 0;
+    if (copyout(address, &zero, sizeof zero).ok())
+        (void)futex_wake(current_map(), address, 1, futex_match_any, false);
+}
+
+/// Orphans go to the nearest subreaper, or to init.
+Proc& heir_of_locked(const Proc& proc) {
+    for (Proc* p = proc.parent; p && p != init_proc; p = p->parent)
+        if (p->is_subreaper && p->state == ProcState::active && p->uthread_count > 0)
+            return *p;
+    return *init_proc;
+}
+
+/// SIGHUP and SIGCONT for a group that loses its last tie to the rest of its session and has stopped members (POSIX).
+void orphan_group_locked(ProcessGroup& group, const Proc* leaving) {
+    if (!group_is_orphaned_locked(group, leaving))
+        return;
+    bool any_stopped = false;
+    for (ProcLinks& links : group.members)
+        any_stopped |= &proc_of(links) != leaving && proc_of(links).sig.stopped;
+    if (!any_stopped)
+        return;
+    for (ProcLinks& links : group.members) {
+        if (&proc_of(links) == leaving || proc_of(links).state != ProcState::active)
+            continue;
+        signal_send_kernel(proc_of(links), sig_hup);
+        signal_send_kernel(proc_of(links), sig_cont);
+    }
+}
+
+/// Whether `parent` wants no zombies: SIGCHLD ignored, SA_NOCLDWAIT, or FORK_SYSTEM.
+bool parent_discards_locked(const Proc& parent, const Proc& child) {
+    if (parent.no_children_wait)
+        return true;
+    if (child.exit_signal != sig_chld)
+        return false;
+    SpinGuard guard(parent.sigacts->lock);
+    const SigAction& action = parent.sigacts->actions[sig_chld - 1];
+    return action.handler == SigAction::ignore || (action.flags & sa_flags::nocldwait);
+}
+
+SigInfo end_info(const Proc& child) {
+    const int32_t status = child.exit_status;
+    SigInfo info;
+    info.signo = child.exit_signal;
+    info.pid = child.pid;
+    info.uid = child.cred()->uid;
+    info.utime = child.final_usage.user;
+    info.stime = child.final_usage.system;
+    if ((status & 0x7f) == 0) {
+        info.code = si_code::cld_exited;
+        info.status = status >> 8 & 0xff;
+    } else {
+        info.code = status & 0x80 ? si_code::cld_dumped : si_code::cld_killed;
+        info.status = status & 0x7f;
+    }
+    return info;
+}
+
+/// The zombie reports to its parent; if that does not care, it goes at once.
+void report_end_locked(Proc& proc, ReapedProcs& reaped) {
+    Proc& parent = *proc.parent;
+    const bool discard = parent_discards_locked(parent, proc);
+    if (proc.exit_signal != 0)
+        signal_send(parent, end_info(proc));
+    if (discard)
+        proc_reap_locked(proc, reaped);
+    parent.child_waitq.wake_all();
+}
+
+void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
+    Proc& heir = heir_of_locked(proc);
+    while (!proc.children.empty()) {
+        Proc& child = proc_of(proc.children.front());
+        proc.children.pop_front();
+        child.parent = &heir;
+        heir.children.push_back(child);
+        for (const Uthread& uthread : child.uthreads)
+            if (uthread.parent_death_signal != 0) {
+                SigInfo info;
+                info.signo = uthread.parent_death_signal;
+                info.pid = proc.pid;
+                signal_send(child, info);
+            }
+        if (child.group != proc.group)
+            orphan_group_locked(*child.group, nullptr);
+        child.exit_signal = sig_chld; // whatever its creator wanted: an heir waits for all
+        if (child.state == ProcState::zombie)
+            report_end_locked(child, reaped);
+    }
+}
+
+/// Takes a uthread out of its proc; its reference goes to the caller.
+RefPtr<Uthread> end_uthread_locked(Uthread& uthread) {
+    Proc& proc = *uthread.proc;
+    uthread_charge(uthread);
+    proc.dead_uthreads_usage.add(uthread.usage);
+    proc.uthreads.erase(proc.uthreads.iterator_to(uthread));
+    pid_remove_locked(uthread);
+    if (uthread.tid != proc.pid)
+        pid_free_locked(uthread.tid); // the leader's is the proc's, until it is reaped
+    uthread.state = UthreadState::dead;
+    uthread.thread = nullptr;
+    return RefPtr<Uthread>::adopt(&uthread);
+}
+
+/// Everything that may sleep: timers, terminal, files, directories, memory.
+void take_down(Proc& proc) {
+    proc.real_timer.callout.cancel();
+    if (proc.group->session->leader == &proc)
+        session_leader_ends(proc);
+
+    RefPtr<FdTable> fds;
+    RefPtr<CwdInfo> cwd;
+    RefPtr<MappedFile> executable;
+    {
+        SpinGuard guard(proc.tables_lock);
+        fds = std::move(proc.fds);
+        cwd = std::move(proc.cwd);
+        executable = std::move(proc.executable);
+    }
+    fds.reset();
+    cwd.reset();
+    executable.reset();
+
+    // A borrower has no task: the map, and the thread's place in it, are the lender's.
+    RefPtr<Task> task;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        task = std::move(proc.task);
+    }
+    if (task) {
+        Usage& usage = current_uthread().usage;
+        usage.max_resident_bytes = std::max(usage.max_resident_bytes, task->map().peak_resident_bytes());
+        task_leave();
+        task.reset();
+    }
+}
+
+/// The last uthread ends the proc.
+[[noreturn]] void end_proc(Uthread& self, Proc& proc) {
+    take_down(proc);
+
+    ReapedProcs reaped;
+    RefPtr<Uthread> ended;
+    LoanEnd loan_end;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        reparent_children_locked(proc, reaped);
+        if (proc.sig.group_exit)
+            proc.exit_status = proc.sig.group_exit_status;
+        ended = end_uthread_locked(self);
+        proc.final_usage = proc.dead_uthreads_usage;
+        current_thread().uthread = nullptr;
+        orphan_group_locked(*proc.group, &proc);
+        proc_counts.exits.fetch_add(1, std::memory_order_relaxed);
+
+        // First the zombie and its SIGCHLD, then the release: wait4(WNOHANG) by the lender finds it (D07).
+        proc.state = ProcState::zombie;
+        report_end_locked(proc, reaped);
+        loan_end = loan_release_locked(proc);
+        loan_check_locked();
+    }
+    // From here on the proc may be gone.
+    ended.reset();
+    drop_reaped(reaped);
+    if (loan_end == LoanEnd::handed_back) {
+        machine::irq_disable();
+        machine::enter_user(machine::user_frame(current_thread().arch));
+    }
+    thread_exit();
+}
+
+} // namespace
+
+void proc_reap_locked(Proc& proc, ReapedProcs& reaped) {
+    ASSERT(proc.state == ProcState::zombie);
+    proc.state = ProcState::dead;
+    if (proc.parent)
+        proc.parent->children.erase(proc.parent->children.iterator_to(proc));
+    all_procs.erase(all_procs.iterator_to(proc));
+    pid_remove_locked(proc);
+    pid_free_locked(proc.pid);
+    group_leave_locked(proc);
+    proc_slot_release(proc.cred_->uid, true);
+    reaped.push_back(proc);
+}
+
+void drop_reaped(ReapedProcs& reaped) {
+    while (!reaped.empty()) {
+        Proc& proc = proc_of(reaped.front());
+        reaped.pop_front();
+        proc.unref(); // the tables'
+    }
+}
+
+void uthread_exit(int32_t status) {
+    Uthread& self = current_uthread();
+    Proc& proc = *self.proc;
+    leave_map(self);
+
+    RefPtr<Uthread> ended;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        if (self.tid == proc.pid)
+            proc.exit_status = status;
+        if (--proc.uthread_count > 0) {
+            ended = end_uthread_locked(self);
+            current_thread().uthread = nullptr;
+            proc_slot_release(proc.cred_->uid, false);
+            // Another takes over what this one was chosen for; execve may wait to be alone.
+            signal_uthread_gone_locked(*ended);
+            proc.uthreads_waitq.wake_all();
+        }
+    }
+    if (!ended) {
+        if (&proc == init_proc)
+            panic("init ended");
+        end_proc(self, proc);
+    }
+    ended.reset();
+    task_leave();
+    thread_exit();
+}
+
+void proc_exit(int32_t status) {
+    signal_begin_group_exit(current_proc(), status); // the first one's status counts
+    uthread_exit(status);
+}
+
+} // namespace lentil
