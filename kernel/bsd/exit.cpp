@@ -33,6 +33,13 @@ Proc& heir_of_locked(const Proc& proc) {
     return *init_proc;
 }
 
+SigInfo kernel_signal(int signo) {
+    SigInfo info;
+    info.signo = signo;
+    info.code = si_code::kernel;
+    return info;
+}
+
 /// SIGHUP and SIGCONT for a group that loses its last tie to the rest of its session and has stopped members (POSIX).
 void orphan_group_locked(ProcessGroup& group, const Proc* leaving) {
     if (!group_is_orphaned_locked(group, leaving))
@@ -45,8 +52,8 @@ void orphan_group_locked(ProcessGroup& group, const Proc* leaving) {
     for (ProcLinks& links : group.members) {
         if (&proc_of(links) == leaving || proc_of(links).state != ProcState::active)
             continue;
-        signal_send_kernel(proc_of(links), sig_hup);
-        signal_send_kernel(proc_of(links), sig_cont);
+        signal_send_locked(proc_of(links), kernel_signal(sig_hup));
+        signal_send_locked(proc_of(links), kernel_signal(sig_cont));
     }
 }
 
@@ -56,8 +63,13 @@ bool parent_discards_locked(const Proc& parent, const Proc& child) {
         return true;
     if (child.exit_signal != sig_chld)
         return false;
-    SpinGuard guard(parent.sigacts->lock);
-    const SigAction& action = parent.sigacts->actions[sig_chld - 1];
+    RefPtr<SigActs> actions;
+    {
+        SpinGuard guard(parent.tables_lock);
+        actions = parent.sigacts;
+    }
+    SpinGuard guard(actions->lock);
+    const SigAction& action = actions->actions[sig_chld - 1];
     return action.handler == SigAction::ignore || (action.flags & sa_flags::nocldwait);
 }
 
@@ -84,7 +96,7 @@ void report_end_locked(Proc& proc, ReapedProcs& reaped) {
     Proc& parent = *proc.parent;
     const bool discard = parent_discards_locked(parent, proc);
     if (proc.exit_signal != 0)
-        signal_send(parent, end_info(proc));
+        signal_send_locked(parent, end_info(proc));
     if (discard)
         proc_reap_locked(proc, reaped);
     parent.child_waitq.wake_all();
@@ -102,7 +114,7 @@ void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
                 SigInfo info;
                 info.signo = uthread.parent_death_signal;
                 info.pid = proc.pid;
-                signal_send(child, info);
+                signal_send_locked(child, info);
             }
         if (child.group != proc.group)
             orphan_group_locked(*child.group, nullptr);

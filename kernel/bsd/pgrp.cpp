@@ -112,7 +112,7 @@ Result<void> group_signal(pid_t id, const SigInfo& info, bool check) {
             continue;
         allowed = true;
         if (info.signo != 0 && member.state == ProcState::active)
-            signal_send(member, info);
+            signal_send_locked(member, info);
     }
     if (!any)
         return Errno::srch;

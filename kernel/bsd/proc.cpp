@@ -80,12 +80,4 @@ void uthread_charge(Uthread& uthread) {
     uthread.usage.involuntary_switches += std::exchange(self.switches_involuntary, 0);
 }
 
-Result<RefPtr<SigActs>> SigActs::copy() const {
-    RefPtr<SigActs> fresh = TRY(make_ref<SigActs>());
-    SpinGuard guard(lock);
-    fresh->actions = actions;
-    guard.unlock();
-    return fresh;
-}
-
 } // namespace lentil

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Building the image of a new program: segments, interpreter, stack with arguments, environment and auxiliary vector.
+#include <bsd/exec_internal.hpp>
+
+#include <bsd/random.hpp>
+
+namespace lentil::exec {
+
+namespace {
+
+constexpr vaddr_t user_end = machine::Pte::user_end;
+constexpr vaddr_t stack_top = user_end - page_size;  ///< one unmapped page below the hole
+constexpr vaddr_t pie_base = user_end / 3 * 2 & ~(uint64_t{0x1fffff});
+constexpr uint64_t initial_stack = 132 * 1024;       ///< mapped at once; it grows on demand
+
+Prot prot_of(const elf::Segment& s) {
+    return (s.readable ? Prot::read : Prot::none) | (s.writable ? Prot::write : Prot::none) |
+           (s.executable ? Prot::exec : Prot::none);
+}
+
+Result<void> write_exactly(VmMap& map, vaddr_t to, const void* from, size_t n) {
+    return map.write_memory(to, from, n, true) == n ? Result<void>() : Errno::nomem;
+}
+
+Result<void> zero_exactly(VmMap& map, vaddr_t to, size_t n) {
+    static constinit const char zeros[256] = {};
+    while (n > 0) {
+        const size_t piece = n < sizeof zeros ? n : sizeof zeros;
+        TRY(write_exactly(map, to, zeros, piece));
+        to += piece;
+        n -= piece;
+    }
+    return {};
+}
+
+/// Maps one segment: file pages first, then anonymous ones for what memory_size adds.
+Result<void> map_segment(VmMap& map, File& file, const File::Mappable& source, const elf::Segment& s, vaddr_t bias) {
+    const vaddr_t start = s.address + bias;
+    const vaddr_t file_end = start + s.file_size, memory_end = start + s.memory_size;
+    const vaddr_t pages_end = s.file_size == 0 ? page_floor(start) : page_ceil(file_end);
+    if (s.file_size > 0) {
+        MapRequest request;
+        request.address = page_floor(start);
+        request.length = pages_end - request.address;
+        request.prot = prot_of(s);
+        request.fixed = true;
+        request.object = source.object;
+        request.offset = page_floor(s.offset);
+        request.file = source.file;
+        TRY(map.map(request));
+        // The rest of the last file page is zero where the segment has more memory than file.
+        if (s.memory_size > s.file_size && (file_end & page_mask) != 0)
+            TRY(zero_exactly(map, file_end, std::min(pages_end, memory_end) - file_end));
+    }
+    if (memory_end > pages_end) {
+        MapRequest request;
+        request.address = pages_end;
+        request.length = page_ceil(memory_end) - pages_end;
+        request.prot = prot_of(s);
+        request.fixed = true;
+        TRY(map.map(request));
+    }
+    (void)file;
+    return {};
+}
+
+Result<void> map_image(VmMap& map, File& file, const elf::Image& image, vaddr_t bias, RefPtr<MappedFile>* mapped_out) {
+    if (image.highest() + bias > stack_top - (uint64_t{8} << 20))
+        return Errno::nomem;
+    const File::Mappable source = TRY(file.mappable());
+    for (unsigned i = 0; i < image.segment_count; i++)
+        TRY(map_segment(map, file, source, image.segments[i], bias));
+    if (mapped_out)
+        *mapped_out = source.file;
+    return {};
+}
+
+/// The dynamic linker: read, checked and mapped like the program, at an address of the map's choice.
+struct Interpreter {
+    vaddr_t base = 0, entry = 0;
+};
+Result<Interpreter> map_interpreter(VmMap& map, File& program, const elf::Image& image) {
+    auto path = TRY(Buffer<char>::create(image.interpreter_size));
+    TRY(read_exactly(program, image.interpreter_offset, path.data(), path.size()));
+    if (path[path.size() - 1] != '\0')
+        return Errno::noexec;
+    const RefPtr<File> file = TRY(exec_hooks.open(path.data()));
+    uint8_t head[elf::header_size];
+    TRY(read_exactly(*file, 0, head, sizeof head));
+    const elf::HeaderTable table = TRY(elf::locate_program_headers(head));
+    auto headers = TRY(Buffer<uint8_t>::create(table.count * elf::program_header_size));
+    TRY(read_exactly(*file, table.offset, headers.data(), headers.size()));
+    const FileStat stat = TRY(file->stat());
+    const elf::Image linker = TRY(elf::parse(head, headers.span(), stat.size, user_end));
+    if (linker.interpreter_size != 0)
+        return Errno::libbad;
+
+    vaddr_t bias = 0;
+    if (linker.position_independent) {
+        // Let the map find a place for the whole extent, then put the segments over it.
+        MapRequest request;
+        request.length = linker.highest() - linker.lowest();
+        const vaddr_t place = TRY(map.map(request));
+        bias = place - linker.lowest();
+        TRY(map.unmap(place, request.length));
+    }
+    TRY(map_image(map, *file, linker, bias, nullptr));
+    return Interpreter{bias, linker.entry + bias};
+}
+
+/// Pushes bytes and words down the new stack, which is not the current map.
+class StackBuilder {
+public:
+    StackBuilder(VmMap& map, vaddr_t top) : map_(map), sp_(top) {}
+    Result<vaddr_t> push(const void* bytes, size_t n, size_t alignment) {
+        sp_ = (sp_ - n) & ~(uint64_t{alignment} - 1);
+        TRY(write_exactly(map_, sp_, bytes, n));
+        return sp_;
+    }
+    vaddr_t sp() const { return sp_; }
+
+private:
+    VmMap& map_;
+    vaddr_t sp_;
+};
+
+/// Auxiliary vector keys (Linux include/uapi/linux/auxvec.h and the riscv additions).
+enum Auxv : uint64_t {
+    at_null = 0, at_phdr = 3, at_phent = 4, at_phnum = 5, at_pagesz = 6, at_base = 7, at_flags = 8, at_entry = 9,
+    at_uid = 11, at_euid = 12, at_gid = 13, at_egid = 14, at_hwcap = 16, at_clktck = 17, at_secure = 23, at_random = 25,
+    at_execfn = 31, at_minsigstksz = 51,
+};
+
+struct StackInput {
+    const ExecRequest& request;
+    const elf::Image& image;
+    const Identity& identity;
+    vaddr_t bias;
+    Interpreter interpreter;
+};
+
+Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
+    const StringList& args = in.request.args;
+    const StringList& env = in.request.env;
+    StackBuilder stack(map, stack_top - 16);
+
+    Buffer<char> name = TRY(Buffer<char>::create(in.request.path.size() + 1));
+    std::memcpy(name.data(), in.request.path.data(), in.request.path.size());
+    const vaddr_t file_name = TRY(stack.push(name.data(), name.size(), 1));
+    const vaddr_t env_start = TRY(stack.push(env.bytes.data(), env.used, 1));
+    const vaddr_t arg_start = TRY(stack.push(args.bytes.data(), args.used, 1));
+    map.layout.arg_start = arg_start;
+    map.layout.arg_end = arg_start + args.used;
+    map.layout.env_start = env_start;
+    map.layout.env_end = env_start + env.used;
+
+    uint8_t random[16];
+    random_bytes(random, sizeof random);
+    const vaddr_t random_at = TRY(stack.push(random, sizeof random, 16));
+
+    const Cred& cred = *in.identity.cred;
+    const uint64_t auxv[][2] = {
+        {at_hwcap, machine::boot_info.hwcap},
+        {at_pagesz, page_size},
+        {at_clktck, 100},
+        {at_phdr, in.image.program_headers_address ? in.image.program_headers_address + in.bias : 0},
+        {at_phent, elf::program_header_size},
+        {at_phnum, in.image.program_header_count},
+        {at_base, in.interpreter.base},
+        {at_flags, 0},
+        {at_entry, in.image.entry + in.bias},
+        {at_uid, cred.uid},
+        {at_euid, cred.euid},
+        {at_gid, cred.gid},
+        {at_egid, cred.egid},
+        {at_secure, in.identity.secure},
+        {at_random, random_at},
+        {at_execfn, file_name},
+        {at_minsigstksz, 2048},
+        {at_null, 0},
+    };
+
+    // argc, argv pointers and NULL, envp pointers and NULL, auxv: in one table, 16-aligned as the psABI wants sp.
+    const size_t words = 1 + args.count + 1 + env.count + 1 + sizeof auxv / 8;
+    auto table = TRY(Buffer<uint64_t>::create(words));
+    size_t at = 0;
+    table[at++] = args.count;
+    const auto point_at = [&](const StringList& list, vaddr_t start) {
+        size_t offset = 0;
+        for (size_t i = 0; i < list.count; i++) {
+            table[at++] = start + offset;
+            offset += strlen(list.bytes.data() + offset) + 1;
+        }
+        table[at++] = 0;
+    };
+    point_at(args, arg_start);
+    point_at(env, env_start);
+    std::memcpy(&table[at], auxv, sizeof auxv);
+    return stack.push(table.data(), words * 8, 16);
+}
+
+Result<void> map_stack(VmMap& map, bool executable, uint64_t needed) {
+    MapRequest request;
+    request.length = page_ceil(std::max(initial_stack, needed + page_size));
+    request.address = stack_top - request.length;
+    request.prot = Prot::read | Prot::write | (executable ? Prot::exec : Prot::none);
+    request.fixed = true;
+    request.grows_down = true;
+    request.kind = EntryKind::stack;
+    TRY(map.map(request));
+    map.layout.stack_start = stack_top;
+    return {};
+}
+
+/// The page signal handlers return to; a vDSO of its own will take its place.
+Result<void> map_trampoline(VmMap& map) {
+    MapRequest request;
+    request.length = page_size;
+    request.prot = Prot::read | Prot::exec;
+    request.kind = EntryKind::vdso;
+    const vaddr_t at = TRY(map.map(request));
+    const std::span<const uint8_t> code = signal_trampoline();
+    TRY(write_exactly(map, at, code.data(), code.size()));
+    map.layout.vdso = at;
+    return {};
+}
+
+} // namespace
+
+Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n) {
+    Uio uio = Uio::kernel(to, n);
+    while (uio.left() > 0) {
+        const size_t got = TRY(file.pread(uio, static_cast<off_t>(offset + uio.moved())));
+        if (got == 0)
+            return Errno::noexec;
+    }
+    return {};
+}
+
+Result<NewImage> load(ExecRequest& request, const elf::Image& image, std::span<const uint8_t>, const Identity& identity) {
+    Proc& proc = current_proc();
+    NewImage fresh;
+    fresh.map = TRY(VmMap::create());
+    VmMap& map = *fresh.map;
+    const uint64_t stack_limit = proc.limit(Limit::stack).soft;
+    map.size_limit = proc.limit(Limit::as).soft;
+    map.stack_limit = stack_limit;
+    // Room for the stack to grow within its limit, and a gap, before the area for mmap begins (top-down).
+    const uint64_t gap = std::min(std::max(stack_limit, uint64_t{128} << 20), user_end / 6 * 5);
+    map.layout.mmap_base = page_floor(stack_top - gap - (uint64_t{1} << 20));
+
+    const uint64_t string_bytes = request.args.used + request.env.used + request.path.size() +
+                                  8 * (request.args.count + request.env.count) + 1024;
+    TRY(map_stack(map, image.stack_executable, string_bytes));
+
+    const vaddr_t bias = image.position_independent ? pie_base - image.lowest() : 0;
+    TRY(map_image(map, *request.file, image, bias, &fresh.executable));
+    const elf::Segment& last = image.segments[image.segment_count - 1];
+    map.layout.code_start = image.lowest() + bias;
+    for (unsigned i = 0; i < image.segment_count; i++) {
+        const elf::Segment& s = image.segments[i];
+        if (s.executable)
+            map.layout.code_end = s.address + s.file_size + bias;
+        map.layout.data_start = s.address + bias;
+        map.layout.data_end = s.address + s.file_size + bias;
+    }
+    map.init_break(page_ceil(last.address + last.memory_size + bias));
+
+    Interpreter interpreter;
+    if (image.interpreter_size != 0)
+        interpreter = TRY(map_interpreter(map, *request.file, image));
+    TRY(map_trampoline(map));
+    fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter}));
+    fresh.entry = image.interpreter_size != 0 ? interpreter.entry : image.entry + bias;
+    return fresh;
+}
+
+} // namespace lentil::exec
