@@ -12,19 +12,6 @@ namespace lentil {
 
 namespace {
 
-/// Tells others on the same memory that this uthread leaves it: robust mutexes, then the clear_child_tid futex (LX-18,
-/// LX-19: both before a lender can run).
-void leave_map(Uthread& self) {
-    robust_list_exit(self);
-    const vaddr_t address = std::exchange(self.clear_child_tid, 0);
-    // With nobody left to see it the store would only fault pages in.
-    if (address == 0 || (current_thread().task->map().ref_count() == 1 && self.proc->uthread_count == 1))
-        return;
-    const int32_t zero = 0;
-    if (copyout(address, &zero, sizeof zero).ok())
-        (void)futex_wake(current_map(), address, 1, futex_match_any, false);
-}
-
 /// Orphans go to the nearest subreaper, or to init.
 Proc& heir_of_locked(const Proc& proc) {
     for (Proc* p = proc.parent; p && p != init_proc; p = p->parent)
@@ -207,6 +194,17 @@ void take_down(Proc& proc) {
 
 } // namespace
 
+void uthread_leave_map(Uthread& self) {
+    robust_list_exit(self);
+    const vaddr_t address = std::exchange(self.clear_child_tid, 0);
+    // With nobody left to see it the store would only fault pages in.
+    if (address == 0 || (current_thread().task->map().ref_count() == 1 && self.proc->uthread_count == 1))
+        return;
+    const int32_t zero = 0;
+    if (copyout(address, &zero, sizeof zero).ok())
+        (void)futex_wake(current_map(), address, 1, futex_match_any, false);
+}
+
 void proc_reap_locked(Proc& proc, ReapedProcs& reaped) {
     ASSERT(proc.state == ProcState::zombie);
     proc.state = ProcState::dead;
@@ -231,7 +229,7 @@ void drop_reaped(ReapedProcs& reaped) {
 void uthread_exit(int32_t status) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
-    leave_map(self);
+    uthread_leave_map(self);
 
     RefPtr<Uthread> ended;
     {

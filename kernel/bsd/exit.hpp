@@ -19,6 +19,10 @@ inline constexpr int32_t continued = 0xffff;
 /// exit(2): this uthread ends; the last one takes the proc with it.
 [[noreturn]] void uthread_exit(int32_t wait_status);
 
+/// Tells others on the same memory that the current uthread leaves it, by its end or by execve: robust mutexes, then the
+/// clear_child_tid futex (LX-18, LX-19: both before a lender can run).
+void uthread_leave_map(Uthread& self);
+
 /// Procs that were reaped under proc_tree_lock and wait to be dropped outside it.
 using ReapedProcs = ProcList<&ProcLinks::all_link>;
 /// Takes a zombie out of every table. proc_tree_lock held.

@@ -148,6 +148,11 @@ bool signal_allowed(const Proc& target, int signo);
 bool signal_begin_group_exit(Proc& proc, int32_t wait_status);
 bool signal_begin_group_exit_locked(Proc& proc, int32_t wait_status); ///< proc_tree_lock held
 
+/// execve by `survivor` in a proc of several uthreads: tells all others to end, parked ones through loan_recall. False if
+/// the proc ends anyway or another execs already. proc_tree_lock held.
+bool signal_begin_exec_locked(Proc& proc, Uthread& survivor);
+void signal_end_exec_locked(Proc& proc);
+
 // -- looking -------------------------------------------------------------------------------------------------------
 /// Whether the uthread has something to deliver or must stop or end. Takes the proc's signal lock.
 bool signal_pending(const Uthread& uthread);

@@ -237,6 +237,30 @@ bool signal_begin_group_exit_locked(Proc& proc, int32_t wait_status) {
     return group_exit(proc, wait_status);
 }
 
+bool signal_begin_exec_locked(Proc& proc, Uthread& survivor) {
+    SignalGuard guard(proc.sig.lock);
+    if (proc.sig.group_exit || proc.sig.exec_survivor)
+        return false;
+    proc.sig.exec_survivor = &survivor;
+    bool parked = false;
+    for (Uthread& uthread : proc.uthreads) {
+        if (&uthread == &survivor)
+            continue;
+        parked |= uthread.state == UthreadState::parked;
+        signal_recalculate(uthread);
+    }
+    proc.sig.stop_waitq.wake_all();
+    guard.unlock();
+    if (parked)
+        loan_recall(proc);
+    return true;
+}
+
+void signal_end_exec_locked(Proc& proc) {
+    SignalGuard guard(proc.sig.lock);
+    proc.sig.exec_survivor = nullptr;
+}
+
 bool signal_begin_group_exit(Proc& proc, int32_t wait_status) {
     ProcTreeGuard tree(proc_tree_lock);
     return signal_begin_group_exit_locked(proc, wait_status);

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// execve. In three parts: everything that can fail (on behalf of the caller, whose old image stays whole), becoming the
+// only uthread, and the commit, which cannot fail.
+#include <bsd/exec.hpp>
+
+#include <cstring>
+
+#include <bsd/exec_internal.hpp>
+#include <bsd/exit.hpp>
+#include <bsd/vfork.hpp>
+
+namespace lentil {
+
+constinit ExecHooks exec_hooks;
+
+namespace {
+
+constexpr size_t head_bytes = 256; ///< enough for an ELF header, and the longest "#!" line (BINPRM_BUF_SIZE)
+constexpr unsigned max_script_depth = 4;
+
+/// The first bytes of the file, however short it is.
+Result<size_t> read_head(File& file, std::span<uint8_t> head) {
+    Uio uio = Uio::kernel(head.data(), head.size());
+    while (uio.left() > 0)
+        if (TRY(file.pread(uio, static_cast<off_t>(uio.moved()))) == 0)
+            break;
+    return uio.moved();
+}
+
+/// Puts strings in front of a list whose first string goes: what "#!" does to argv.
+Result<StringList> prepend(StringList& list, std::initializer_list<std::string_view> strings) {
+    const size_t dropped = list.count > 0 ? strlen(list.bytes.data()) + 1 : 0;
+    size_t extra = 0, count = list.count > 0 ? list.count - 1 : 0;
+    for (const std::string_view s : strings)
+        if (!s.empty())
+            extra += s.size() + 1, count++;
+    StringList out;
+    out.bytes = TRY(Buffer<char>::create(extra + list.used - dropped + 1));
+    for (const std::string_view s : strings)
+        if (!s.empty()) {
+            std::memcpy(out.bytes.data() + out.used, s.data(), s.size());
+            out.used += s.size() + 1; // the buffer is zeroed
+        }
+    std::memcpy(out.bytes.data() + out.used, list.bytes.data() + dropped, list.used - dropped);
+    out.used += list.used - dropped;
+    out.count = count;
+    return out;
+}
+
+/// The interpreter line of a script: "#!", blanks, path, optionally blanks and one argument to the end of the line.
+struct InterpreterLine {
+    std::string_view path, argument;
+};
+Result<InterpreterLine> parse_interpreter_line(std::string_view line) {
+    const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+    line.remove_prefix(2);
+    const size_t end = line.find('\n');
+    if (end == std::string_view::npos && line.size() >= head_bytes - 2)
+        return Errno::noexec; // cut off: running half a path would be worse
+    line = line.substr(0, end);
+    while (!line.empty() && is_blank(line.front()))
+        line.remove_prefix(1);
+    while (!line.empty() && is_blank(line.back()))
+        line.remove_suffix(1);
+    InterpreterLine out;
+    size_t n = 0;
+    while (n < line.size() && !is_blank(line[n]))
+        n++;
+    out.path = line.substr(0, n);
+    line.remove_prefix(n);
+    while (!line.empty() && is_blank(line.front()))
+        line.remove_prefix(1);
+    out.argument = line;
+    if (out.path.empty())
+        return Errno::noexec;
+    return out;
+}
+
+/// Credentials of the new program: set-id bits, and what exec does to capabilities (capabilities(7)).
+struct NewCred {
+    RefPtr<const Cred> cred;
+    bool secure = false; ///< privileges were raised
+};
+Result<NewCred> new_credentials(const Proc& proc, const FileStat& stat) {
+    constexpr uint32_t set_uid = 04000, set_gid = 02000, group_exec = 010;
+    const RefPtr<const Cred> old = proc.cred();
+    RefPtr<Cred> fresh = TRY(old->copy());
+    if (!proc.no_new_privs) {
+        if (stat.mode & set_uid)
+            fresh->euid = stat.uid;
+        if ((stat.mode & (set_gid | group_exec)) == (set_gid | group_exec))
+            fresh->egid = stat.gid;
+    }
+    fresh->suid = fresh->fsuid = fresh->euid;
+    fresh->sgid = fresh->fsgid = fresh->egid;
+    const bool root = fresh->uid == 0 || fresh->euid == 0;
+    fresh->cap_permitted = root ? fresh->cap_bounding : fresh->cap_ambient;
+    fresh->cap_effective = root && fresh->euid == 0 ? fresh->cap_permitted : fresh->cap_ambient;
+    NewCred out;
+    out.secure = fresh->euid != old->uid || fresh->egid != old->gid;
+    out.cred = std::move(fresh);
+    return out;
+}
+
+std::string_view base_name(std::string_view path) {
+    const size_t slash = path.rfind('/');
+    return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+/// Everything the commit will need, made while failing is still possible.
+struct Prepared {
+    exec::NewImage image;
+    NewCred cred;
+    RefPtr<FdTable> fds;     ///< set if the table was shared and must not be any more
+    RefPtr<SigActs> sigacts; ///< likewise
+    RefPtr<Task> task;       ///< a borrower's own task and thread
+    RefPtr<Thread> thread;
+    char name[16] = {};
+};
+
+void run_borrower(void*) { machine::enter_user(machine::user_frame(current_thread().arch)); }
+
+Result<Prepared> prepare(ExecRequest& request) {
+    Proc& proc = current_proc();
+    Prepared out;
+    uint8_t head[head_bytes];
+    size_t head_size = 0;
+    // The name is the script's own, whatever interprets it.
+    const std::string_view name = base_name(request.path);
+    std::memcpy(out.name, name.data(), std::min(name.size(), sizeof out.name - 1));
+
+    for (unsigned depth = 0;; depth++) {
+        head_size = TRY(read_head(*request.file, head));
+        if (head_size < 2 || head[0] != '#' || head[1] != '!')
+            break;
+        if (depth == max_script_depth)
+            return Errno::loop;
+        const InterpreterLine line =
+            TRY(parse_interpreter_line({reinterpret_cast<const char*>(head), head_size}));
+        request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
+        auto path = TRY(Buffer<char>::create(line.path.size() + 1));
+        std::memcpy(path.data(), line.path.data(), line.path.size());
+        request.file = TRY(exec_hooks.open(path.data()));
+        request.path_storage = std::move(path);
+        request.path = request.path_storage.data();
+    }
+
+    const std::span<const uint8_t> bytes(head, head_size);
+    const elf::HeaderTable table = TRY(elf::locate_program_headers(bytes));
+    auto headers = TRY(Buffer<uint8_t>::create(table.count * elf::program_header_size));
+    TRY(exec::read_exactly(*request.file, table.offset, headers.data(), headers.size()));
+    const FileStat stat = TRY(request.file->stat());
+    const elf::Image image = TRY(elf::parse(bytes, headers.span(), stat.size, machine::Pte::user_end));
+
+    out.cred = TRY(new_credentials(proc, stat));
+    out.image = TRY(exec::load(request, image, exec::Identity{out.cred.cred.get(), out.cred.secure}));
+    if (proc.fds->ref_count() > 1)
+        out.fds = TRY(proc.fds->copy());
+    TRY((out.fds ? out.fds : proc.fds)->unshare());
+    if (proc.sigacts->ref_count() > 1)
+        out.sigacts = TRY(proc.sigacts->copy());
+    if (loan_is_borrower(proc)) {
+        out.task = TRY(Task::create(out.image.map));
+        out.thread = TRY(Thread::create(out.name, run_borrower, nullptr));
+    }
+    return out;
+}
+
+/// Ends every other uthread of the proc. Fails only if the caller itself is being ended.
+Result<void> become_only_uthread(Uthread& self) {
+    Proc& proc = *self.proc;
+    {
+        ProcTreeGuard tree(proc_tree_lock);
+        if (proc.uthread_count == 1)
+            return {};
+        if (!signal_begin_exec_locked(proc, self))
+            return Errno::restart_nointr; // another was faster, or the proc ends: the way out sees it
+    }
+    // Killable only in theory: once the others were told to end, nothing else can end this proc's exec.
+    wait_until(
+        proc.uthreads_waitq, "execve",
+        [&] {
+            ProcTreeGuard tree(proc_tree_lock);
+            return proc.uthread_count == 1;
+        },
+        Interruptible::no);
+    ProcTreeGuard tree(proc_tree_lock);
+    signal_end_exec_locked(proc);
+    if (self.tid != proc.pid) {
+        // The leader is gone; its name is this uthread's from now on.
+        pid_remove_locked(self);
+        pid_free_locked(self.tid);
+        self.tid = proc.pid;
+        pid_insert_locked(self);
+    }
+    return {};
+}
+
+void enter_image(Thread& thread, const exec::NewImage& image) {
+    machine::Trapframe& frame = machine::user_frame(thread.arch);
+    frame = machine::Trapframe{};
+    frame.set_pc(image.entry);
+    frame.set_sp(image.stack_pointer);
+    machine::fp_init(thread.arch);
+}
+
+/// Everything about the proc but its memory: in effect before a lender can run (EC-74, XN-09).
+void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
+    {
+        SpinGuard guard(proc.tables_lock);
+        if (prepared.fds)
+            std::swap(proc.fds, prepared.fds);
+        std::swap(proc.executable, prepared.image.executable);
+    }
+    proc.fds->close_all_on_exec();
+    signal_exec(self, std::move(prepared.sigacts));
+    std::memcpy(proc.comm, prepared.name, sizeof proc.comm);
+    std::memcpy(self.name, prepared.name, sizeof self.name);
+    if (prepared.cred.secure)
+        self.parent_death_signal = 0;
+    proc.dumpable = !prepared.cred.secure;
+    proc.keep_caps = false;
+    proc.set_cred(std::move(prepared.cred.cred));
+    self.restart = {};
+    self.set_child_tid = 0;
+    self.in_syscall = false;
+}
+
+} // namespace
+
+Result<void> exec_image(ExecRequest request) {
+    Uthread& self = current_uthread();
+    Proc& proc = *self.proc;
+    Prepared prepared = TRY(prepare(request));
+    request = {};
+    TRY(become_only_uthread(self));
+
+    // -- the point of no return ----------------------------------------------------------------------------------------
+    uthread_leave_map(self);
+    commit_identity(proc, self, prepared);
+    proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
+
+    ProcTreeGuard guard(proc_tree_lock);
+    proc.has_execed = true;
+    if (loan_is_borrower(proc)) {
+        // A borrower moves to a task and thread of its own, and the thread goes back to the lender. If the loan became a
+        // gift since prepare(), the thread is its own by now and what was prepared is not needed.
+        Thread& thread = *prepared.thread;
+        prepared.task->adopt(thread);
+        thread.params = current_thread().params;
+        enter_image(thread, prepared.image);
+        proc.task = prepared.task;
+        const LoanEnd end = loan_release_locked(proc);
+        ASSERT(end == LoanEnd::handed_back);
+        self.thread = &thread;
+        thread.uthread = &self;
+        loan_check_locked();
+        {
+            SpinGuard signals(proc.sig.lock);
+            signal_recalculate(self);
+        }
+        guard.unlock();
+        thread_start(thread);
+        return {};
+    }
+    guard.unlock();
+
+    RefPtr<VmMap> old = proc.task->replace_map(std::move(prepared.image.map));
+    enter_image(current_thread(), prepared.image);
+    guard.relock();
+    const LoanEnd end = loan_release_locked(proc); // wakes a creator that waits (FORK_PPWAIT)
+    ASSERT(end == LoanEnd::not_ours);
+    guard.unlock();
+    return {};
+}
+
+} // namespace lentil

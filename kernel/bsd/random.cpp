@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <bsd/random.hpp>
+
+#include <bit>
+#include <cstring>
+
+#include <machine/machine.hpp>
+#include <sync/spinlock.hpp>
+
+namespace lentil {
+
+namespace {
+
+constinit SpinLock<Rank::device> lock;
+constinit uint32_t key[8] = {};
+constinit uint64_t block_number = 0;
+
+void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
+    a += b, d = std::rotl(d ^ a, 16);
+    c += d, b = std::rotl(b ^ c, 12);
+    a += b, d = std::rotl(d ^ a, 8);
+    c += d, b = std::rotl(b ^ c, 7);
+}
+
+/// One block of RFC 8439's ChaCha20 with a 64-bit counter and no nonce: the key is used for one request only.
+void chacha_block(uint32_t out[16]) {
+    const uint32_t input[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1], key[2], key[3], key[4],
+                                key[5], key[6], key[7], static_cast<uint32_t>(block_number),
+                                static_cast<uint32_t>(block_number >> 32), 0, 0};
+    block_number++;
+    std::memcpy(out, input, sizeof input);
+    for (int i = 0; i < 10; i++) {
+        quarter_round(out[0], out[4], out[8], out[12]);
+        quarter_round(out[1], out[5], out[9], out[13]);
+        quarter_round(out[2], out[6], out[10], out[14]);
+        quarter_round(out[3], out[7], out[11], out[15]);
+        quarter_round(out[0], out[5], out[10], out[15]);
+        quarter_round(out[1], out[6], out[11], out[12]);
+        quarter_round(out[2], out[7], out[8], out[13]);
+        quarter_round(out[3], out[4], out[9], out[14]);
+    }
+    for (int i = 0; i < 16; i++)
+        out[i] += input[i];
+}
+
+/// A new key from the old one's stream: what was given out cannot be found again from the state.
+void rekey_locked() {
+    uint32_t block[16];
+    chacha_block(block);
+    std::memcpy(key, block, sizeof key);
+}
+
+void stir_locked(const void* bytes, size_t n) {
+    const auto* p = static_cast<const unsigned char*>(bytes);
+    while (n > 0) {
+        const size_t piece = n < sizeof key ? n : sizeof key;
+        unsigned char mixed[sizeof key];
+        std::memcpy(mixed, key, sizeof key);
+        for (size_t i = 0; i < piece; i++)
+            mixed[i] ^= p[i];
+        std::memcpy(key, mixed, sizeof key);
+        rekey_locked();
+        p += piece;
+        n -= piece;
+    }
+}
+
+} // namespace
+
+void random_init() {
+    random_stir(machine::boot_info.rng_seed, machine::boot_info.rng_seed_size);
+    const nanos_t now = machine::now_ns();
+    random_stir(&now, sizeof now);
+}
+
+void random_stir(const void* bytes, size_t n) {
+    SpinGuard guard(lock);
+    stir_locked(bytes, n);
+}
+
+void random_bytes(void* out, size_t n) {
+    auto* p = static_cast<unsigned char*>(out);
+    while (n > 0) {
+        // A lock for each kilobyte: a long request must not keep interrupts off.
+        SpinGuard guard(lock);
+        for (int blocks = 0; blocks < 16 && n > 0; blocks++) {
+            uint32_t block[16];
+            chacha_block(block);
+            const size_t piece = n < sizeof block ? n : sizeof block;
+            std::memcpy(p, block, piece);
+            p += piece;
+            n -= piece;
+        }
+        rekey_locked();
+    }
+}
+
+} // namespace lentil
