@@ -210,7 +210,7 @@ void proc_reap_locked(Proc& proc, ReapedProcs& reaped) {
     proc.state = ProcState::dead;
     if (proc.parent)
         proc.parent->children.erase(proc.parent->children.iterator_to(proc));
-    all_procs.erase(all_procs.iterator_to(proc));
+    all_procs->erase(all_procs->iterator_to(proc));
     pid_remove_locked(proc);
     pid_free_locked(proc.pid);
     group_leave_locked(proc);

@@ -147,7 +147,7 @@ void link_proc_locked(Proc& child, Proc* parent, Uthread& uthread, RefPtr<Proces
     child.parent = parent;
     if (parent)
         parent->children.push_back(child);
-    all_procs.push_back(child);
+    all_procs->push_back(child);
     pid_insert_locked(child);
     group_join_locked(child, std::move(group));
     link_uthread_locked(child, uthread);

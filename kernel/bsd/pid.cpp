@@ -2,11 +2,13 @@
 // Process and thread ids, the tables that find procs, uthreads and groups by number, and admission: how many there may be.
 #include <bsd/proc.hpp>
 
+#include <libkern/format.hpp>
+
 namespace lentil {
 
 constinit SpinLock<Rank::proc_tree> proc_tree_lock;
 constinit ProcCounts proc_counts;
-constinit ProcList<&ProcLinks::all_link> all_procs;
+constinit BootStatic<ProcList<&ProcLinks::all_link>> all_procs;
 constinit std::atomic<uint32_t> max_procs{0};
 
 namespace {
@@ -30,7 +32,7 @@ struct Tables {
     void set_used(pid_t id) { used[id / 64] |= uint64_t{1} << (id % 64); }
     void set_free(pid_t id) { used[id / 64] &= ~(uint64_t{1} << (id % 64)); }
 };
-constinit Tables tables;
+constinit BootStatic<Tables> tables;
 
 template <class L, class Match>
 auto* find_in(L& list, Match match) {
@@ -47,10 +49,10 @@ struct UidCount {
     uint32_t count = 0;
     ListHook link;
 };
-constinit List<UidCount, &UidCount::link> uid_counts; // proc_tree_lock
+constinit BootStatic<List<UidCount, &UidCount::link>> uid_counts; // proc_tree_lock
 
 UidCount* uid_find_locked(uid_t uid) {
-    return find_in(uid_counts, [&](const UidCount& u) { return u.uid == uid; });
+    return find_in(*uid_counts, [&](const UidCount& u) { return u.uid == uid; });
 }
 
 /// "Table is full", at most once in ten seconds for the whole system (NB-03).
@@ -64,69 +66,78 @@ void report_full() {
 
 } // namespace
 
+void proc_init() {
+    tables.construct();
+    all_procs.construct();
+    uid_counts.construct();
+    // An eighth of memory in processes of eight pages each, as a bound against fork bombs; ids bound it from above.
+    const uint64_t by_memory = page_counts().total / 64;
+    max_procs = static_cast<uint32_t>(std::clamp<uint64_t>(by_memory, 64, pid_limit - 2048));
+}
+
 Result<pid_t> pid_allocate(pid_t wanted) {
     ProcTreeGuard guard(proc_tree_lock);
     if (wanted != 0) {
         if (wanted < 0 || wanted >= pid_limit)
             return Errno::inval;
-        if (tables.is_used(wanted) || group_find_locked(wanted))
+        if (tables->is_used(wanted) || group_find_locked(wanted))
             return Errno::exist;
-        tables.set_used(wanted);
+        tables->set_used(wanted);
         return wanted;
     }
-    pid_t id = tables.last;
+    pid_t id = tables->last;
     for (pid_t tries = 0; tries < pid_limit; tries++) {
         id = id + 1 < pid_limit ? id + 1 : 2; // 1 is init's for good
         // A group or session keeps its number busy after its leader's end, or a newcomer would find strangers in "its" group.
-        if (!tables.is_used(id) && !group_find_locked(id)) {
-            tables.set_used(id);
-            tables.last = id;
+        if (!tables->is_used(id) && !group_find_locked(id)) {
+            tables->set_used(id);
+            tables->last = id;
             return id;
         }
     }
     return Errno::again;
 }
 
-void pid_free_locked(pid_t pid) { tables.set_free(pid); }
+void pid_free_locked(pid_t pid) { tables->set_free(pid); }
 
 void pid_free(pid_t pid) {
     ProcTreeGuard guard(proc_tree_lock);
     pid_free_locked(pid);
 }
 
-void pid_insert_locked(Proc& proc) { tables.procs[bucket(proc.pid)].push_back(proc); }
+void pid_insert_locked(Proc& proc) { tables->procs[bucket(proc.pid)].push_back(proc); }
 void pid_remove_locked(Proc& proc) {
-    PidList& list = tables.procs[bucket(proc.pid)];
+    PidList& list = tables->procs[bucket(proc.pid)];
     list.erase(list.iterator_to(proc));
 }
-void pid_insert_locked(Uthread& uthread) { tables.uthreads[bucket(uthread.tid)].push_back(uthread); }
+void pid_insert_locked(Uthread& uthread) { tables->uthreads[bucket(uthread.tid)].push_back(uthread); }
 void pid_remove_locked(Uthread& uthread) {
-    TidList& list = tables.uthreads[bucket(uthread.tid)];
+    TidList& list = tables->uthreads[bucket(uthread.tid)];
     list.erase(list.iterator_to(uthread));
 }
-void pid_insert_locked(ProcessGroup& group) { tables.groups[bucket(group.id)].push_back(group); }
+void pid_insert_locked(ProcessGroup& group) { tables->groups[bucket(group.id)].push_back(group); }
 void pid_remove_locked(ProcessGroup& group) {
-    GroupList& list = tables.groups[bucket(group.id)];
+    GroupList& list = tables->groups[bucket(group.id)];
     list.erase(list.iterator_to(group));
 }
 
 Proc* proc_find_locked(pid_t pid) {
     if (pid <= 0)
         return nullptr;
-    auto* links = find_in(tables.procs[bucket(pid)], [&](const ProcLinks& l) { return static_cast<const Proc&>(l).pid == pid; });
+    auto* links = find_in(tables->procs[bucket(pid)], [&](const ProcLinks& l) { return static_cast<const Proc&>(l).pid == pid; });
     return links ? &proc_of(*links) : nullptr;
 }
 
 Uthread* uthread_find_locked(pid_t tid) {
     if (tid <= 0)
         return nullptr;
-    return find_in(tables.uthreads[bucket(tid)], [&](const Uthread& u) { return u.tid == tid; });
+    return find_in(tables->uthreads[bucket(tid)], [&](const Uthread& u) { return u.tid == tid; });
 }
 
 ProcessGroup* group_find_locked(pid_t id) {
     if (id <= 0)
         return nullptr;
-    return find_in(tables.groups[bucket(id)], [&](const ProcessGroup& g) { return g.id == id; });
+    return find_in(tables->groups[bucket(id)], [&](const ProcessGroup& g) { return g.id == id; });
 }
 
 RefPtr<Proc> proc_find(pid_t pid) {
@@ -147,11 +158,11 @@ RefPtr<ProcessGroup> group_find(pid_t id) {
 RefPtr<Proc> proc_next(pid_t pid) {
     ProcTreeGuard guard(proc_tree_lock);
     for (pid_t id = pid < 1 ? 1 : pid; id < pid_limit; id++) {
-        if ((id & 63) == 0 && tables.used[id / 64] == 0) {
+        if ((id & 63) == 0 && tables->used[id / 64] == 0) {
             id += 63;
             continue;
         }
-        if (tables.is_used(id))
+        if (tables->is_used(id))
             if (Proc* proc = proc_find_locked(id))
                 return ref(proc);
     }
@@ -184,7 +195,7 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
         }
         if (!full && !too_many) {
             if (!count) {
-                uid_counts.push_back(*fresh);
+                uid_counts->push_back(*fresh);
                 count = std::exchange(fresh, nullptr);
             }
             count->count++;
@@ -217,7 +228,7 @@ void proc_slot_release(uid_t uid, bool process) {
     if (process)
         proc_counts.procs.fetch_sub(1, std::memory_order_relaxed);
     if (--count->count == 0) {
-        uid_counts.erase(uid_counts.iterator_to(*count));
+        uid_counts->erase(uid_counts->iterator_to(*count));
         zone_delete(count);
     }
 }
@@ -231,13 +242,13 @@ Result<void> proc_slot_move(uid_t from, uid_t to, unsigned moved) {
         UidCount* new_count = uid_find_locked(to);
         ASSERT(old_count && old_count->count >= moved);
         if (!new_count) {
-            uid_counts.push_back(*fresh);
+            uid_counts->push_back(*fresh);
             new_count = std::exchange(fresh, nullptr);
         }
         new_count->count += moved;
         old_count->count -= moved;
         if (old_count->count == 0) {
-            uid_counts.erase(uid_counts.iterator_to(*old_count));
+            uid_counts->erase(uid_counts->iterator_to(*old_count));
             if (!fresh)
                 fresh = old_count; // one of the two goes below
             else

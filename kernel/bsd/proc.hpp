@@ -7,6 +7,7 @@
 #include <bsd/limits.hpp>
 #include <bsd/signal.hpp>
 #include <bsd/uthread.hpp>
+#include <libkern/boot_static.hpp>
 #include <mach/task.hpp>
 #include <sched/callout.hpp>
 
@@ -166,7 +167,7 @@ void for_each_proc(void (*visit)(Proc&, void*), void* context);
 RefPtr<Proc> proc_next(pid_t pid);
 
 extern Proc* init_proc; ///< pid 1
-extern ProcList<&ProcLinks::all_link> all_procs; ///< t; every proc from its birth to its reaping
+extern BootStatic<ProcList<&ProcLinks::all_link>> all_procs; ///< t; every proc from its birth to its reaping
 
 // -- ids and counts (bsd/pid.cpp) ---------------------------------------------------------------------------------------
 struct ProcCounts {
@@ -176,6 +177,8 @@ struct ProcCounts {
 };
 extern ProcCounts proc_counts;
 extern std::atomic<uint32_t> max_procs;
+/// Makes the tables and sets max_procs from the size of memory. Once, at boot.
+void proc_init();
 
 /// Picks a free id (also used for tids) and reserves it; again if none. `wanted` != 0 asks for that one (set_tid): exist.
 Result<pid_t> pid_allocate(pid_t wanted = 0);

@@ -323,7 +323,7 @@ pid_t loan_borrowed_from(const Proc& proc) {
 void loan_check_locked() {
     if constexpr (!checks_enabled)
         return;
-    for (const ProcLinks& links : all_procs) {
+    for (const ProcLinks& links : *all_procs) {
         const Proc& proc = static_cast<const Proc&>(links);
         if (proc.state != ProcState::active)
             continue;
