@@ -24,6 +24,6 @@ struct Identity {
 Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n);
 
 /// Builds map, segments, interpreter, stack, auxiliary vector. Touches nothing of the caller.
-Result<NewImage> load(ExecRequest& request, const elf::Image& image, std::span<const uint8_t> head, const Identity& identity);
+Result<NewImage> load(ExecRequest& request, const elf::Image& image, const Identity& identity);
 
 } // namespace lentil::exec

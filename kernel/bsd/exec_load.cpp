@@ -237,7 +237,7 @@ Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n) {
     return {};
 }
 
-Result<NewImage> load(ExecRequest& request, const elf::Image& image, std::span<const uint8_t>, const Identity& identity) {
+Result<NewImage> load(ExecRequest& request, const elf::Image& image, const Identity& identity) {
     Proc& proc = current_proc();
     NewImage fresh;
     fresh.map = TRY(VmMap::create());

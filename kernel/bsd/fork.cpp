@@ -299,7 +299,8 @@ Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*),
     proc->fds = TRY(FdTable::create());
     proc->cwd = TRY(CwdInfo::create(root, root, 022));
     proc->sigacts = TRY(make_ref<SigActs>());
-    proc->task = TRY(Task::create(TRY(VmMap::create())));
+    RefPtr<VmMap> map = TRY(VmMap::create());
+    proc->task = TRY(Task::create(std::move(map)));
     proc->start_ns = machine::now_ns();
     __builtin_memcpy(proc->comm, "init", 5);
     __builtin_memcpy(uthread->name, "init", 5);

@@ -2,6 +2,8 @@
 // Process and thread ids, the tables that find procs, uthreads and groups by number, and admission: how many there may be.
 #include <bsd/proc.hpp>
 
+#include <algorithm>
+
 #include <libkern/format.hpp>
 
 namespace lentil {

@@ -116,9 +116,7 @@ public:
     };
     Totals totals();
     /// High-water mark of the resident set. No lock.
-    uint64_t peak_resident_bytes() const {
-        return std::max(peak_resident_.load(std::memory_order_relaxed), pmap_.resident()) * page_size;
-    }
+    uint64_t peak_resident_bytes() const { return pmap_.peak_resident() * page_size; }
     /// Calls `visit` for every entry in address order with the map locked (visit must not fault or block on the map).
     void for_each_entry(void (*visit)(const VmMapEntry&, void*), void* context);
 
