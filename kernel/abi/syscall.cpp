@@ -10,6 +10,7 @@
 #include <abi/sys_signal.hpp>
 #include <abi/sys_time.hpp>
 #include <abi/syscall_trace.hpp>
+#include <sched/hart.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -133,6 +134,8 @@ void dispatch(machine::Trapframe& frame) {
     caller.in_syscall = true;
     caller.syscall_number = number;
     self.user_frame_replaced = false;
+    // The thread may move just here: a count may get lost, none is needed exactly.
+    HartCounters::bump(current_hart().counters.syscalls);
     const bool traced = trace_wanted(caller);
     if (traced) [[unlikely]]
         trace_entry(frame);

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Reading, writing, seeking and what else concerns the contents of an open file.
+#include <algorithm>
+
+#include <abi/files.hpp>
+#include <abi/iovec.hpp>
+#include <abi/sys_file.hpp>
+
+namespace lentil::abi {
+
+Result<std::span<const UioSegment>> Segments::load(UserPtr<Iovec> vector, uint64_t count) {
+    if (count > iov_max)
+        return Errno::inval;
+    std::span<UioSegment> segments(own_, count <= own_count ? count : 0);
+    if (count > own_count) {
+        more_ = TRY(Buffer<UioSegment>::create(count));
+        segments = more_.span();
+    }
+    uint64_t left = rw_max;
+    for (uint64_t i = 0; i < count; i++) {
+        const Iovec v = TRY((vector + i).read());
+        UioSegment segment = TRY(one_segment(v.base, v.length));
+        segment.length = std::min(segment.length, left);
+        left -= segment.length;
+        segments[i] = segment;
+    }
+    return std::span<const UioSegment>(segments);
+}
+
+namespace {
+
+Result<RefPtr<File>> readable_file(int fd) {
+    RefPtr<File> file = TRY(open_file(fd));
+    if (!file->readable())
+        return Errno::badf;
+    return file;
+}
+
+Result<RefPtr<File>> writable_file(int fd) {
+    RefPtr<File> file = TRY(open_file(fd));
+    if (!file->writable())
+        return Errno::badf;
+    return file;
+}
+
+/// preadv2's flags that are honoured or ask for nothing that is not so anyway.
+Result<void> check_rw_flags(uint32_t flags) {
+    constexpr uint32_t high_priority = 1, dsync = 2, sync = 4;
+    if (flags & ~(high_priority | dsync | sync))
+        return Errno::opnotsupp;
+    return {};
+}
+
+/// Collects directory entries as getdents64 lays them out.
+class DirentSink final : public DirectorySink {
+public:
+    explicit DirentSink(std::span<char> buffer) : buffer_(buffer) {}
+
+    bool put(const DirectoryEntry& entry) override {
+        const size_t length = align_up(sizeof(Dirent64) + entry.name.size() + 1, size_t{8});
+        if (length > buffer_.size() - used_) {
+            full_ = true;
+            return false;
+        }
+        char* at = buffer_.data() + used_;
+        const Dirent64 head{entry.inode, entry.next, static_cast<uint16_t>(length), static_cast<uint8_t>(entry.type)};
+        __builtin_memset(at, 0, length);
+        __builtin_memcpy(at, &head, sizeof head);
+        __builtin_memcpy(at + sizeof head, entry.name.data(), entry.name.size());
+        used_ += length;
+        return true;
+    }
+    size_t used() const { return used_; }
+    bool refused_all() const { return full_ && used_ == 0; }
+
+private:
+    std::span<char> buffer_;
+    size_t used_ = 0;
+    bool full_ = false;
+};
+
+/// Copies through a kernel buffer until `n` bytes, the end of the source or the first short write. Positions: a pointer
+/// to an offset, or nullptr for the file's own.
+Result<size_t> copy_between(File& from, off_t* from_offset, File& to, off_t* to_offset, size_t n) {
+    constexpr size_t chunk = 16384;
+    Buffer<char> buffer = TRY(Buffer<char>::create(std::min(n, chunk)));
+    size_t done = 0;
+    while (done < n) {
+        Uio in = Uio::kernel(buffer.data(), std::min(n - done, buffer.size()));
+        const Result<size_t> got = from_offset ? from.pread(in, *from_offset) : from.read(in);
+        if (!got.ok()) {
+            if (done > 0)
+                break;
+            return got.error();
+        }
+        if (*got == 0)
+            break;
+        size_t written = 0;
+        Errno failure{};
+        while (written < *got) {
+            Uio out = Uio::kernel(buffer.data() + written, *got - written);
+            const Result<size_t> put = to_offset ? to.pwrite(out, *to_offset) : to.write(out);
+            if (!put.ok() || *put == 0) {
+                failure = put.ok() ? Errno::io : put.error();
+                break;
+            }
+            written += *put;
+            if (to_offset)
+                *to_offset += static_cast<off_t>(*put);
+        }
+        if (from_offset)
+            *from_offset += static_cast<off_t>(written);
+        else if (written < *got) // what was read and not written is unread again, where that can be
+            (void)from.seek(-static_cast<off_t>(*got - written), Whence::current);
+        done += written;
+        if (written < *got) {
+            if (done > 0)
+                break;
+            return failure;
+        }
+    }
+    return done;
+}
+
+Result<off_t> read_offset(UserPtr<off_t> pointer) {
+    const off_t offset = TRY(pointer.read());
+    if (offset < 0)
+        return Errno::inval;
+    return offset;
+}
+
+} // namespace
+
+Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n) {
+    const RefPtr<File> file = TRY(readable_file(fd));
+    const UioSegment segment = TRY(one_segment(buffer, n));
+    Uio uio{std::span(&segment, 1)};
+    return file->read(uio);
+}
+
+Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n) {
+    const RefPtr<File> file = TRY(writable_file(fd));
+    const UioSegment segment = TRY(one_segment(buffer, n));
+    Uio uio{std::span(&segment, 1)};
+    return file->write(uio);
+}
+
+Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
+    if (offset < 0)
+        return Errno::inval;
+    const RefPtr<File> file = TRY(readable_file(fd));
+    const UioSegment segment = TRY(one_segment(buffer, n));
+    Uio uio{std::span(&segment, 1)};
+    return file->pread(uio, offset);
+}
+
+Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
+    if (offset < 0)
+        return Errno::inval;
+    const RefPtr<File> file = TRY(writable_file(fd));
+    const UioSegment segment = TRY(one_segment(buffer, n));
+    Uio uio{std::span(&segment, 1)};
+    return file->pwrite(uio, offset);
+}
+
+Result<size_t> sys_readv(int fd, UserPtr<Iovec> vector, uint64_t count) {
+    const RefPtr<File> file = TRY(readable_file(fd));
+    Segments segments;
+    Uio uio{TRY(segments.load(vector, count))};
+    return file->read(uio);
+}
+
+Result<size_t> sys_writev(int fd, UserPtr<Iovec> vector, uint64_t count) {
+    const RefPtr<File> file = TRY(writable_file(fd));
+    Segments segments;
+    Uio uio{TRY(segments.load(vector, count))};
+    return file->write(uio);
+}
+
+Result<size_t> sys_preadv(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset) {
+    if (offset < 0)
+        return Errno::inval;
+    const RefPtr<File> file = TRY(readable_file(fd));
+    Segments segments;
+    Uio uio{TRY(segments.load(vector, count))};
+    return file->pread(uio, offset);
+}
+
+Result<size_t> sys_pwritev(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset) {
+    if (offset < 0)
+        return Errno::inval;
+    const RefPtr<File> file = TRY(writable_file(fd));
+    Segments segments;
+    Uio uio{TRY(segments.load(vector, count))};
+    return file->pwrite(uio, offset);
+}
+
+Result<size_t> sys_preadv2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t, uint32_t flags) {
+    TRY(check_rw_flags(flags));
+    return offset == -1 ? sys_readv(fd, vector, count) : sys_preadv(fd, vector, count, offset);
+}
+
+Result<size_t> sys_pwritev2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t, uint32_t flags) {
+    TRY(check_rw_flags(flags));
+    return offset == -1 ? sys_writev(fd, vector, count) : sys_pwritev(fd, vector, count, offset);
+}
+
+Result<off_t> sys_lseek(int fd, off_t offset, uint32_t whence) {
+    const RefPtr<File> file = TRY(open_file(fd));
+    if (whence > static_cast<uint32_t>(Whence::hole))
+        return Errno::inval;
+    return file->seek(offset, static_cast<Whence>(whence));
+}
+
+Result<uint64_t> sys_getdents64(int fd, uint64_t buffer, uint32_t size) {
+    const RefPtr<File> file = TRY(open_file(fd));
+    if (!user_range_ok(buffer, size))
+        return Errno::fault;
+    Buffer<char> entries = TRY(Buffer<char>::create(std::min<size_t>(size, page_size)));
+    DirentSink sink(entries.span());
+    TRY(file->read_directory(sink));
+    if (sink.refused_all())
+        return Errno::inval;
+    TRY(copyout(buffer, entries.data(), sink.used()));
+    return sink.used();
+}
+
+Result<size_t> sys_sendfile(int to, int from, UserPtr<off_t> offset, uint64_t n) {
+    off_t at = 0;
+    if (offset)
+        at = TRY(read_offset(offset));
+    const RefPtr<File> source = TRY(readable_file(from));
+    const RefPtr<File> target = TRY(writable_file(to));
+    if (static_cast<int64_t>(n) < 0)
+        return Errno::inval;
+    // As on Linux the source must have contents that can be read again (a file, not a pipe or terminal).
+    if (!source->mappable().ok())
+        return Errno::inval;
+    if (target->flags.load(std::memory_order_relaxed) & open_flags::append)
+        return Errno::inval;
+    const size_t done = TRY(copy_between(*source, offset ? &at : nullptr, *target, nullptr, std::min(n, rw_max)));
+    if (offset)
+        TRY(offset.write(at));
+    return done;
+}
+
+Result<size_t> sys_copy_file_range(int from, UserPtr<off_t> from_offset, int to, UserPtr<off_t> to_offset, uint64_t n,
+                                   uint32_t flags) {
+    constexpr uint32_t type_mask = 0170000, regular = 0100000, directory = 0040000;
+    const RefPtr<File> source = TRY(open_file(from));
+    const RefPtr<File> target = TRY(open_file(to));
+    off_t source_at = 0, target_at = 0;
+    if (from_offset)
+        source_at = TRY(read_offset(from_offset));
+    if (to_offset)
+        target_at = TRY(read_offset(to_offset));
+    if (flags != 0)
+        return Errno::inval;
+    for (File* file : {source.get(), target.get()}) {
+        const uint32_t type = TRY(file->stat()).mode & type_mask;
+        if (type == directory)
+            return Errno::isdir;
+        if (type != regular)
+            return Errno::inval;
+    }
+    if (!source->readable() || !target->writable() ||
+        (target->flags.load(std::memory_order_relaxed) & open_flags::append))
+        return Errno::badf;
+    const size_t done = TRY(copy_between(*source, from_offset ? &source_at : nullptr, *target,
+                                         to_offset ? &target_at : nullptr, std::min(n, rw_max)));
+    if (from_offset)
+        TRY(from_offset.write(source_at));
+    if (to_offset)
+        TRY(to_offset.write(target_at));
+    return done;
+}
+
+Result<void> sys_fstat(int fd, UserPtr<Stat> out) {
+    const RefPtr<File> file = TRY(any_file(fd));
+    return out.write(Stat::from(TRY(file->stat())));
+}
+
+Result<void> sys_sync() {
+    return {}; // every file system here lives in memory
+}
+
+Result<void> sys_fsync(int fd) {
+    return TRY(open_file(fd))->sync();
+}
+
+Result<void> sys_fdatasync(int fd) {
+    return sys_fsync(fd);
+}
+
+Result<void> sys_syncfs(int fd) {
+    TRY(open_file(fd));
+    return {};
+}
+
+Result<void> sys_sync_file_range(int fd, off_t offset, off_t n, uint32_t flags) {
+    constexpr uint32_t known = 7;
+    if ((flags & ~known) || offset < 0 || n < 0 || offset + n < offset)
+        return Errno::inval;
+    if (!TRY(open_file(fd))->mappable().ok())
+        return Errno::spipe;
+    return {};
+}
+
+} // namespace lentil::abi
