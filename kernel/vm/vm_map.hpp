@@ -81,6 +81,8 @@ public:
     Result<void> unmap(vaddr_t start, uint64_t length);
     /// nomem if part of the range is unmapped, acces beyond max_prot.
     Result<void> protect(vaddr_t start, uint64_t length, Prot prot);
+    /// mremap: fault if the old range is not part of one entry, nomem if there is no room. With `fixed` the destination may be
+    /// gone after nomem, as on Linux.
     Result<vaddr_t> remap(vaddr_t old_address, uint64_t old_length, uint64_t new_length, bool may_move, bool fixed, vaddr_t new_address);
     Result<void> advise(vaddr_t start, uint64_t length, Advice advice);
     /// One byte a page into `out` (bit 0: resident); nomem if unmapped.
@@ -144,6 +146,7 @@ private:
     Tree<VmMapEntry, &VmMapEntry::link, KeyOf> entries_;
     Pmap pmap_;
     uint64_t size_bytes_ = 0;
+    uint32_t entry_count_ = 0;
 
 public:
     VmMap() = default;

@@ -46,12 +46,15 @@ public:
 
     uint64_t size() const { return size_.load(std::memory_order_acquire); }
     /// Truncates or grows; truncation removes the pages past the end from every map and zeroes the tail of the last. The
-    /// caller holds off other calls for this object (a vnode lock) and holds no lock of Rank::vm_map or above.
+    /// caller holds off other calls for this object (a vnode lock) and holds no lock of Rank::vm_map or above. May drop
+    /// the last reference of a map that its owner leaves at the same time, with all that hangs on that.
     void set_size(uint64_t size_bytes);
     uint64_t resident_pages() const { return resident_.load(std::memory_order_relaxed); }
 
-    /// For entries of maps, whose lock is held: who maps this object, so that truncation finds them.
-    void add_mapping(VmMapping& mapping);
+    /// For entries of maps, whose lock is held: who maps this object, so that truncation finds them. `like`: an entry whose
+    /// translations the new one takes over or shares (a split, a fork, a move); a truncation that has still to visit that
+    /// one visits both.
+    void add_mapping(VmMapping& mapping, const VmMapping* like = nullptr);
     void remove_mapping(VmMapping& mapping);
     /// The pages present in [first, first+out.size()), each with a reference, nullptr for the rest.
     void pages_if_present(uint64_t first, std::span<VmPage*> out);
@@ -60,6 +63,8 @@ protected:
     /// Fills a new page from the backing store; default: zeros. Called without the object's lock, but in a fault with the
     /// map's: so it may sleep, and may take no lock of Rank::vm_map or below.
     virtual Result<void> fill(VmPage* page, uint64_t index);
+    /// Whether a missing page is known to be all zeros, so that reading need not make it.
+    virtual bool holes_are_zero() const { return true; }
 
 private:
     friend struct VmObjectInternals;

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The page-fault path, and copies to and from a map that is not loaded.
+//
+// A private page may be written in place exactly if its count is one: then this map's entry is the only thing that holds
+// it. An object's page carries the object's own reference, the zero page its own, a page shared by fork that of the other
+// side; so all of these are copied, and the chain that fork makes is never longer than one page.
+//
+// Executable pages. Before an entry that allows execution becomes visible, all harts are made to forget instructions that
+// they fetched from that page's former contents; `page_icache_ok` remembers that it was done, until the page becomes
+// writable somewhere, is written by the kernel, or is freed. User mode that writes code through its own mapping tells the
+// kernel, as on Linux (riscv_flush_icache).
+#include <algorithm>
+#include <cstring>
+
+#include <vm/vm_map_internal.hpp>
+
+namespace lentil {
+
+using machine::has;
+
+namespace {
+
+bool allows(Prot prot, Prot access) {
+    // Entry formats have no "write only".
+    const Prot effective = has(prot, Prot::write) ? prot | Prot::read : prot;
+    return has(effective, access);
+}
+
+bool is_sole(const VmPage* page) { return page->refs.load(std::memory_order_acquire) == 1; }
+
+bool fetched(const VmPage* page) { return page->flags.load(std::memory_order_relaxed) & page_icache_ok; }
+
+/// To be called before pages are mapped with `prot`.
+void before_mapping(std::span<VmPage* const> pages, Prot prot) {
+    if (has(prot, Prot::exec) && !std::all_of(pages.begin(), pages.end(), fetched))
+        machine::sync_instructions(HartSet::all());
+    for (VmPage* page : pages) {
+        const bool stable = !has(prot, Prot::write);
+        if (stable && has(prot, Prot::exec) && !fetched(page))
+            page->flags.fetch_or(page_icache_ok, std::memory_order_relaxed);
+        else if (!stable && fetched(page))
+            page->flags.fetch_and(~uint32_t{page_icache_ok}, std::memory_order_relaxed);
+    }
+}
+
+/// Takes over a reference of `page`, in any case.
+FaultResult enter(Pmap& pmap, vaddr_t va, VmPage* page, Prot prot) {
+    before_mapping(std::span(&page, 1), prot);
+    if (pmap.enter(va, page, prot))
+        return FaultResult::ok;
+    page_unref(page);
+    return FaultResult::out_of_memory;
+}
+
+/// What an entry allows on a page that others may hold too.
+Prot rights(const VmMapEntry& entry, bool others) {
+    return others && !entry.shared ? entry.prot & ~Prot::write : entry.prot;
+}
+
+} // namespace
+
+VmMapEntry* VmMapInternals::find_or_grow(VmMap& map, vaddr_t va) {
+    VmMapEntry* e = first_after(map, va);
+    if (!e || e->start <= va)
+        return e;
+    if (!e->grows_down || e->object || va < min_address || e->end - va > map.stack_limit.load(std::memory_order_relaxed))
+        return nullptr;
+    if (const VmMapEntry* below = previous(map, *e); below)
+        if (!below->grows_down && below->prot != Prot::none && va - below->end < stack_gap)
+            return nullptr;
+    if (!within_limit(map, e->start - va))
+        return nullptr;
+    map.size_bytes_ += e->start - va;
+    e->start = va; // the order of the tree stays
+    return e;
+}
+
+FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared) {
+    const bool zero = shared == zero_page();
+    auto made = zero ? page_alloc_zeroed() : page_alloc();
+    if (!made)
+        return FaultResult::out_of_memory;
+    if (!zero)
+        std::memcpy(page_data(*made), page_data(shared), page_size);
+    return enter(map.pmap_, va, *made, entry.prot);
+}
+
+void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {
+    constexpr size_t window = 16;
+    const vaddr_t window_start = va & ~vaddr_t{window * page_size - 1};
+    const vaddr_t start = std::max(entry.start, window_start);
+    const vaddr_t end = std::min(entry.end, window_start + window * page_size);
+    VmPage* found[window];
+    const std::span<VmPage*> pages(found, (end - start) >> page_shift);
+    entry.object->pages_if_present((entry.offset + (start - entry.start)) >> page_shift, pages);
+    VmPage* wanted[window];
+    size_t count = 0;
+    for (size_t i = 0; i < pages.size(); i++) {
+        if (!pages[i])
+            continue;
+        if (map.pmap_.lookup(start + i * page_size).page) {
+            page_unref(pages[i]);
+            pages[i] = nullptr;
+        } else {
+            wanted[count++] = pages[i];
+        }
+    }
+    const Prot prot = rights(entry, true);
+    before_mapping(std::span(wanted, count), prot);
+    bool room = true;
+    for (size_t i = 0; i < pages.size(); i++) {
+        if (!pages[i])
+            continue;
+        room = room && map.pmap_.enter(start + i * page_size, pages[i], prot).ok();
+        if (!room)
+            page_unref(pages[i]);
+    }
+}
+
+FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write) {
+    if (!entry.object) {
+        if (!write) {
+            page_ref(zero_page());
+            return enter(map.pmap_, va, zero_page(), rights(entry, true));
+        }
+        auto made = page_alloc_zeroed();
+        return made ? enter(map.pmap_, va, *made, entry.prot) : FaultResult::out_of_memory;
+    }
+    auto page = entry.object->page((entry.offset + (va - entry.start)) >> page_shift);
+    if (!page)
+        return page.error() == Errno::nomem ? FaultResult::out_of_memory : FaultResult::beyond_end;
+    if (write && !entry.shared) {
+        const FaultResult result = unshare(map, entry, va, *page);
+        page_unref(*page);
+        return result;
+    }
+    const FaultResult result = enter(map.pmap_, va, *page, rights(entry, true));
+    if (result == FaultResult::ok && !write)
+        map_around(map, entry, va);
+    return result;
+}
+
+FaultResult VmMapInternals::resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access) {
+    const bool write = has(access, Prot::write);
+    const Pmap::Mapping mapping = map.pmap_.lookup(va);
+    if (!mapping.page)
+        return make_present(map, entry, va, write);
+    if (has(mapping.prot, access)) {
+        // Another thread was faster, or this hart remembered an older entry.
+        machine::tlb_flush_local(map.pmap_.space(), va, page_size);
+        return FaultResult::ok;
+    }
+    const bool sole = is_sole(mapping.page);
+    if (write && !sole && !entry.shared)
+        return unshare(map, entry, va, mapping.page);
+    const Prot prot = rights(entry, !sole);
+    if (prot != mapping.prot) {
+        before_mapping(std::span(&mapping.page, 1), prot);
+        map.pmap_.raise_prot(va, prot);
+    }
+    return FaultResult::ok;
+}
+
+FaultResult VmMap::fault(vaddr_t address, Prot access) {
+    const vaddr_t va = page_floor(address);
+    if (va >= VmMapInternals::user_end)
+        return FaultResult::no_mapping;
+    MutexGuard guard(lock_);
+    VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
+    if (!entry)
+        return FaultResult::no_mapping;
+    if (!allows(entry->prot, access))
+        return FaultResult::protection;
+    return VmMapInternals::resolve(*this, *entry, va, access);
+}
+
+size_t VmMap::read_memory(vaddr_t from, void* to, size_t n) {
+    size_t done = 0;
+    while (done < n && from + done < VmMapInternals::user_end) {
+        const vaddr_t at = from + done, va = page_floor(at);
+        const size_t part = std::min<size_t>(n - done, page_size - (at - va));
+        MutexGuard guard(lock_);
+        VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
+        if (!entry || !has(entry->max_prot, Prot::read))
+            break;
+        if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
+            break;
+        std::memcpy(static_cast<char*>(to) + done, static_cast<const char*>(page_data(pmap_.lookup(va).page)) + (at - va), part);
+        done += part;
+    }
+    return done;
+}
+
+size_t VmMap::write_memory(vaddr_t to, const void* from, size_t n, bool force) {
+    size_t done = 0;
+    while (done < n && to + done < VmMapInternals::user_end) {
+        const vaddr_t at = to + done, va = page_floor(at);
+        const size_t part = std::min<size_t>(n - done, page_size - (at - va));
+        // The lock is held during the copy: a fork in between would share the page that is written.
+        MutexGuard guard(lock_);
+        VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
+        if (!entry || !has(force ? entry->max_prot : entry->prot, Prot::write))
+            break;
+        if (VmMapInternals::resolve(*this, *entry, va, Prot::write) != FaultResult::ok)
+            break;
+        VmPage* page = pmap_.lookup(va).page;
+        std::memcpy(static_cast<char*>(page_data(page)) + (at - va), static_cast<const char*>(from) + done, part);
+        if (fetched(page))
+            page->flags.fetch_and(~uint32_t{page_icache_ok}, std::memory_order_relaxed);
+        if (has(entry->prot, Prot::exec))
+            machine::sync_instructions(HartSet::all());
+        done += part;
+    }
+    return done;
+}
+
+} // namespace lentil

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The map's entries: finding, splitting, merging; map and unmap. An operation that can fail does so before it changes
+// anything that user mode can see: entries are allocated first, and a split alone changes nothing.
+#include <algorithm>
+
+#include <vm/vm_map_internal.hpp>
+
+namespace lentil {
+
+DeadEntries::~DeadEntries() {
+    while (!list_.empty()) {
+        auto& entry = static_cast<VmMapEntry&>(list_.front());
+        list_.pop_front();
+        zone_delete(&entry);
+    }
+}
+
+// ---- entries -------------------------------------------------------------------------------------------------------
+
+VmMapEntry* VmMapInternals::first_after(VmMap& map, vaddr_t va) {
+    auto it = map.entries_.upper_bound(va);
+    if (it != map.entries_.begin())
+        if (auto before = std::prev(it); before->end > va)
+            return &*before;
+    return it != map.entries_.end() ? &*it : nullptr;
+}
+
+VmMapEntry* VmMapInternals::find(VmMap& map, vaddr_t va) {
+    VmMapEntry* entry = first_after(map, va);
+    return entry && entry->start <= va ? entry : nullptr;
+}
+
+VmMapEntry* VmMapInternals::next(VmMap& map, VmMapEntry& entry) {
+    auto it = std::next(map.entries_.iterator_to(entry));
+    return it != map.entries_.end() ? &*it : nullptr;
+}
+
+VmMapEntry* VmMapInternals::previous(VmMap& map, VmMapEntry& entry) {
+    auto it = map.entries_.iterator_to(entry);
+    return it != map.entries_.begin() ? &*std::prev(it) : nullptr;
+}
+
+bool VmMapInternals::is_mapped(VmMap& map, vaddr_t start, vaddr_t end) {
+    for (VmMapEntry* e = first_after(map, start); start < end; e = next(map, *e)) {
+        if (!e || e->start > start)
+            return false;
+        start = e->end;
+    }
+    return true;
+}
+
+namespace {
+
+/// Where the room below an entry ends: a stack keeps a distance.
+vaddr_t room_end(const VmMapEntry& entry) {
+    if (!entry.grows_down)
+        return entry.start;
+    return entry.start > VmMapInternals::stack_gap ? entry.start - VmMapInternals::stack_gap : 0;
+}
+
+bool alike(const VmMapEntry& a, const VmMapEntry& b) {
+    return a.end == b.start && a.prot == b.prot && a.max_prot == b.max_prot && a.shared == b.shared &&
+           !a.grows_down && !b.grows_down && a.wipe_on_fork == b.wipe_on_fork && a.dont_fork == b.dont_fork &&
+           a.kind == b.kind && a.object == b.object && a.file == b.file &&
+           (!a.object || a.offset + (a.end - a.start) == b.offset) && a.truncation == b.truncation;
+}
+
+} // namespace
+
+bool VmMapInternals::is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respect_gap) {
+    const VmMapEntry* e = first_after(map, start);
+    return !e || (respect_gap && e->start >= end ? room_end(*e) : e->start) >= end;
+}
+
+Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length) {
+    auto below = [&](vaddr_t top) -> vaddr_t {
+        auto it = map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
+        if (it != map.entries_.end())
+            top = std::min(top, room_end(*it));
+        for (;;) {
+            const vaddr_t bottom = it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
+            if (top > bottom && top - bottom >= length)
+                return top - length;
+            if (it == map.entries_.begin())
+                return 0;
+            --it;
+            top = std::min(top, room_end(*it));
+        }
+    };
+    const vaddr_t base = map.layout.mmap_base;
+    vaddr_t found = base != 0 ? below(base) : 0;
+    if (found == 0)
+        found = below(user_end);
+    if (found == 0)
+        return Errno::nomem;
+    return found;
+}
+
+Result<VmMapEntry*> VmMapInternals::new_entry(VmMap& map) {
+    VmMapEntry* entry = TRY(zone_new<VmMapEntry>());
+    entry->map = &map;
+    return entry;
+}
+
+void VmMapInternals::copy_attributes(VmMapEntry& to, const VmMapEntry& from) {
+    to.prot = from.prot;
+    to.max_prot = from.max_prot;
+    to.shared = from.shared;
+    to.grows_down = from.grows_down;
+    to.wipe_on_fork = from.wipe_on_fork;
+    to.dont_fork = from.dont_fork;
+    to.kind = from.kind;
+    to.object = from.object;
+    to.file = from.file;
+}
+
+void VmMapInternals::insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* like) {
+    map.entries_.insert(*entry);
+    map.entry_count_++;
+    map.size_bytes_ += entry->end - entry->start;
+    if (entry->object)
+        entry->object->add_mapping(*entry, like);
+}
+
+void VmMapInternals::detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead) {
+    if (entry.object)
+        entry.object->remove_mapping(entry);
+    map.size_bytes_ -= entry.end - entry.start;
+    map.entry_count_--;
+    map.entries_.erase(map.entries_.iterator_to(entry));
+    dead.add(&entry);
+}
+
+Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
+    auto needs = [&](vaddr_t at) {
+        VmMapEntry* e = find(map, at);
+        return e && e->start != at ? e : nullptr;
+    };
+    VmMapEntry* spare[2] = {};
+    const vaddr_t places[2] = {start, end};
+    const unsigned wanted = (needs(start) != nullptr) + (needs(end) != nullptr);
+    if (map.entry_count_ + wanted > max_entries)
+        return Errno::nomem;
+    for (unsigned i = 0; i < wanted; i++) {
+        auto made = new_entry(map);
+        if (!made) {
+            if (spare[0])
+                zone_delete(spare[0]);
+            return made.error();
+        }
+        spare[i] = *made;
+    }
+    unsigned used = 0;
+    for (const vaddr_t at : places) {
+        VmMapEntry* low = needs(at);
+        if (!low)
+            continue;
+        VmMapEntry* high = spare[used++];
+        copy_attributes(*high, *low);
+        high->start = at;
+        high->end = low->end;
+        high->offset = low->object ? low->offset + (at - low->start) : 0;
+        map.size_bytes_ -= low->end - at;
+        low->end = at;
+        insert(map, high, low);
+    }
+    return {};
+}
+
+void VmMapInternals::merge(VmMap& map, vaddr_t start, vaddr_t end) {
+    VmMapEntry* e = first_after(map, start > 0 ? start - 1 : 0);
+    while (e && e->start <= end) {
+        VmMapEntry* following = next(map, *e);
+        if (!following || !alike(*e, *following)) {
+            e = following;
+            continue;
+        }
+        // Not among the dead: whatever it refers to, `e` does too.
+        if (following->object)
+            following->object->remove_mapping(*following);
+        map.entries_.erase(map.entries_.iterator_to(*following));
+        map.entry_count_--;
+        e->end = following->end;
+        zone_delete(following);
+    }
+}
+
+void VmMapInternals::remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead) {
+    bool any = false;
+    for_each(map, start, end, [&](VmMapEntry& entry, vaddr_t, vaddr_t) {
+        detach(map, entry, dead);
+        any = true;
+    });
+    if (any)
+        map.pmap_.remove(start, end);
+}
+
+bool VmMapInternals::within_limit(VmMap& map, uint64_t more) {
+    const uint64_t limit = map.size_limit.load(std::memory_order_relaxed);
+    return map.size_bytes_ + more <= limit;
+}
+
+void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&)) {
+    MutexGuard guard(map.lock_);
+    const uint64_t end_offset = first << page_shift;
+    for (VmMapEntry& entry : map.entries_) {
+        if (entry.object.get() != &object)
+            continue;
+        const uint64_t keep = end_offset > entry.offset ? end_offset - entry.offset : 0;
+        if (keep < entry.end - entry.start)
+            map.pmap_.remove(entry.start + keep, entry.end);
+        visited(object, entry);
+    }
+}
+
+// ---- the map -------------------------------------------------------------------------------------------------------
+
+Result<RefPtr<VmMap>> VmMap::create() {
+    auto map = TRY(make_ref<VmMap>());
+    TRY(map->pmap_.init());
+    return map;
+}
+
+VmMap::~VmMap() {
+    ASSERT(pmap_.space().active.load().empty()); // whoever dropped it runs on kernel_space() by now
+    DeadEntries dead;
+    for (auto it = entries_.begin(); it != entries_.end();)
+        VmMapInternals::detach(*this, *it++, dead);
+}
+
+Result<vaddr_t> VmMap::map(const MapRequest& request) {
+    using I = VmMapInternals;
+    if (request.length == 0)
+        return Errno::inval;
+    if (request.length > I::user_end)
+        return Errno::nomem;
+    const uint64_t length = page_ceil(request.length);
+    if (!is_page_aligned(request.offset) || (request.fixed && !is_page_aligned(request.address)))
+        return Errno::inval;
+    if (request.fixed && (request.address >= I::user_end || length > I::user_end - request.address))
+        return Errno::nomem;
+    if (request.fixed && request.address < I::min_address)
+        return Errno::perm;
+
+    if (request.offset > ~uint64_t{0} - length)
+        return Errno::overflow;
+
+    RefPtr<VmObject> object = request.object;
+    if (!object && request.shared)
+        object = TRY(VmObject::create(length));
+    VmMapEntry* entry = TRY(I::new_entry(*this));
+    DeadEntries dead;
+    Result<vaddr_t> result = [&]() -> Result<vaddr_t> {
+        MutexGuard guard(lock_);
+        vaddr_t at = 0;
+        if (request.fixed) {
+            at = request.address;
+            if (!I::is_free(*this, at, at + length, false)) {
+                if (request.no_replace)
+                    return Errno::exist;
+                uint64_t replaced = 0;
+                I::for_each(*this, at, at + length, [&](VmMapEntry&, vaddr_t from, vaddr_t to) { replaced += to - from; });
+                if (length > replaced && !I::within_limit(*this, length - replaced))
+                    return Errno::nomem;
+                TRY(I::split(*this, at, at + length));
+                I::remove(*this, at, at + length, dead);
+            } else if (!I::within_limit(*this, length)) {
+                return Errno::nomem;
+            }
+        } else {
+            if (!I::within_limit(*this, length))
+                return Errno::nomem;
+            at = page_floor(request.address);
+            if (at < I::min_address || at > I::user_end - length || !I::is_free(*this, at, at + length, true))
+                at = TRY(I::find_space(*this, length));
+        }
+        if (entry_count_ >= I::max_entries)
+            return Errno::nomem;
+        entry->start = at;
+        entry->end = at + length;
+        entry->prot = request.prot;
+        entry->max_prot = request.max_prot;
+        entry->shared = request.shared;
+        entry->grows_down = request.grows_down;
+        entry->kind = request.kind;
+        entry->object = std::move(object);
+        entry->offset = entry->object ? request.offset : 0;
+        entry->file = request.file;
+        I::insert(*this, entry);
+        entry = nullptr;
+        I::merge(*this, at, at + length);
+        return at;
+    }();
+    if (entry)
+        zone_delete(entry);
+    if (result && request.populate && request.prot != Prot::none) {
+        const Prot access = machine::has(request.prot, Prot::write) ? Prot::write
+                            : machine::has(request.prot, Prot::read) ? Prot::read
+                                                                      : Prot::exec;
+        for (vaddr_t va = *result; va < *result + length; va += page_size)
+            if (fault(va, access) != FaultResult::ok)
+                break; // as Linux: what does not fit comes, or fails, later
+    }
+    return result;
+}
+
+Result<void> VmMap::unmap(vaddr_t start, uint64_t length) {
+    const PageRange range = TRY(PageRange::of(start, length));
+    if (length == 0)
+        return Errno::inval;
+    DeadEntries dead;
+    MutexGuard guard(lock_);
+    TRY(VmMapInternals::split(*this, range.start, range.end));
+    VmMapInternals::remove(*this, range.start, range.end, dead);
+    return {};
+}
+
+} // namespace lentil

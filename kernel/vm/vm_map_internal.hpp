@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the files of vm_map share.
+#pragma once
+
+#include <vm/vm_map.hpp>
+
+namespace lentil {
+
+/// Entries that left their map, to be destroyed after its lock was released: the file behind one may be closed by that.
+/// Declared before the guard, so destroyed after it.
+class DeadEntries {
+public:
+    DeadEntries() = default;
+    DeadEntries(const DeadEntries&) = delete;
+    DeadEntries& operator=(const DeadEntries&) = delete;
+    ~DeadEntries();
+    void add(VmMapEntry* entry) { list_.push_back(*entry); }
+
+private:
+    List<VmMapping, &VmMapping::object_link> list_;
+};
+
+/// What works on the map's private parts. The map's lock is held, unless it says otherwise.
+struct VmMapInternals {
+    static constexpr vaddr_t user_end = machine::Pte::user_end;
+    static constexpr vaddr_t min_address = 0x10000; ///< below is never mapped: null pointers stay invalid
+    static constexpr uint64_t stack_gap = 256 * page_size;
+    static constexpr uint32_t max_entries = 65530;
+
+    /// The entry that holds `va`, nullptr if none.
+    static VmMapEntry* find(VmMap& map, vaddr_t va);
+    /// The first entry that ends after `va`, nullptr if none.
+    static VmMapEntry* first_after(VmMap& map, vaddr_t va);
+    static VmMapEntry* next(VmMap& map, VmMapEntry& entry);
+    static VmMapEntry* previous(VmMap& map, VmMapEntry& entry);
+
+    /// Whether every page of [start, end) belongs to an entry.
+    static bool is_mapped(VmMap& map, vaddr_t start, vaddr_t end);
+    static bool is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respect_gap);
+    /// Where `length` bytes fit, as high as possible below mmap_base, else anywhere.
+    static Result<vaddr_t> find_space(VmMap& map, uint64_t length);
+
+    /// Makes an entry and puts nothing anywhere; no lock needed.
+    static Result<VmMapEntry*> new_entry(VmMap& map);
+    /// Everything but place and offset.
+    static void copy_attributes(VmMapEntry& to, const VmMapEntry& from);
+    /// Links a complete entry; counts its size. `like`: see VmObject::add_mapping.
+    static void insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* like = nullptr);
+    /// Unlinks an entry, and takes it from its object; its pages stay.
+    static void detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead);
+
+    /// Entries begin and end at `start` and `end` afterwards where they covered them; nomem changes nothing.
+    static Result<void> split(VmMap& map, vaddr_t start, vaddr_t end);
+    /// Merges what is alike in and around [start, end).
+    static void merge(VmMap& map, vaddr_t start, vaddr_t end);
+    /// Unmaps [start, end), which no entry crosses.
+    static void remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead);
+    static bool within_limit(VmMap& map, uint64_t more);
+
+    /// Calls visit(entry, from, to) for the parts of entries inside [start, end).
+    template <class F>
+    static void for_each(VmMap& map, vaddr_t start, vaddr_t end, F visit) {
+        for (VmMapEntry* e = first_after(map, start); e && e->start < end;) {
+            VmMapEntry* following = next(map, *e);
+            visit(*e, e->start > start ? e->start : start, e->end < end ? e->end : end);
+            e = following;
+        }
+    }
+
+    /// Removes the translations of `object` from page `first` on, and calls `visited` for its entries. Takes the map's lock.
+    static void truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&));
+
+    // -- vm_fault.cpp --
+    /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry gives; asking for
+    /// more than those is not an error here.
+    static FaultResult resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access);
+    static FaultResult make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write);
+    static FaultResult unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared);
+    /// Maps neighbours that the object has already.
+    static void map_around(VmMap& map, VmMapEntry& entry, vaddr_t va);
+    /// The entry at `va`, a stack extended to it if it may; nullptr if there is none.
+    static VmMapEntry* find_or_grow(VmMap& map, vaddr_t va);
+};
+
+/// [start, start+length) rounded out to pages: inval unless `start` is aligned and the range lies in the user half.
+struct PageRange {
+    vaddr_t start = 0, end = 0;
+    static Result<PageRange> of(vaddr_t start, uint64_t length) {
+        if (!is_page_aligned(start) || length > VmMapInternals::user_end || start > VmMapInternals::user_end - page_ceil(length))
+            return Errno::inval;
+        return PageRange{start, start + page_ceil(length)};
+    }
+};
+
+} // namespace lentil
