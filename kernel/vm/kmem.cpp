@@ -2,6 +2,7 @@
 // The kernel's window: address ranges, stacks with guard pages, large buffers; and the start of the memory system.
 #include <cstring>
 
+#include <sched/thread.hpp>
 #include <vm/fail.hpp>
 #include <vm/kernel_pmap.hpp>
 #include <vm/kmem.hpp>
@@ -168,6 +169,13 @@ void vm_init() {
     all->start = kernel_window.start;
     all->end = kernel_window.start + kernel_window.size;
     ranges().insert(*all);
+    sched_set_memory({
+        .allocate_thread = [] { return zone_of<Thread>.allocate(); },
+        .free_thread = [](void* thread) { zone_of<Thread>.free(thread); },
+        .allocate_stack = kernel_stack_allocate,
+        .free_stack = kernel_stack_free,
+        .stack_size = kernel_stack_size,
+    });
 }
 
 Result<void*> kernel_stack_allocate() {
