@@ -31,6 +31,8 @@ public:
 
     size_t left() const { return left_; }
     size_t moved() const { return moved_; }
+    /// Stops after `n` more bytes.
+    void limit(size_t n) { left_ = n < left_ ? n : left_; }
     bool is_user() const { return kernel_ == nullptr; }
 
     /// Kernel to caller (read) and caller to kernel (write): moves min(n, left) bytes; fault if none could be moved and

@@ -12,6 +12,7 @@ namespace lentil {
 enum class Rank : uint32_t {
     // -- blocking --------------------------------------------------------------------------------------------------
     exec = 0x08,        ///< one execve or credential change at a time per proc
+    mount_change = 0x0a,///< one change of the mount table at a time
     rename = 0x0c,      ///< one directory rename at a time per file system
     file = 0x0e,        ///< offset of an open file: held around the vnode's own operation
     vnode = 0x10,       ///< contents of a directory or file; nested: parent before child, else by address

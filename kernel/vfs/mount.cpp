@@ -12,14 +12,13 @@ namespace lentil {
 namespace {
 constinit SpinLock<Rank::mount> table_lock;
 /// One change of the table at a time; what may sleep is done with this one alone.
-constinit Mutex<Rank::rename> change_lock;
+constinit Mutex<Rank::mount_change> change_lock;
 constinit Mount* first_mount = nullptr; // t = table_lock; each in the table has a reference for that
 constinit std::atomic<uint32_t> next_id{1}, next_device{1};
 
 constexpr FileSystemType types[] = {
     {"tmpfs", false, tmpfs_mount},
     {"devtmpfs", false, devfs_mount},
-    {"proc", false, procfs_mount},
 };
 } // namespace
 

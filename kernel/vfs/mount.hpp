@@ -19,7 +19,7 @@ public:
     virtual ~Mount() = default;
 
     virtual FsStat fs_stat() = 0;
-    /// Whether anything but the tree itself uses a node: then umount is busy.
+    /// Whether anything uses a node but the tree itself and the caller, who has one reference to the root: umount is busy.
     virtual bool in_use() = 0;
     /// Unmounted: lets go of all nodes.
     virtual void teardown() = 0;

@@ -18,6 +18,8 @@ public:
     virtual ~MappedFile() = default;
     /// Path as maps shows it, cut off to the buffer.
     virtual size_t describe(std::span<char> buffer, uint64_t& device, uint64_t& inode) = 0;
+    /// The node of the layer above, opaque here: /proc/PID/exe leads to it.
+    virtual class FsNode* node() { return nullptr; }
 };
 
 enum class EntryKind : uint32_t { plain, heap, stack, vdso };

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Pipes. State that sleepers wait for is atomic, so that their predicates take no lock.
+#include <bsd/pipe.hpp>
+
+#include <algorithm>
+#include <bit>
+
+#include <bsd/inode_number.hpp>
+#include <bsd/proc.hpp>
+#include <libkern/format.hpp>
+#include <sched/clock.hpp>
+
+namespace lentil {
+
+namespace {
+constexpr uint32_t ioctl_bytes_readable = 0x541b; // FIONREAD
+
+void send_sigpipe() {
+    if (!has_uthread())
+        return;
+    SigInfo info;
+    info.signo = sig_pipe;
+    info.code = si_code::user;
+    info.pid = current_proc().pid;
+    info.uid = current_proc().cred()->uid;
+    signal_send(current_uthread(), info);
+}
+} // namespace
+
+Pipe::~Pipe() {
+    drop_pages();
+    if (slots_ != first_slots_)
+        kfree(slots_, capacity() / page_size * sizeof(VmPage*));
+}
+
+void Pipe::drop_pages() {
+    for (size_t i = 0; i < capacity() / page_size; i++)
+        if (VmPage* page = std::exchange(slots_[i], nullptr))
+            page_unref(page);
+    read_at_ = write_at_ = 0;
+    used_.store(0, std::memory_order_release);
+}
+
+void Pipe::add_end(bool reader, bool writer) {
+    if (reader) {
+        readers_.fetch_add(1, std::memory_order_acq_rel);
+        reader_opens_.fetch_add(1, std::memory_order_acq_rel);
+    }
+    if (writer) {
+        writers_.fetch_add(1, std::memory_order_acq_rel);
+        writer_opens_.fetch_add(1, std::memory_order_acq_rel);
+    }
+    open_waitq_.wake_all();
+}
+
+void Pipe::remove_end(bool reader, bool writer) {
+    const bool last_reader = reader && readers_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    const bool last_writer = writer && writers_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    if (last_reader)
+        write_waitq_.wake_all();
+    if (last_writer)
+        read_waitq_.wake_all();
+    if (!last_reader && !last_writer)
+        return;
+    MutexGuard guard(lock_);
+    if (readers_.load(std::memory_order_acquire) == 0 && writers_.load(std::memory_order_acquire) == 0)
+        drop_pages();
+}
+
+Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
+    if (uio.left() == 0)
+        return size_t{0};
+    for (;;) {
+        {
+            MutexGuard guard(lock_);
+            size_t done = 0;
+            Errno error{};
+            while (uio.left() > 0 && used() > 0) {
+                VmPage*& slot = slots_[read_at_ / page_size % (capacity() / page_size)];
+                const size_t offset = read_at_ % page_size;
+                const size_t n = std::min({uio.left(), used(), page_size - offset});
+                const Result<size_t> moved = uio.put(static_cast<char*>(page_data(slot)) + offset, n);
+                if (!moved) {
+                    error = moved.error();
+                    break;
+                }
+                read_at_ += *moved;
+                used_.fetch_sub(*moved, std::memory_order_acq_rel);
+                done += *moved;
+                if (used() == 0) { // keep this one page for the next write
+                    std::swap(slot, slots_[0]);
+                    read_at_ = write_at_ = 0;
+                } else if (read_at_ % page_size == 0) {
+                    page_unref(std::exchange(slot, nullptr));
+                }
+                if (*moved < n)
+                    break;
+            }
+            guard.unlock();
+            if (done > 0) {
+                write_waitq_.wake_all();
+                return done;
+            }
+            if (error != Errno{})
+                return error;
+        }
+        if (writers_.load(std::memory_order_acquire) == 0) {
+            if (used() > 0) // written just before the last writer left
+                continue;
+            return size_t{0};
+        }
+        if (nonblocking)
+            return Errno::again;
+        const WaitResult result = wait_until(read_waitq_, "pipe_read", [this] {
+            return used() > 0 || writers_.load(std::memory_order_acquire) == 0;
+        });
+        if (result != WaitResult::awoken)
+            return Errno::restart_sys;
+    }
+}
+
+Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
+    const size_t total = uio.left();
+    if (total == 0)
+        return size_t{0};
+    size_t done = 0;
+    Errno error{};
+    while (uio.left() > 0) {
+        // What must fit at once before anything goes in.
+        const size_t unit = total <= atomic_size ? total : 1;
+        {
+            MutexGuard guard(lock_);
+            if (readers_.load(std::memory_order_acquire) == 0) {
+                guard.unlock();
+                send_sigpipe();
+                error = Errno::pipe;
+                break;
+            }
+            const bool fits = capacity() - used() >= unit;
+            while (fits && uio.left() > 0 && used() < capacity()) {
+                VmPage*& slot = slots_[write_at_ / page_size % (capacity() / page_size)];
+                if (!slot) {
+                    const Result<VmPage*> page = page_alloc();
+                    if (!page) {
+                        error = page.error();
+                        break;
+                    }
+                    slot = *page;
+                }
+                const size_t offset = write_at_ % page_size;
+                const size_t n = std::min({uio.left(), capacity() - used(), page_size - offset});
+                const Result<size_t> moved = uio.take(static_cast<char*>(page_data(slot)) + offset, n);
+                if (!moved) {
+                    error = moved.error();
+                    break;
+                }
+                write_at_ += *moved;
+                used_.fetch_add(*moved, std::memory_order_acq_rel);
+                done += *moved;
+                if (*moved < n) {
+                    error = Errno::fault;
+                    break;
+                }
+            }
+        }
+        if (done > 0)
+            read_waitq_.wake_all();
+        if (error != Errno{} || uio.left() == 0)
+            break;
+        if (nonblocking) {
+            error = Errno::again;
+            break;
+        }
+        const size_t wanted = std::min(uio.left(), atomic_size);
+        const WaitResult result = wait_until(write_waitq_, "pipe_write", [&] {
+            return capacity() - used() >= wanted || readers_.load(std::memory_order_acquire) == 0;
+        });
+        if (result != WaitResult::awoken) {
+            error = Errno::restart_sys;
+            break;
+        }
+    }
+    if (done > 0)
+        return done;
+    return error;
+}
+
+uint32_t Pipe::poll(uint32_t events, PollTable* table, bool readable, bool writable) {
+    using namespace poll_events;
+    if (table) {
+        if (readable)
+            table->add(read_waitq_);
+        if (writable)
+            table->add(write_waitq_);
+    }
+    uint32_t ready = 0;
+    if (readable) {
+        if (used() > 0)
+            ready |= in | rdnorm;
+        // A FIFO that never had a writer is not at its end yet.
+        if (writers_.load(std::memory_order_acquire) == 0 && writer_opens_.load(std::memory_order_acquire) != 0)
+            ready |= hup;
+    }
+    if (writable) {
+        if (capacity() - used() >= atomic_size)
+            ready |= out | wrnorm;
+        if (readers_.load(std::memory_order_acquire) == 0)
+            ready |= err;
+    }
+    return ready & (events | hup | err);
+}
+
+Result<uint64_t> Pipe::ioctl(uint32_t command, uint64_t argument) {
+    if (command != ioctl_bytes_readable)
+        return Errno::notty;
+    TRY(UserPtr<int32_t>(argument).write(static_cast<int32_t>(used())));
+    return uint64_t{0};
+}
+
+Result<size_t> Pipe::set_capacity(size_t bytes) {
+    if (bytes > max_capacity)
+        return has_uthread() && current_proc().cred()->capable(Capability::sys_resource) ? Errno::inval : Errno::perm;
+    const size_t pages = std::bit_ceil((std::max(bytes, page_size) + page_mask) / page_size);
+    auto** fresh = static_cast<VmPage**>(kmalloc(pages * sizeof(VmPage*)));
+    if (!fresh)
+        return Errno::nomem;
+    for (size_t i = 0; i < pages; i++)
+        fresh[i] = nullptr;
+    MutexGuard guard(lock_);
+    const size_t old_pages = capacity() / page_size;
+    // Pages keep their place in the stream, so they must all have one in the new ring.
+    const uint64_t first = read_at_ / page_size, end = (write_at_ + page_mask) / page_size;
+    if (used() > 0 && end - first > pages) {
+        guard.unlock();
+        kfree(fresh, pages * sizeof(VmPage*));
+        return Errno::busy;
+    }
+    for (uint64_t i = first; used() > 0 && i < end; i++)
+        fresh[i % pages] = std::exchange(slots_[i % old_pages], nullptr);
+    for (size_t i = 0; i < old_pages; i++)
+        if (VmPage* page = std::exchange(slots_[i], nullptr))
+            page_unref(page);
+    if (slots_ != first_slots_)
+        kfree(slots_, old_pages * sizeof(VmPage*));
+    slots_ = fresh;
+    capacity_.store(pages * page_size, std::memory_order_relaxed);
+    guard.unlock();
+    write_waitq_.wake_all();
+    return pages * page_size;
+}
+
+// ---- named ---------------------------------------------------------------------------------------------------------
+
+Result<PipeEnds> Fifo::open(uint32_t flags) {
+    const uint32_t mode = flags & open_flags::access_mode;
+    const bool reader = mode != open_flags::write_only, writer = mode != open_flags::read_only;
+    RefPtr<Pipe> pipe;
+    {
+        MutexGuard guard(lock_);
+        if (!pipe_)
+            pipe_ = TRY(Pipe::create());
+        pipe = pipe_;
+        ASSERT(pipe);
+    }
+    const bool nonblocking = flags & open_flags::nonblock;
+    if (writer && !reader && nonblocking && pipe->readers_.load(std::memory_order_acquire) == 0)
+        return Errno::nxio;
+    // Whoever opened the other side after this moment was met, even if gone again by the time we run.
+    const uint32_t seen_readers = pipe->reader_opens_.load(std::memory_order_acquire);
+    const uint32_t seen_writers = pipe->writer_opens_.load(std::memory_order_acquire);
+    PipeEnds ends(pipe, reader, writer);
+    if (nonblocking || (reader && writer))
+        return ends;
+    const WaitResult result = wait_until(pipe->open_waitq_, "fifo_open", [&] {
+        if (reader)
+            return pipe->writers_.load(std::memory_order_acquire) != 0 ||
+                   pipe->writer_opens_.load(std::memory_order_acquire) != seen_writers;
+        return pipe->readers_.load(std::memory_order_acquire) != 0 ||
+               pipe->reader_opens_.load(std::memory_order_acquire) != seen_readers;
+    });
+    if (result != WaitResult::awoken)
+        return Errno::restart_sys;
+    return ends;
+}
+
+// ---- without a name --------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// One end of pipe(2).
+class PipeFile final : public File {
+public:
+    static constexpr const char* zone_name = "pipe_files";
+    PipeFile(uint32_t flags_value, RefPtr<Pipe> pipe, uint64_t inode, nanos_t born)
+        : File(flags_value), ends_(std::move(pipe), readable(), writable()), inode_(inode), born_(born) {
+        if (has_uthread()) {
+            const RefPtr<const Cred> cred = current_proc().cred();
+            uid_ = cred->fsuid;
+            gid_ = cred->fsgid;
+        }
+    }
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
+    Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return ends_.pipe().ioctl(command, argument); }
+    uint32_t poll(uint32_t events, PollTable* table) override {
+        return ends_.pipe().poll(events, table, readable(), writable());
+    }
+    Result<FileStat> stat() override {
+        FileStat st;
+        st.device = anonymous_device;
+        st.inode = inode_;
+        st.mode = 010600; // S_IFIFO
+        st.links = 1;
+        st.uid = uid_;
+        st.gid = gid_;
+        st.atime = st.mtime = st.ctime = st.btime = born_;
+        return st;
+    }
+    size_t describe(std::span<char> buffer) override { return format_to(buffer, "pipe:[{}]", inode_).size(); }
+    Pipe* pipe() override { return &ends_.pipe(); }
+
+private:
+    PipeEnds ends_;
+    const uint64_t inode_;
+    const nanos_t born_;
+    uid_t uid_ = 0;
+    gid_t gid_ = 0;
+};
+
+} // namespace
+
+Result<void> pipe_create(uint32_t flags, RefPtr<File> out[2]) {
+    const uint32_t kept = flags & (open_flags::nonblock | open_flags::direct);
+    const uint64_t inode = anonymous_inode();
+    const nanos_t now = realtime_ns();
+    RefPtr<Pipe> pipe = TRY(Pipe::create());
+    RefPtr<File> reader = TRY(make_ref<PipeFile>(open_flags::read_only | kept, pipe, inode, now));
+    out[1] = TRY(make_ref<PipeFile>(open_flags::write_only | kept, pipe, inode, now));
+    out[0] = std::move(reader);
+    return {};
+}
+
+} // namespace lentil

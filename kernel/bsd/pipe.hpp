@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Pipes, with and without names.
+#pragma once
+
+#include <bsd/file.hpp>
+
+namespace lentil {
+
+/// The buffer between the ends. Writes of up to `atomic_size` bytes go in whole or not at all (PIPE_BUF).
+class Pipe : public ZonedRefCounted<Pipe> {
+public:
+    static constexpr const char* zone_name = "pipes";
+    static constexpr size_t atomic_size = 4096, default_capacity = 65536, max_capacity = size_t{1} << 20;
+
+    static Result<RefPtr<Pipe>> create() { return make_ref<Pipe>(); }
+    Pipe() = default;
+    ~Pipe();
+
+    /// Zero at the end of file: empty and no writer. again if nonblocking; restart_sys if a signal came.
+    Result<size_t> read(Uio& uio, bool nonblocking);
+    /// pipe, with SIGPIPE, if there is no reader.
+    Result<size_t> write(Uio& uio, bool nonblocking);
+    uint32_t poll(uint32_t events, PollTable* table, bool readable, bool writable);
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument);
+
+    size_t capacity() const { return capacity_.load(std::memory_order_relaxed); }
+    /// F_SETPIPE_SZ: rounds up; returns the new capacity. busy if more than that is inside, inval, nomem.
+    Result<size_t> set_capacity(size_t bytes);
+
+    void add_end(bool reader, bool writer);
+    /// The last end takes what is inside with it.
+    void remove_end(bool reader, bool writer);
+
+private:
+    friend class Fifo;
+    static constexpr unsigned inline_slots = default_capacity / page_size;
+    size_t used() const { return used_.load(std::memory_order_acquire); }
+    void drop_pages();
+
+    Mutex<Rank::pipe> lock_;
+    VmPage* first_slots_[inline_slots] = {};
+    VmPage** slots_ = first_slots_;      ///< ring of capacity/page_size pages, made on first use
+    uint64_t read_at_ = 0, write_at_ = 0;///< bytes since the beginning
+    std::atomic<size_t> capacity_{default_capacity};
+    std::atomic<size_t> used_{0};        ///< written with lock_ held, read by wait predicates
+    std::atomic<uint32_t> readers_{0}, writers_{0};
+    std::atomic<uint32_t> reader_opens_{0}, writer_opens_{0}; ///< ever: whom an open of a FIFO waits for
+    Waitq read_waitq_, write_waitq_, open_waitq_;
+};
+
+/// Owns one open end (or both) of a pipe.
+class PipeEnds {
+public:
+    PipeEnds(RefPtr<Pipe> pipe, bool reader, bool writer) : pipe_(std::move(pipe)), reader_(reader), writer_(writer) {
+        pipe_->add_end(reader, writer);
+    }
+    PipeEnds(PipeEnds&& o) noexcept = default;
+    PipeEnds& operator=(PipeEnds&&) = delete;
+    ~PipeEnds() {
+        if (pipe_)
+            pipe_->remove_end(reader_, writer_);
+    }
+    Pipe& pipe() const { return *pipe_; }
+
+private:
+    RefPtr<Pipe> pipe_;
+    bool reader_, writer_;
+};
+
+/// A named pipe as its node knows it.
+class Fifo {
+public:
+    /// fifo(7): waits for the other end unless O_NONBLOCK; nxio for a nonblocking writer without a reader.
+    Result<PipeEnds> open(uint32_t flags);
+
+private:
+    Mutex<Rank::fs> lock_;
+    RefPtr<Pipe> pipe_; ///< from the first open on
+};
+
+/// pipe2: out[0] reads, out[1] writes. `flags`: nonblock and direct, the rest is the caller's.
+Result<void> pipe_create(uint32_t flags, RefPtr<File> out[2]);
+
+} // namespace lentil

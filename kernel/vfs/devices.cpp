@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The devices that need no hardware of their own: null, zero, full, random, urandom, kmsg, console, tty.
+#include <vfs/device.hpp>
+
+#include <algorithm>
+
+#include <bsd/random.hpp>
+#include <bsd/tty.hpp>
+#include <debug/log.hpp>
+#include <libkern/format.hpp>
+
+namespace lentil {
+
+namespace {
+
+/// null, zero and full: they differ in what a read gives and whether a write has room.
+class MemoryDeviceFile final : public DeviceFile {
+public:
+    static constexpr const char* zone_name = "memory_device_files";
+    enum class Kind { null, zero, full };
+    MemoryDeviceFile(Vnode& node, uint32_t flags_value, Kind kind) : DeviceFile(node, flags_value), kind_(kind) {}
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio& uio) override { return kind_ == Kind::null ? Result<size_t>(size_t{0}) : uio.put_zeros(uio.left()); }
+    Result<size_t> write(Uio& uio) override {
+        if (kind_ == Kind::full)
+            return Errno::nospc;
+        const size_t n = uio.left();
+        uio.advance(n);
+        return n;
+    }
+    Result<size_t> pread(Uio& uio, off_t) override { return read(uio); }
+    Result<size_t> pwrite(Uio& uio, off_t) override { return write(uio); }
+    Result<off_t> seek(off_t, Whence) override { return off_t{0}; }
+    Result<Mappable> mappable() override {
+        if (kind_ == Kind::null)
+            return Errno::nodev;
+        return Mappable{};
+    }
+
+private:
+    const Kind kind_;
+};
+
+template <MemoryDeviceFile::Kind K>
+Result<RefPtr<File>> memory_open(Vnode& node, uint32_t flags) {
+    return RefPtr<File>(TRY(make_ref<MemoryDeviceFile>(node, flags, K)));
+}
+
+class RandomFile final : public DeviceFile {
+public:
+    static constexpr const char* zone_name = "random_files";
+    using DeviceFile::DeviceFile;
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio& uio) override {
+        uint8_t block[256];
+        size_t done = 0;
+        while (uio.left() > 0) {
+            const size_t n = std::min(uio.left(), sizeof block);
+            random_bytes(block, n);
+            const Result<size_t> moved = uio.put(block, n);
+            if (!moved && done == 0)
+                return moved.error();
+            done += moved ? *moved : 0;
+            if (!moved || *moved < n)
+                break;
+        }
+        __builtin_memset(block, 0, sizeof block);
+        return done;
+    }
+    /// What is written helps, it is never trusted.
+    Result<size_t> write(Uio& uio) override {
+        uint8_t block[64];
+        size_t done = 0;
+        while (uio.left() > 0) {
+            const size_t n = TRY(uio.take(block, std::min(uio.left(), sizeof block)));
+            random_stir(block, n);
+            done += n;
+        }
+        return done;
+    }
+    Result<size_t> pread(Uio& uio, off_t) override { return read(uio); }
+    Result<off_t> seek(off_t, Whence) override { return off_t{0}; }
+};
+
+Result<RefPtr<File>> random_open(Vnode& node, uint32_t flags) {
+    return RefPtr<File>(TRY(make_ref<RandomFile>(node, flags)));
+}
+
+/// The kernel's log: reading gives its text from the oldest that is kept, writing adds a line.
+class LogFile final : public DeviceFile {
+public:
+    static constexpr const char* zone_name = "log_files";
+    using DeviceFile::DeviceFile;
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio& uio) override {
+        char block[256];
+        size_t done = 0;
+        MutexGuard guard(lock_);
+        while (uio.left() > 0) {
+            const size_t n = log_read(std::span(block).first(std::min(uio.left(), sizeof block)), from_);
+            if (n == 0)
+                break;
+            const size_t moved = TRY(uio.put(block, n));
+            from_ += moved;
+            done += moved;
+            if (moved < n)
+                break;
+        }
+        return done;
+    }
+    Result<size_t> write(Uio& uio) override {
+        char line[512];
+        const size_t total = uio.left();
+        const size_t n = TRY(uio.take(line, std::min(total, sizeof line)));
+        std::string_view text(line, n);
+        if (text.starts_with('<')) // the priority: kprint has none
+            text.remove_prefix(std::min(text.size(), text.find('>') + 1));
+        while (text.ends_with('\n'))
+            text.remove_suffix(1);
+        kprint("{}\n", text);
+        uio.advance(uio.left());
+        return total;
+    }
+
+private:
+    Mutex<Rank::file> lock_;
+    uint64_t from_ = 0;
+};
+
+Result<RefPtr<File>> log_open(Vnode& node, uint32_t flags) {
+    return RefPtr<File>(TRY(make_ref<LogFile>(node, flags)));
+}
+
+/// An open terminal.
+class TtyFile final : public DeviceFile {
+public:
+    static constexpr const char* zone_name = "tty_files";
+    TtyFile(Vnode& node, uint32_t flags_value, Tty& tty) : DeviceFile(node, flags_value), tty_(tty) {}
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio& uio) override { return tty_.read(uio, nonblocking()); }
+    Result<size_t> write(Uio& uio) override { return tty_.write(uio, nonblocking()); }
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return tty_.ioctl(command, argument, *this); }
+    uint32_t poll(uint32_t events, PollTable* table) override { return tty_.poll(events, table); }
+
+private:
+    Tty& tty_;
+};
+
+Result<RefPtr<File>> console_open(Vnode& node, uint32_t flags) {
+    Tty& tty = console_tty();
+    RefPtr<TtyFile> file = TRY(make_ref<TtyFile>(node, flags, tty));
+    tty.opened(flags);
+    return RefPtr<File>(std::move(file));
+}
+
+/// /dev/tty: the caller's controlling terminal.
+Result<RefPtr<File>> controlling_tty_open(Vnode& node, uint32_t flags) {
+    if (!has_uthread())
+        return Errno::nxio;
+    Tty* tty = nullptr;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        const RefPtr<ProcessGroup>& group = current_proc().group;
+        tty = group && group->session ? group->session->tty : nullptr;
+    }
+    if (!tty)
+        return Errno::nxio;
+    return RefPtr<File>(TRY(make_ref<TtyFile>(node, flags, *tty)));
+}
+
+using Kind = MemoryDeviceFile::Kind;
+constinit CharDevice builtin[] = {
+    {"null", make_device(1, 3), 0666, 0, memory_open<Kind::null>},
+    {"zero", make_device(1, 5), 0666, 0, memory_open<Kind::zero>},
+    {"full", make_device(1, 7), 0666, 0, memory_open<Kind::full>},
+    {"random", make_device(1, 8), 0666, 0, random_open},
+    {"urandom", make_device(1, 9), 0666, 0, random_open},
+    {"kmsg", make_device(1, 11), 0644, 0, log_open},
+    {"tty", make_device(5, 0), 0666, 5, controlling_tty_open},
+    {"console", make_device(5, 1), 0600, 0, console_open},
+    {"ttyS0", make_device(4, 64), 0660, 5, console_open},
+};
+
+} // namespace
+
+void devices_init() {
+    for (CharDevice& d : builtin)
+        device_register(d);
+}
+
+} // namespace lentil

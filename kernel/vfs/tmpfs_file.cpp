@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Regular files of tmpfs: contents in a VmObject, pages counted against the mount.
+#include <vfs/tmpfs_file.hpp>
+
+#include <algorithm>
+
+#include <bsd/proc.hpp>
+
+namespace lentil {
+
+namespace {
+
+/// The memory of one file. Mappings may keep it when the node is gone; it keeps the mount for its count.
+class TmpfsObject final : public VmObject {
+public:
+    static constexpr const char* zone_name = "tmpfs_objects";
+    explicit TmpfsObject(TmpfsMount& fs) : fs_(&fs) {}
+    ~TmpfsObject() override { fs_->pages.fetch_sub(counted_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+    void dispose() override { zone_delete(this); }
+
+    /// After pages were dropped: gives their count back. Serialised by the node's lock.
+    void recount() {
+        const uint64_t now = resident_pages(), before = counted_.load(std::memory_order_relaxed);
+        if (now < before) {
+            counted_.fetch_sub(before - now, std::memory_order_relaxed);
+            fs_->pages.fetch_sub(before - now, std::memory_order_relaxed);
+        }
+    }
+
+protected:
+    Result<void> fill(VmPage* page, uint64_t index) override {
+        if (fs_->pages.fetch_add(1, std::memory_order_relaxed) >= fs_->options.max_pages) {
+            fs_->pages.fetch_sub(1, std::memory_order_relaxed);
+            return Errno::nospc;
+        }
+        counted_.fetch_add(1, std::memory_order_relaxed);
+        return VmObject::fill(page, index);
+    }
+
+private:
+    const RefPtr<TmpfsMount> fs_;
+    std::atomic<uint64_t> counted_{0}; ///< pages of this file in fs_->pages; may run ahead of those present until recount
+};
+
+class TmpfsFile final : public TmpfsNode {
+public:
+    static constexpr const char* zone_name = "tmpfs_files";
+    TmpfsFile(TmpfsMount& fs, const NewNode& fresh, RefPtr<TmpfsObject> object)
+        : TmpfsNode(VnodeType::regular, fs, fresh), object_(std::move(object)) {}
+    void dispose() override { zone_delete(this); }
+
+    RefPtr<VmObject> object() override { return object_; }
+    Result<size_t> read_at(Uio& uio, off_t at) override;
+    Result<size_t> write_at(Uio& uio, off_t& position, bool append) override;
+
+protected:
+    uint64_t size() override { return object_->size(); }
+    Result<void> set_size(uint64_t size_bytes) override {
+        object_->set_size(size_bytes);
+        object_->recount();
+        drop_privilege_bits();
+        return {};
+    }
+
+private:
+    /// A file that someone else changes may not lend its owner's rights any more.
+    void drop_privilege_bits() {
+        const uint32_t mode = mode_.load(std::memory_order_relaxed);
+        if (!(mode & (file_mode::set_uid | file_mode::set_gid)) || !has_uthread() ||
+            current_proc().cred()->capable(Capability::fsetid))
+            return;
+        uint32_t kept = mode & ~file_mode::set_uid;
+        if (mode & 010) // set-gid without group execute means mandatory locking: left alone
+            kept &= ~file_mode::set_gid;
+        mode_.store(kept, std::memory_order_relaxed);
+    }
+
+    const RefPtr<TmpfsObject> object_;
+};
+
+/// Moves between `uio` and the object piece by piece; stops at a short copy.
+template <class Copy>
+Result<size_t> transfer(Uio& uio, Copy copy) {
+    size_t done = 0;
+    while (uio.left() > 0) {
+        const UioSegment piece = uio.piece();
+        const size_t n = std::min(piece.length, uio.left());
+        Result<size_t> moved = copy(done, piece.base, n);
+        if (!moved) {
+            if (done == 0)
+                return moved.error();
+            break;
+        }
+        uio.advance(*moved);
+        done += *moved;
+        if (*moved < n)
+            break;
+    }
+    return done;
+}
+
+Result<size_t> TmpfsFile::read_at(Uio& uio, off_t at) {
+    const uint64_t offset = static_cast<uint64_t>(at), end = object_->size();
+    if (offset >= end || uio.left() == 0)
+        return size_t{0};
+    uio.limit(static_cast<size_t>(std::min<uint64_t>(uio.left(), end - offset)));
+    touch_access();
+    return transfer(uio, [&](size_t done, vaddr_t to, size_t n) {
+        return uio.is_user() ? object_->read(offset + done, to, n)
+                             : object_->read_kernel(offset + done, reinterpret_cast<void*>(to), n);
+    });
+}
+
+Result<size_t> TmpfsFile::write_at(Uio& uio, off_t& position, bool append) {
+    MutexGuard guard(lock_);
+    const uint64_t old_size = object_->size();
+    if (append)
+        position = static_cast<off_t>(old_size);
+    if (uio.left() == 0)
+        return size_t{0};
+    const uint64_t offset = static_cast<uint64_t>(position);
+    const uint64_t end = offset + uio.left();
+    if (end > INT64_MAX)
+        return Errno::fbig;
+    if (end > old_size)
+        object_->set_size(end);
+    drop_privilege_bits();
+    Result<size_t> moved = transfer(uio, [&](size_t done, vaddr_t from, size_t n) {
+        return uio.is_user() ? object_->write(offset + done, from, n)
+                             : object_->write_kernel(offset + done, reinterpret_cast<const void*>(from), n);
+    });
+    const size_t written = moved ? *moved : 0;
+    if (offset + written < end && end > old_size) { // short: take back what was not written
+        object_->set_size(written == 0 ? old_size : std::max(old_size, offset + written));
+        object_->recount();
+    }
+    if (written > 0)
+        touch_modification();
+    return moved;
+}
+
+} // namespace
+
+Result<RefPtr<TmpfsNode>> tmpfs_make_file(TmpfsMount& fs, const Vnode::NewNode& fresh) {
+    RefPtr<TmpfsObject> object = TRY(make_ref<TmpfsObject>(fs));
+    return RefPtr<TmpfsNode>(TRY(make_ref<TmpfsFile>(fs, fresh, std::move(object))));
+}
+
+} // namespace lentil

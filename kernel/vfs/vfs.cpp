@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Opening, looking at and changing the attributes of what a path names. Names themselves: vfs_names.cpp.
+#include <vfs/vfs.hpp>
+
+#include <bsd/proc.hpp>
+#include <sched/clock.hpp>
+#include <vfs/access.hpp>
+#include <vfs/device.hpp>
+#include <vfs/mount.hpp>
+#include <vfs/vfs_internal.hpp>
+#include <vfs/vnode_file.hpp>
+
+namespace lentil::vfs {
+
+Result<void> init() {
+    devices_init();
+    const RefPtr<Mount> root = TRY(mount_attach("tmpfs", nullptr, {"rootfs", "mode=755", 0}));
+    const RefPtr<Vnode> dev = TRY(root->root->create("dev", {VnodeType::directory, 0755, 0, 0}));
+    TRY(dev->create("console", {VnodeType::character, 0600, 0, 0, make_device(5, 1)}));
+    TRY(root->root->create("root", {VnodeType::directory, 0700, 0, 0}));
+    return {};
+}
+
+Result<RefPtr<Vnode>> node_of(File& file) {
+    FsNode* node = file.node();
+    if (!node)
+        return Errno::badf;
+    return RefPtr<Vnode>(&as_vnode(*node));
+}
+
+Result<RefPtr<Vnode>> start_of(const VfsContext& context, int at, std::string_view path) {
+    if (at == at_cwd || (!path.empty() && path[0] == '/'))
+        return context.cwd;
+    if (!has_uthread())
+        return Errno::badf;
+    const RefPtr<File> file = TRY(current_proc().fd_table()->get(at));
+    const Result<RefPtr<Vnode>> node = node_of(*file);
+    if (!path.empty() && (!node || (*node)->type != VnodeType::directory))
+        return Errno::notdir;
+    return node;
+}
+
+Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
+    RefPtr<Vnode> start = TRY(start_of(context, at, path));
+    if (path.empty() && (flags & at_flags::empty_path))
+        return start;
+    return walk_to(context, std::move(start), path, flags & at_flags::symlink_nofollow ? 0 : walk_flags::follow);
+}
+
+// ---- open ----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// The node to open for O_CREAT: makes it if it is missing and tells so.
+Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags,
+                                     mode_t mode, bool& created) {
+    const bool follow = !(flags & (open_flags::excl | open_flags::nofollow));
+    for (;;) {
+        Located at = TRY(walk(context, start, path, walk_flags::parent | (follow ? walk_flags::follow : 0)));
+        if (at.node) {
+            if (flags & open_flags::excl)
+                return Errno::exist;
+            return std::move(at.node);
+        }
+        if (at.trailing_slash)
+            return Errno::isdir;
+        Result<RefPtr<Vnode>> made = create_node(context, at, VnodeType::regular, mode);
+        if (made || made.error() != Errno::exist) {
+            created = made.ok();
+            return made;
+        } // someone else was faster: open that
+    }
+}
+
+Result<RefPtr<File>> open_unnamed(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags,
+                                  mode_t mode) {
+    const RefPtr<Vnode> directory = TRY(walk_to(context, std::move(start), path));
+    if (directory->type != VnodeType::directory)
+        return Errno::notdir;
+    if ((flags & open_flags::access_mode) == open_flags::read_only)
+        return Errno::inval;
+    TRY(check_writable(*directory));
+    TRY(check_access(*directory, *context.cred, may::write | may::exec));
+    const RefPtr<Vnode> node = TRY(directory->create_unnamed(
+        {VnodeType::regular, mode & 07777 & ~context.umask, context.cred->fsuid, context.cred->fsgid}));
+    return node->open(flags & ~(open_flags::creat | open_flags::tmpfile));
+}
+
+Result<void> check_open(const VfsContext& context, Vnode& node, uint32_t flags, bool created) {
+    const uint32_t access = flags & open_flags::access_mode;
+    const bool writes = access != open_flags::read_only || (flags & open_flags::trunc);
+    if (node.type == VnodeType::symlink)
+        return Errno::loop;
+    if (node.type == VnodeType::directory && (writes || (flags & open_flags::creat)))
+        return Errno::isdir;
+    if ((flags & open_flags::directory) && node.type != VnodeType::directory)
+        return Errno::notdir;
+    if (created)
+        return {};
+    uint32_t mask = 0;
+    if (access != open_flags::write_only)
+        mask |= may::read;
+    if (writes)
+        mask |= may::write;
+    TRY(check_access(node, *context.cred, mask));
+    if (writes && (node.type == VnodeType::regular || node.type == VnodeType::directory))
+        TRY(check_writable(node));
+    if (flags & open_flags::noatime)
+        TRY(check_owner(node, *context.cred));
+    return {};
+}
+
+constexpr uint32_t creation_flags = open_flags::creat | open_flags::excl | open_flags::noctty | open_flags::trunc |
+                                    open_flags::directory | open_flags::nofollow | open_flags::cloexec;
+
+} // namespace
+
+Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view path, uint32_t flags, mode_t mode) {
+    constexpr uint32_t tmpfile_bit = open_flags::tmpfile & ~open_flags::directory;
+    RefPtr<Vnode> start = TRY(start_of(context, at, path));
+    if (path.empty())
+        return Errno::noent;
+    if (flags & open_flags::path) {
+        flags &= open_flags::path | open_flags::directory | open_flags::nofollow | open_flags::cloexec;
+        RefPtr<Vnode> node = TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+        if ((flags & open_flags::directory) && node->type != VnodeType::directory)
+            return Errno::notdir;
+        return path_file_open(*node, flags & ~creation_flags);
+    }
+    if ((flags & open_flags::access_mode) == open_flags::access_mode)
+        return Errno::inval;
+    if (flags & tmpfile_bit) {
+        if (!(flags & open_flags::directory))
+            return Errno::inval;
+        return open_unnamed(context, std::move(start), path, flags, mode);
+    }
+    RefPtr<Vnode> node;
+    bool created = false;
+    if (flags & open_flags::creat) {
+        if (flags & open_flags::directory)
+            return Errno::inval;
+        node = TRY(find_or_create(context, std::move(start), path, flags, mode, created));
+    } else {
+        node = TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+    }
+    TRY(check_open(context, *node, flags, created));
+    if ((flags & open_flags::trunc) && !created && node->type == VnodeType::regular) {
+        AttributeChange change;
+        change.set_size = true;
+        TRY(node->change(change));
+    }
+    // Devices want to see O_NOCTTY; what only concerned this call is not kept.
+    RefPtr<File> file = TRY(node->open(flags & ~(creation_flags & ~open_flags::noctty)));
+    file->flags.fetch_and(~open_flags::noctty, std::memory_order_relaxed);
+    return file;
+}
+
+Result<RefPtr<File>> open_executable(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
+    const RefPtr<Vnode> node = TRY(resolve(context, at, path, flags));
+    if (node->type == VnodeType::symlink)
+        return Errno::loop;
+    if (node->type != VnodeType::regular || node->mount->has(mount_flags::no_exec))
+        return Errno::acces;
+    TRY(check_access(*node, *context.cred, may::exec));
+    return node->open(open_flags::read_only);
+}
+
+// ---- looking ---------------------------------------------------------------------------------------------------------
+
+Result<FileStat> stat(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
+    if (path.empty() && (flags & at_flags::empty_path) && at != at_cwd)
+        return TRY(current_proc().fd_table()->get(at))->stat(); // pipes and the like have no node
+    const RefPtr<Vnode> node = TRY(resolve(context, at, path, flags));
+    return node->stat();
+}
+
+Result<void> access(const VfsContext& context, int at, std::string_view path, uint32_t mask, uint32_t flags) {
+    if (mask & ~7u)
+        return Errno::inval;
+    RefPtr<Vnode> node;
+    if (flags & at_flags::eaccess) {
+        node = TRY(resolve(context, at, path, flags));
+        TRY(check_access(*node, *context.cred, mask));
+    } else {
+        node = TRY(resolve(context, at, path, flags));
+        TRY(check_access_real(*node, *context.cred, mask));
+    }
+    if ((mask & may::write) && (node->type == VnodeType::regular || node->type == VnodeType::directory))
+        TRY(check_writable(*node));
+    return {};
+}
+
+Result<FsStat> fs_stat(const VfsContext& context, std::string_view path) {
+    const RefPtr<Vnode> node = TRY(walk_to(context, context.cwd, path));
+    return node->fs_stat();
+}
+
+// ---- attributes ------------------------------------------------------------------------------------------------------
+
+Result<void> chmod(const VfsContext& context, Vnode& node, mode_t mode) {
+    if (node.type == VnodeType::symlink)
+        return Errno::opnotsupp;
+    TRY(check_writable(node));
+    TRY(check_owner(node, *context.cred));
+    const gid_t group = node.owner().gid;
+    if ((mode & file_mode::set_gid) && group != context.cred->fsgid && !context.cred->in_group(group) &&
+        !context.cred->capable(Capability::fsetid))
+        mode &= ~file_mode::set_gid;
+    AttributeChange change;
+    change.set_mode = true;
+    change.mode = mode & 07777;
+    return node.change(change);
+}
+
+Result<void> chown(const VfsContext& context, Vnode& node, uid_t uid, gid_t gid) {
+    constexpr uint32_t keep = ~uint32_t{0};
+    TRY(check_writable(node));
+    const Cred& cred = *context.cred;
+    const NodeOwner owner = node.owner();
+    if (!cred.capable(Capability::chown)) {
+        if (uid != keep && (uid != owner.uid || cred.fsuid != owner.uid))
+            return Errno::perm;
+        if (gid != keep && (cred.fsuid != owner.uid || (gid != owner.gid && gid != cred.fsgid && !cred.in_group(gid))))
+            return Errno::perm;
+    }
+    AttributeChange change;
+    change.set_uid = uid != keep;
+    change.uid = uid;
+    change.set_gid = gid != keep;
+    change.gid = gid;
+    if (node.type != VnodeType::directory && (owner.mode & (file_mode::set_uid | file_mode::set_gid))) {
+        change.set_mode = true;
+        change.mode = owner.mode & 07777 & ~file_mode::set_uid;
+        if (owner.mode & 010)
+            change.mode &= ~file_mode::set_gid;
+    }
+    return node.change(change);
+}
+
+Result<void> set_times(const VfsContext& context, Vnode& node, NewTime atime, NewTime mtime) {
+    using Kind = NewTime::Kind;
+    if (atime.kind == Kind::omit && mtime.kind == Kind::omit)
+        return {};
+    TRY(check_writable(node));
+    if (atime.kind == Kind::now && mtime.kind == Kind::now) {
+        if (!check_owner(node, *context.cred))
+            TRY(check_access(node, *context.cred, may::write));
+    } else {
+        TRY(check_owner(node, *context.cred));
+    }
+    const nanos_t now = realtime_ns();
+    AttributeChange change;
+    change.set_atime = atime.kind != Kind::omit;
+    change.atime = atime.kind == Kind::now ? now : atime.at;
+    change.set_mtime = mtime.kind != Kind::omit;
+    change.mtime = mtime.kind == Kind::now ? now : mtime.at;
+    return node.change(change);
+}
+
+Result<void> truncate(const VfsContext& context, Vnode& node, uint64_t size) {
+    if (node.type == VnodeType::directory)
+        return Errno::isdir;
+    if (node.type != VnodeType::regular || size > INT64_MAX)
+        return Errno::inval;
+    TRY(check_access(node, *context.cred, may::write));
+    TRY(check_writable(node));
+    const RefPtr<File> file = TRY(node.open(open_flags::write_only)); // its truncate knows RLIMIT_FSIZE
+    return file->truncate(size);
+}
+
+} // namespace lentil::vfs

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Making, removing and moving names; directories of a proc; mounting.
+#include <bsd/proc.hpp>
+#include <vfs/access.hpp>
+#include <vfs/mount.hpp>
+#include <vfs/vfs_internal.hpp>
+
+namespace lentil::vfs {
+
+Result<RefPtr<Vnode>> create_node(const VfsContext& context, const Located& at, VnodeType type, mode_t mode,
+                                  uint64_t rdevice, std::string_view target) {
+    Vnode& parent = *at.parent;
+    TRY(check_access(parent, *context.cred, may::write | may::exec));
+    TRY(check_writable(parent));
+    Vnode::NewNode fresh{type, mode & 07777, context.cred->fsuid, context.cred->fsgid, rdevice, target};
+    if (type == VnodeType::symlink)
+        fresh.mode = 0777;
+    else
+        fresh.mode &= ~context.umask;
+    const NodeOwner owner = parent.owner();
+    if (owner.mode & file_mode::set_gid) {
+        fresh.gid = owner.gid;
+        if (type == VnodeType::directory)
+            fresh.mode |= file_mode::set_gid;
+    }
+    return parent.create(at.name, fresh);
+}
+
+namespace {
+Result<Located> walk_at(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
+    RefPtr<Vnode> start = TRY(start_of(context, at, path));
+    return walk(context, std::move(start), path, flags);
+}
+
+/// The place for a new name: exist if it is taken.
+Result<Located> new_name(const VfsContext& context, int at, std::string_view path, bool directory) {
+    Located where = TRY(walk_at(context, at, path, walk_flags::parent));
+    if (where.node)
+        return Errno::exist;
+    if (where.trailing_slash && !directory)
+        return Errno::noent;
+    return where;
+}
+} // namespace
+
+Result<void> mkdir(const VfsContext& context, int at, std::string_view path, mode_t mode) {
+    const Located where = TRY(new_name(context, at, path, true));
+    TRY(create_node(context, where, VnodeType::directory, mode & 01777));
+    return {};
+}
+
+Result<void> mknod(const VfsContext& context, int at, std::string_view path, mode_t mode, uint64_t device) {
+    VnodeType type = VnodeType::regular;
+    switch (mode & file_mode::type_mask) {
+    case 0:
+    case file_mode::regular: break;
+    case file_mode::fifo: type = VnodeType::fifo; break;
+    case file_mode::socket: type = VnodeType::socket; break;
+    case file_mode::character: type = VnodeType::character; break;
+    case file_mode::block: type = VnodeType::block; break;
+    case file_mode::directory: return Errno::perm;
+    default: return Errno::inval;
+    }
+    if ((type == VnodeType::character || type == VnodeType::block) && !context.cred->capable(Capability::mknod))
+        return Errno::perm;
+    const Located where = TRY(new_name(context, at, path, false));
+    TRY(create_node(context, where, type, mode, device));
+    return {};
+}
+
+Result<void> symlink(const VfsContext& context, std::string_view target, int at, std::string_view path) {
+    if (target.empty())
+        return Errno::noent;
+    if (target.size() >= path_max)
+        return Errno::nametoolong;
+    const Located where = TRY(new_name(context, at, path, false));
+    TRY(create_node(context, where, VnodeType::symlink, 0777, 0, target));
+    return {};
+}
+
+Result<void> link(const VfsContext& context, int old_at, std::string_view old_path, int new_at, std::string_view new_path,
+                  uint32_t flags) {
+    uint32_t how = flags & at_flags::empty_path;
+    if (!(flags & at_flags::symlink_follow))
+        how |= at_flags::symlink_nofollow;
+    const RefPtr<Vnode> node = TRY(resolve(context, old_at, old_path, how));
+    const Located where = TRY(new_name(context, new_at, new_path, false));
+    if (node->mount != where.parent->mount)
+        return Errno::xdev;
+    TRY(check_access(*where.parent, *context.cred, may::write | may::exec));
+    TRY(check_writable(*where.parent));
+    if (node->type == VnodeType::directory)
+        return Errno::perm;
+    return where.parent->link(where.name, *node);
+}
+
+Result<void> unlink(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
+    const bool directory = flags & at_flags::remove_dir;
+    const Located where = TRY(walk_at(context, at, path, 0));
+    switch (where.kind) {
+    case LastName::normal: break;
+    case LastName::dot: return directory ? Errno::inval : Errno::isdir;
+    case LastName::dot_dot: return directory ? Errno::notempty : Errno::isdir;
+    case LastName::root: return directory ? Errno::busy : Errno::isdir;
+    }
+    TRY(check_writable(*where.parent));
+    TRY(check_delete(*where.parent, *where.node, *context.cred));
+    if (where.node->mount != where.parent->mount) // something is mounted there
+        return directory ? Errno::busy : Errno::isdir;
+    return directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name);
+}
+
+Result<void> rename(const VfsContext& context, int old_at, std::string_view old_path, int new_at, std::string_view new_path,
+                    uint32_t flags) {
+    constexpr uint32_t both = rename_flags::no_replace | rename_flags::exchange;
+    if ((flags & ~both) || (flags & both) == both)
+        return Errno::inval;
+    const Located from = TRY(walk_at(context, old_at, old_path, 0));
+    const Located to = TRY(walk_at(context, new_at, new_path, walk_flags::parent));
+    if (from.kind != LastName::normal || to.kind != LastName::normal)
+        return Errno::busy;
+    if (from.parent->mount != to.parent->mount)
+        return Errno::xdev;
+    if (from.node->mount != from.parent->mount || (to.node && to.node->mount != to.parent->mount))
+        return Errno::busy;
+    TRY(check_writable(*from.parent));
+    TRY(check_delete(*from.parent, *from.node, *context.cred));
+    if (to.node)
+        TRY(check_delete(*to.parent, *to.node, *context.cred));
+    else
+        TRY(check_access(*to.parent, *context.cred, may::write | may::exec));
+    if (to.trailing_slash && from.node->type != VnodeType::directory)
+        return Errno::notdir;
+    // A directory that moves gets another "..": that changes it.
+    if (from.node->type == VnodeType::directory && from.parent != to.parent)
+        TRY(check_access(*from.node, *context.cred, may::write));
+    return from.parent->rename(from.name, *to.parent, to.name, flags);
+}
+
+Result<size_t> readlink(const VfsContext& context, int at, std::string_view path, std::span<char> buffer) {
+    const RefPtr<Vnode> node = TRY(resolve(context, at, path, at_flags::symlink_nofollow | at_flags::empty_path));
+    if (node->type != VnodeType::symlink)
+        return path.empty() ? Errno::noent : Errno::inval;
+    return node->read_link(buffer);
+}
+
+// ---- directories of a proc -----------------------------------------------------------------------------------------
+
+Result<void> change_directory(const VfsContext& context, RefPtr<Vnode> node) {
+    if (node->type != VnodeType::directory)
+        return Errno::notdir;
+    TRY(check_access(*node, *context.cred, may::exec));
+    current_proc().cwd_info()->set_cwd(std::move(node));
+    return {};
+}
+
+Result<void> change_root(const VfsContext& context, RefPtr<Vnode> node) {
+    if (node->type != VnodeType::directory)
+        return Errno::notdir;
+    TRY(check_access(*node, *context.cred, may::exec));
+    if (!context.cred->capable(Capability::sys_chroot))
+        return Errno::perm;
+    current_proc().cwd_info()->set_root(std::move(node));
+    return {};
+}
+
+Result<size_t> current_directory(const VfsContext& context, std::span<char> buffer) {
+    return path_of(*context.root, *context.cwd, buffer);
+}
+
+// ---- mounting ------------------------------------------------------------------------------------------------------
+
+Result<void> mount(const VfsContext& context, std::string_view source, std::string_view target, std::string_view type,
+                   uint64_t flags, std::string_view options) {
+    constexpr uint64_t magic = 0xc0ed0000, magic_mask = 0xffff0000; // of callers from before there were many flags
+    if ((flags & magic_mask) == magic)
+        flags &= ~magic_mask;
+    RefPtr<Vnode> node = TRY(walk_to(context, context.cwd, target));
+    if (!context.cred->capable(Capability::sys_admin))
+        return Errno::perm;
+    if (flags & mount_flags::remount)
+        return mount_change(*node, flags, options);
+    constexpr uint64_t unsupported = mount_flags::bind | mount_flags::move | uint64_t{0xf} << 17; // propagation kinds
+    if (flags & unsupported)
+        return Errno::inval;
+    TRY(mount_attach(type, std::move(node), {source, options, flags}));
+    return {};
+}
+
+Result<void> umount(const VfsContext& context, std::string_view target, uint32_t flags) {
+    constexpr uint32_t force = 1, detach = 2, nofollow = 8;
+    if (flags & ~(force | detach | nofollow))
+        return Errno::inval;
+    if (!context.cred->capable(Capability::sys_admin))
+        return Errno::perm;
+    const RefPtr<Vnode> node = TRY(walk_to(context, context.cwd, target, flags & nofollow ? 0 : walk_flags::follow));
+    return mount_detach(*node, flags & detach);
+}
+
+} // namespace lentil::vfs

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Files over vnodes.
+#include <vfs/vnode_file.hpp>
+
+#include <algorithm>
+
+#include <bsd/proc.hpp>
+#include <vfs/lookup.hpp>
+#include <vfs/mount.hpp>
+
+namespace lentil {
+
+namespace {
+
+constexpr off_t max_offset = INT64_MAX;
+
+class MappedVnode final : public MappedFile {
+public:
+    static constexpr const char* zone_name = "mapped_files";
+    explicit MappedVnode(Vnode& node) : node_(&node) {}
+    void dispose() override { zone_delete(this); }
+    size_t describe(std::span<char> buffer, uint64_t& device, uint64_t& inode) override {
+        const Result<FileStat> st = node_->stat();
+        device = st ? st->device : 0;
+        inode = st ? st->inode : 0;
+        return describe_node(*node_, buffer);
+    }
+    FsNode* node() override { return node_.get(); }
+
+private:
+    const RefPtr<Vnode> node_;
+};
+
+/// How far a write of `n` bytes at `at` may go under RLIMIT_FSIZE; fbig (and SIGXFSZ) if not at all.
+Result<size_t> limit_file_size(uint64_t at, size_t n) {
+    if (!has_uthread() || n == 0)
+        return n;
+    const uint64_t limit = current_proc().limit(Limit::fsize).soft;
+    if (limit == limit_infinity || at + n <= limit)
+        return n;
+    if (at >= limit) {
+        SigInfo info;
+        info.signo = sig_xfsz;
+        info.code = si_code::kernel;
+        signal_send(current_uthread(), info);
+        return Errno::fbig;
+    }
+    return static_cast<size_t>(limit - at);
+}
+
+class VnodeFile final : public File {
+public:
+    static constexpr const char* zone_name = "vnode_files";
+    VnodeFile(Vnode& node, uint32_t flags_value) : File(flags_value), node_(&node) {}
+    void dispose() override { zone_delete(this); }
+
+    Result<size_t> read(Uio& uio) override {
+        MutexGuard guard(lock_);
+        const size_t n = TRY(node_->read_at(uio, position_));
+        position_ += static_cast<off_t>(n);
+        return n;
+    }
+    Result<size_t> pread(Uio& uio, off_t at) override {
+        if (at < 0)
+            return Errno::inval;
+        return node_->read_at(uio, at);
+    }
+    Result<size_t> write(Uio& uio) override {
+        MutexGuard guard(lock_);
+        return write_from(uio, position_);
+    }
+    Result<size_t> pwrite(Uio& uio, off_t at) override {
+        if (at < 0)
+            return Errno::inval;
+        return write_from(uio, at); // with O_APPEND at the end all the same, as on Linux
+    }
+
+    Result<off_t> seek(off_t offset, Whence whence) override {
+        MutexGuard guard(lock_);
+        if (node_->type == VnodeType::directory) {
+            const off_t to = whence == Whence::set ? offset : whence == Whence::current ? position_ + offset : -1;
+            if (to < 0)
+                return Errno::inval;
+            return position_ = to;
+        }
+        off_t base = 0;
+        switch (whence) {
+        case Whence::set: break;
+        case Whence::current: base = position_; break;
+        case Whence::end: base = static_cast<off_t>(TRY(node_->stat()).size); break;
+        case Whence::data:
+        case Whence::hole: return position_ = TRY(seek_data(offset, whence));
+        default: return Errno::inval;
+        }
+        off_t to = 0;
+        if (__builtin_add_overflow(base, offset, &to) || to < 0)
+            return Errno::inval;
+        return position_ = to;
+    }
+
+    uint32_t poll(uint32_t events, PollTable*) override {
+        return events & (poll_events::in | poll_events::out | poll_events::rdnorm | poll_events::wrnorm);
+    }
+    Result<FileStat> stat() override { return node_->stat(); }
+    Result<void> truncate(uint64_t size) override {
+        if (!writable())
+            return Errno::inval;
+        if (size > max_offset)
+            return Errno::inval;
+        TRY(limit_file_size(size, 0));
+        AttributeChange change;
+        change.set_size = true;
+        change.size = size;
+        return node_->change(change);
+    }
+    Result<void> read_directory(DirectorySink& sink) override {
+        MutexGuard guard(lock_);
+        return node_->read_directory(position_, sink);
+    }
+    Result<void> sync() override { return {}; }
+    Result<Mappable> mappable() override {
+        Mappable m;
+        m.object = node_->object();
+        if (!m.object)
+            return Errno::nodev;
+        m.file = TRY(mapped_file_of(*node_));
+        return m;
+    }
+    size_t describe(std::span<char> buffer) override { return describe_node(*node_, buffer); }
+    FsNode* node() override { return node_.get(); }
+
+private:
+    Result<size_t> write_from(Uio& uio, off_t& position) {
+        const bool append = flags.load(std::memory_order_relaxed) & open_flags::append;
+        off_t at = position;
+        if (append)
+            at = static_cast<off_t>(TRY(node_->stat()).size); // only for the limit: write_at takes the true end
+        if (uio.left() > static_cast<uint64_t>(max_offset - at))
+            return Errno::fbig;
+        const size_t allowed = TRY(limit_file_size(static_cast<uint64_t>(at), uio.left()));
+        uio.limit(allowed);
+        at = position;
+        const size_t n = TRY(node_->write_at(uio, at, append));
+        position = at + static_cast<off_t>(n);
+        return n;
+    }
+
+    Result<off_t> seek_data(off_t from, Whence whence) {
+        const RefPtr<VmObject> object = node_->object();
+        if (!object)
+            return Errno::inval;
+        const uint64_t size = object->size();
+        if (from < 0 || static_cast<uint64_t>(from) >= size)
+            return Errno::nxio;
+        const bool wanted = whence == Whence::data;
+        for (uint64_t index = static_cast<uint64_t>(from) >> page_shift; index << page_shift < size; index++) {
+            VmPage* page = object->page_if_present(index);
+            if (page)
+                page_unref(page);
+            if ((page != nullptr) == wanted)
+                return std::max(from, static_cast<off_t>(index << page_shift));
+        }
+        if (wanted)
+            return Errno::nxio;
+        return static_cast<off_t>(size);
+    }
+
+    const RefPtr<Vnode> node_;
+    Mutex<Rank::file> lock_; ///< position_
+    off_t position_ = 0;
+};
+
+class PathFile final : public File {
+public:
+    static constexpr const char* zone_name = "path_files";
+    PathFile(Vnode& node, uint32_t flags_value) : File(flags_value), node_(&node) {}
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio&) override { return Errno::badf; }
+    Result<size_t> write(Uio&) override { return Errno::badf; }
+    Result<size_t> pread(Uio&, off_t) override { return Errno::badf; }
+    Result<size_t> pwrite(Uio&, off_t) override { return Errno::badf; }
+    Result<off_t> seek(off_t, Whence) override { return Errno::badf; }
+    Result<uint64_t> ioctl(uint32_t, uint64_t) override { return Errno::badf; }
+    uint32_t poll(uint32_t, PollTable*) override { return poll_events::nval; }
+    Result<FileStat> stat() override { return node_->stat(); }
+    Result<void> truncate(uint64_t) override { return Errno::badf; }
+    Result<void> read_directory(DirectorySink&) override { return Errno::badf; }
+    Result<void> sync() override { return Errno::badf; }
+    Result<Mappable> mappable() override { return Errno::badf; }
+    size_t describe(std::span<char> buffer) override { return describe_node(*node_, buffer); }
+    FsNode* node() override { return node_.get(); }
+
+private:
+    const RefPtr<Vnode> node_;
+};
+
+} // namespace
+
+Result<RefPtr<File>> vnode_file_open(Vnode& node, uint32_t flags) {
+    return RefPtr<File>(TRY(make_ref<VnodeFile>(node, flags)));
+}
+
+Result<RefPtr<File>> path_file_open(Vnode& node, uint32_t flags) {
+    return RefPtr<File>(TRY(make_ref<PathFile>(node, flags)));
+}
+
+Result<RefPtr<MappedFile>> mapped_file_of(Vnode& node) {
+    return RefPtr<MappedFile>(TRY(make_ref<MappedVnode>(node)));
+}
+
+} // namespace lentil
