@@ -76,6 +76,8 @@ void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length) {
     flush(space.active.load(), start, length);
 }
 
+void tlb_flush_local(AddressSpace&, vaddr_t start, size_t length) { flush_local(start, length); }
+
 void tlb_shootdown_kernel(vaddr_t start, size_t length) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     flush(online_harts.load(), start, length);
