@@ -138,7 +138,7 @@ std::optional<Region> Node::reg(unsigned i) const {
 
 const char* DeviceTree::open(const void* blob, size_t limit) {
     blob_ = nullptr;
-    if (fdt_magic(blob) != FDT_MAGIC)
+    if (limit < sizeof(fdt_header) || fdt_magic(blob) != FDT_MAGIC)
         return "there is no device tree where the firmware said (wrong magic number)";
     if (fdt_totalsize(blob) < sizeof(fdt_header) || fdt_totalsize(blob) > limit)
         return "the device tree's size is out of range";

@@ -38,7 +38,7 @@ void fp_save(ThreadArch& ta) {
 
 void fp_load(ThreadArch& ta) {
     ta.fp_hart = ThreadArch::no_hart;
-    if (has_fp)
+    if (ta.frame->fs() != riscv::fs_off) // else the first use loads them
         ta.frame->set_fs(riscv::fs_clean);
 }
 
