@@ -14,8 +14,8 @@ def qemu_command(kernel, initrd=None, append="", machine="virt", smp=4, memory="
     """A list of words. `smp` counts the harts that can run a kernel: sifive_u has one more, without an MMU."""
     command = ["qemu-system-riscv64", "-M", machine, "-nographic", "-m", memory]
     if machine == "sifive_u":
-        # This board cannot power itself off; a reset ends QEMU instead.
-        command += ["-smp", str(smp + 1), "-no-reboot"]
+        # This board cannot power itself off; the kernel asks QEMU instead.
+        command += ["-smp", str(smp + 1), "-semihosting-config", "enable=on,target=native"]
     else:
         command += ["-smp", str(smp)]
     command += ["-kernel", kernel]

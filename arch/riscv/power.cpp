@@ -1,21 +1,37 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The end of the machine, by the board's device if it has one (its exit code reaches an emulator's caller), else by SBI.
+// The end of the machine: by the board's device if it has one (its exit code reaches an emulator's caller), by the
+// firmware, or by whoever listens to semihosting calls.
 #include <machine/machine.hpp>
 #include <platform/platform.hpp>
 #include <riscv/sbi.hpp>
 
+extern "C" uint64_t riscv_semihosting_call(uint64_t operation, const void* argument);
+
 namespace lentil::machine {
+
+namespace {
+
+void semihosting_exit(uint64_t code) {
+    constexpr uint64_t exit_extended = 0x20, application_exit = 0x20026;
+    const uint64_t block[2] = {application_exit, code};
+    riscv_semihosting_call(exit_extended, block);
+}
+
+} // namespace
 
 void early_console_write(std::string_view text) { sbi::console_write(text); }
 
 void power(PowerAction action) {
     irq_disable();
     platform::board_power(action);
-    if (action == PowerAction::reboot)
+    if (action == PowerAction::reboot) {
         sbi::reset(sbi::ResetType::cold_reboot, sbi::ResetReason::none);
-    else
-        sbi::reset(sbi::ResetType::shutdown, action == PowerAction::off ? sbi::ResetReason::none : sbi::ResetReason::system_failure);
-    sbi::console_write("lentil: the firmware cannot end this machine; halted\n");
+    } else {
+        const bool failed = action == PowerAction::off_failure;
+        sbi::reset(sbi::ResetType::shutdown, failed ? sbi::ResetReason::system_failure : sbi::ResetReason::none);
+        semihosting_exit(failed);
+    }
+    early_console_write("lentil: nothing can end this machine; halted\n");
     for (;;)
         wait_for_interrupt();
 }

@@ -11,7 +11,7 @@ namespace {
 
 using riscv::Cause;
 
-/// Where a faulting access of usercopy.S continues if its fault cannot be resolved.
+/// Where a faulting access of usercopy.S continues if its fault cannot be resolved (or semihosting.S, if nobody listens).
 struct Fixup {
     uint64_t instruction;
     uint64_t target;
@@ -122,9 +122,10 @@ extern "C" void riscv_kernel_trap(Trapframe& frame) {
         return;
     }
     const Fixup* const fixup = find_fixup(frame.sepc);
-    if (!fixup || frame.stval >= Pte::user_end)
+    const Cause cause = static_cast<Cause>(frame.scause);
+    if (!fixup || (frame.stval >= Pte::user_end && cause != Cause::breakpoint))
         panic_at(frame, "a trap in the kernel");
-    if (const Prot access = page_fault_access(static_cast<Cause>(frame.scause)); access != Prot::none && hooks.page_fault) {
+    if (const Prot access = page_fault_access(cause); access != Prot::none && hooks.page_fault) {
         irq_restore(frame.sstatus & riscv::sstatus_spie);
         const bool resolved = hooks.page_fault(frame, frame.stval, access, true);
         irq_disable();
