@@ -92,11 +92,10 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
     if (slice != 0)
         sched_timer_update(hart);
     sched_publish(hart);
-    // Who has to wait here may find a place elsewhere.
-    if (const SchedEntity* waiting = hart.runq.best(); waiting && !harts_idle.load().empty())
+    // Who has to wait here may find a place elsewhere: a fair thread on an idle hart, an urgent one also on a hart that
+    // runs something less urgent.
+    if (const SchedEntity* waiting = hart.runq.best(); waiting && (!waiting->is_fair() || !harts_idle.load().empty()))
         sched_offer(Offer(*waiting));
-    if (self.place == ThreadPlace::queue && &next != &self && !self.sched.is_fair())
-        sched_offer(Offer(self.sched));
     // From a real-time thread down to something less urgent than what waits elsewhere: fetch that right after.
     if (self.sched.rt_priority > next.sched.rt_priority && sched_urgent_elsewhere(hart, next.sched.rt_priority))
         sched_poke(hart, machine::Ipi::reschedule);
