@@ -10,8 +10,6 @@ namespace lentil::abi {
 
 namespace {
 
-constexpr int64_t second_ns = 1'000'000'000;
-
 Result<void> check_size(uint64_t size) {
     if (size != sizeof(uint64_t))
         return Errno::inval;
@@ -81,15 +79,11 @@ Result<SigInfo> copyin_info(int target, int signo, vaddr_t from) {
     return from_linux(in, signo);
 }
 
-Result<nanos_t> to_ns(const LinuxTimeval64& t) {
-    if (t.seconds < 0 || t.microseconds < 0 || t.microseconds >= 1'000'000)
+Result<nanos_t> to_ns(const Timeval& t) {
+    if (t.microseconds < 0 || t.microseconds >= 1'000'000)
         return Errno::inval;
-    if (t.seconds >= INT64_MAX / second_ns)
-        return INT64_MAX / second_ns * second_ns;
-    return t.seconds * second_ns + t.microseconds * 1000;
+    return Timespec{t.seconds, t.microseconds * 1000}.to_ns();
 }
-
-LinuxTimeval64 to_timeval(nanos_t ns) { return {ns / second_ns, ns % second_ns / 1000}; }
 
 Result<Itimer> to_itimer(int which) {
     if (which < 0 || which > 2)
@@ -97,7 +91,9 @@ Result<Itimer> to_itimer(int which) {
     return static_cast<Itimer>(which);
 }
 
-LinuxItimerval to_linux_itimer(const ItimerValue& v) { return {to_timeval(v.interval_ns), to_timeval(v.left_ns)}; }
+LinuxItimerval to_linux_itimer(const ItimerValue& v) {
+    return {Timeval::from_ns(v.interval_ns), Timeval::from_ns(v.left_ns)};
+}
 
 } // namespace
 
@@ -240,17 +236,13 @@ Result<void> sys_rt_sigpending(UserPtr<uint64_t> set, uint64_t size) {
     return copyout(set.address(), &pending, size);
 }
 
-Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<LinuxTimespec64> timeout, uint64_t size) {
+Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<Timespec> timeout, uint64_t size) {
     TRY(check_size(size));
     const SigSet wanted{TRY(set.read())};
     nanos_t deadline = no_deadline;
     if (timeout) {
-        const LinuxTimespec64 t = TRY(timeout.read());
-        if (t.seconds < 0 || t.nanoseconds < 0 || t.nanoseconds >= second_ns)
-            return Errno::inval;
-        const nanos_t now = monotonic_ns();
-        if (t.seconds < (no_deadline - now) / second_ns - 1)
-            deadline = t.seconds == 0 && t.nanoseconds == 0 ? 0 : now + t.seconds * second_ns + t.nanoseconds;
+        const nanos_t left = TRY(TRY(timeout.read()).to_ns()), now = monotonic_ns();
+        deadline = left == 0 ? 0 : left > no_deadline - now ? no_deadline : now + left;
     }
     const SigInfo taken = TRY(signal_wait(wanted, deadline));
     if (info != 0) {

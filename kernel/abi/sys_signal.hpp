@@ -3,18 +3,13 @@
 #pragma once
 
 #include <abi/linux_signal.hpp>
+#include <abi/linux_time.hpp>
 #include <abi/syscall.hpp>
 
 namespace lentil::abi {
 
-struct LinuxTimeval64 {
-    int64_t seconds, microseconds;
-};
 struct LinuxItimerval {
-    LinuxTimeval64 interval, value;
-};
-struct LinuxTimespec64 {
-    int64_t seconds, nanoseconds;
+    Timeval interval, value;
 };
 
 Result<void> sys_getitimer(int which, UserPtr<LinuxItimerval> value);
@@ -28,7 +23,7 @@ Result<void> sys_rt_sigsuspend(UserPtr<uint64_t> mask, uint64_t size);
 Result<void> sys_rt_sigaction(int signo, UserPtr<LinuxSigaction> action, UserPtr<LinuxSigaction> old, uint64_t size);
 Result<void> sys_rt_sigprocmask(int how, UserPtr<uint64_t> set, UserPtr<uint64_t> old, uint64_t size);
 Result<void> sys_rt_sigpending(UserPtr<uint64_t> set, uint64_t size);
-Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<LinuxTimespec64> timeout, uint64_t size);
+Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<Timespec> timeout, uint64_t size);
 Result<void> sys_rt_sigqueueinfo(int pid, int signo, vaddr_t info);
 Result<void> sys_rt_sigreturn();
 Result<void> sys_rt_tgsigqueueinfo(int pid, int tid, int signo, vaddr_t info);
