@@ -241,7 +241,8 @@ Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<Tim
     const SigSet wanted{TRY(set.read())};
     nanos_t deadline = no_deadline;
     if (timeout) {
-        const nanos_t left = TRY(TRY(timeout.read()).to_ns()), now = monotonic_ns();
+        const Timespec limit = TRY(timeout.read());
+        const nanos_t left = TRY(limit.to_ns()), now = monotonic_ns();
         deadline = left == 0 ? 0 : left > no_deadline - now ? no_deadline : now + left;
     }
     const SigInfo taken = TRY(signal_wait(wanted, deadline));

@@ -1,76 +1,90 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Terminals: line discipline, job control, window size. The console is one; ptys will be others.
+// Terminals: a line discipline between a device and its readers and writers, job control, window size. The console is
+// one; ptys will be others.
 #pragma once
 
 #include <bsd/file.hpp>
 #include <bsd/proc.hpp>
+#include <bsd/tty_ldisc.hpp>
 
 namespace lentil {
 
-/// Linux's struct termios (kernel layout: 4 flag words, line, 19 control characters).
-struct Termios {
-    uint32_t iflag, oflag, cflag, lflag;
-    uint8_t line;
-    uint8_t cc[19];
-};
-static_assert(sizeof(Termios) == 36);
-
-struct WindowSize {
-    uint16_t rows = 24, columns = 80, x_pixels = 0, y_pixels = 0;
-};
-
-/// One terminal. Input arrives from interrupts; readers and writers block.
+/// One terminal. Input arrives from interrupts; readers and writers block. Lives for ever.
 class Tty {
 public:
-    /// `output` sends bytes to the device; callable from interrupts (echo).
-    using Output = void (*)(void* device, std::string_view bytes);
-    constexpr Tty(const char* name, uint32_t device_number, Output output, void* device);
+    /// Sends bytes to the device; callable from interrupts (echo).
+    using Output = TtyOutput::Write;
+    Tty(const char* name, uint64_t device_number) : name_(name), device_number_(device_number) {}
     Tty(const Tty&) = delete;
     Tty& operator=(const Tty&) = delete;
 
-    /// A byte from the device: editing, echo, signals. Interrupt context.
-    void input(char c);
+    /// Where output goes from now on; until then it is thrown away.
+    void attach(Output output, void* device);
+    /// Bytes from the device: editing, echo, signals. Interrupt context or any other.
+    void input(std::string_view bytes);
 
+    /// Job control first: io, restart_sys after SIGTTIN or SIGTTOU. again if nonblocking, 0 bytes for the end of file.
     Result<size_t> read(Uio& uio, bool nonblocking);
     Result<size_t> write(Uio& uio, bool nonblocking);
-    Result<uint64_t> ioctl(uint32_t command, uint64_t argument, File& file);
+    /// Linux's TC* and TIOC* commands; notty for others.
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument);
     uint32_t poll(uint32_t events, PollTable* table);
 
     const char* name() const { return name_; }
-    uint32_t device_number() const { return device_number_; }
+    uint64_t device_number() const { return device_number_; }
 
-    /// open(2) without O_NOCTTY by a session leader that has none: becomes its controlling terminal.
-    void opened(uint32_t flags);
-    /// The session leader ended or the line hung up: SIGHUP and SIGCONT to the foreground group, no session any more.
+    /// open(2) with `open_flags` by a session leader that has no terminal: it becomes its controlling terminal, unless it
+    /// is another session's or O_NOCTTY was given.
+    void opened(uint32_t open_flags);
+    /// The session leader ended, or gave the terminal up: SIGHUP and SIGCONT to the foreground group, no session any more.
+    /// No lock held.
     void disassociate();
+
+    /// For /proc/PID/stat: the foreground group of the terminal, 0 if there is none. proc_tree_lock held.
+    pid_t foreground_id_locked() const { return foreground ? foreground->id : 0; }
 
     // t: proc_tree_lock
     RefPtr<Session> session;               ///< t; whose controlling terminal it is
     RefPtr<ProcessGroup> foreground;       ///< t
 
 private:
-    friend struct TtyInternals;
-    const char* name_;
-    uint32_t device_number_;
-    Output output_;
-    void* device_;
-    mutable SpinLock<Rank::tty_spin> lock_;
-    Termios termios_;
+    enum class Admission : uint32_t { granted, end_of_file };
+    Result<Admission> admit(int signo);
+    Result<void> admit_change();
+    bool is_controlling_locked(const Proc& proc) const;
+    void drop_session_locked();
+    void signal_foreground(int signo);
+    Result<size_t> read_line(Uio& uio, bool nonblocking);
+    Result<size_t> read_raw(Uio& uio, bool nonblocking);
+    Result<LineDiscipline::Taken> move_out(Uio& uio);
+    bool ready(size_t least) const;
+
+    Result<void> set_termios(uint32_t command, vaddr_t from);
+    Result<void> set_window(vaddr_t from);
+    Result<void> make_controlling(uint64_t steal);
+    Result<void> give_up_controlling();
+    Result<void> set_foreground(vaddr_t from);
+    Result<void> flow(uint64_t action);
+
+    const char* const name_;
+    const uint64_t device_number_;
+    mutable SpinLock<Rank::tty_spin> lock_; ///< the line discipline, window and device
+    Mutex<Rank::tty> output_lock_;          ///< pieces of writers do not mix
+    Output output_ = nullptr;
+    void* device_ = nullptr;
+    LineDiscipline line_;
     WindowSize window_;
-    static constexpr unsigned input_capacity = 4096;
-    char input_[input_capacity];           ///< ring: [read_, canonical_) are whole lines, [canonical_, write_) the line being edited
-    unsigned read_ = 0, canonical_ = 0, write_ = 0;
-    unsigned lines_ = 0;
-    unsigned column_ = 0;
-    bool stopped_ = false;                 ///< Ctrl-S
-    bool literal_next_ = false;
     Waitq read_waitq_, write_waitq_;
 };
 
 /// The end of a session leader: its controlling terminal, if any, is disassociated.
 void session_leader_ends(Proc& leader);
 
+/// Makes the console's terminal. Once, at boot, before anything else here.
+void tty_init();
 /// The system console's terminal.
 Tty& console_tty();
+/// The controlling terminal of the current proc, or nullptr: what /dev/tty means.
+Tty* current_tty();
 
 } // namespace lentil

@@ -139,17 +139,21 @@ public:
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return tty_.read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return tty_.write(uio, nonblocking()); }
-    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return tty_.ioctl(command, argument, *this); }
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return tty_.ioctl(command, argument); }
     uint32_t poll(uint32_t events, PollTable* table) override { return tty_.poll(events, table); }
 
 private:
     Tty& tty_;
 };
 
+/// The console's line under its own name. Under the name "console" it never becomes a controlling terminal by being opened
+/// (Linux: init's children would fight over it).
+template <bool controlling>
 Result<RefPtr<File>> console_open(Vnode& node, uint32_t flags) {
     Tty& tty = console_tty();
     RefPtr<TtyFile> file = TRY(make_ref<TtyFile>(node, flags, tty));
-    tty.opened(flags);
+    if (controlling)
+        tty.opened(flags);
     return RefPtr<File>(std::move(file));
 }
 
@@ -157,12 +161,7 @@ Result<RefPtr<File>> console_open(Vnode& node, uint32_t flags) {
 Result<RefPtr<File>> controlling_tty_open(Vnode& node, uint32_t flags) {
     if (!has_uthread())
         return Errno::nxio;
-    Tty* tty = nullptr;
-    {
-        ProcTreeGuard guard(proc_tree_lock);
-        const RefPtr<ProcessGroup>& group = current_proc().group;
-        tty = group && group->session ? group->session->tty : nullptr;
-    }
+    Tty* tty = current_tty();
     if (!tty)
         return Errno::nxio;
     return RefPtr<File>(TRY(make_ref<TtyFile>(node, flags, *tty)));
@@ -177,8 +176,8 @@ constinit CharDevice builtin[] = {
     {"urandom", make_device(1, 9), 0666, 0, random_open},
     {"kmsg", make_device(1, 11), 0644, 0, log_open},
     {"tty", make_device(5, 0), 0666, 5, controlling_tty_open},
-    {"console", make_device(5, 1), 0600, 0, console_open},
-    {"ttyS0", make_device(4, 64), 0660, 5, console_open},
+    {"console", make_device(5, 1), 0600, 0, console_open<false>},
+    {"ttyS0", make_device(4, 64), 0660, 5, console_open<true>},
 };
 
 } // namespace
