@@ -2,8 +2,23 @@
 // Handlers of the time calls; the signatures are the ABI.
 #pragma once
 
+#include <abi/linux_time.hpp>
 #include <abi/syscall.hpp>
 
 namespace lentil::abi {
+
+Result<void> sys_nanosleep(UserPtr<Timespec> request, UserPtr<Timespec> left);
+Result<void> sys_clock_settime(int32_t clock, UserPtr<Timespec> time);
+Result<void> sys_clock_gettime(int32_t clock, UserPtr<Timespec> out);
+Result<void> sys_clock_getres(int32_t clock, UserPtr<Timespec> out);
+Result<void> sys_clock_nanosleep(int32_t clock, uint32_t flags, UserPtr<Timespec> request, UserPtr<Timespec> left);
+Result<int64_t> sys_times(UserPtr<Tms> out);
+Result<void> sys_gettimeofday(UserPtr<Timeval> out, UserPtr<Timezone> zone);
+Result<void> sys_settimeofday(UserPtr<Timeval> time, UserPtr<Timezone> zone);
+
+/// Now on a clock of clock_gettime: inval for an unknown clock, or one of a process that is not there.
+Result<nanos_t> read_clock(int32_t clock);
+/// The monotonic deadline for an absolute time on REALTIME or (`realtime` false) MONOTONIC.
+nanos_t deadline_at(bool realtime, nanos_t time);
 
 } // namespace lentil::abi

@@ -31,6 +31,7 @@ struct Uthread : ZonedRefCounted<Uthread> {
     struct VforkLoan* lent = nullptr; ///< t; the loan it waits for, as lender (bsd/vfork.cpp)
 
     UthreadSignals sig;   ///< Proc::sig.lock
+    SchedParams sched;    ///< t; what it asked for (bsd/priority.hpp): its thread runs with it, whoever owns the thread
 
     // -- its own, touched only while it executes -------------------------------------------------------------------
     vaddr_t set_child_tid = 0;        ///< written by the child itself before its first user instruction
