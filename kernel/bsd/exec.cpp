@@ -7,6 +7,7 @@
 
 #include <bsd/exec_internal.hpp>
 #include <bsd/exit.hpp>
+#include <bsd/priority.hpp>
 #include <bsd/vfork.hpp>
 
 namespace lentil {
@@ -247,7 +248,7 @@ Result<void> exec_image(ExecRequest request) {
         // gift since prepare(), the thread is its own by now and what was prepared is not needed.
         Thread& thread = *prepared.thread;
         prepared.task->adopt(thread);
-        thread.params = current_thread().params;
+        thread.params = self.sched;
         enter_image(thread, prepared.image);
         proc.task = prepared.task;
         const LoanEnd end = loan_release_locked(proc);
@@ -261,6 +262,7 @@ Result<void> exec_image(ExecRequest request) {
         }
         guard.unlock();
         thread_start(thread);
+        uthread_apply_sched(); // the lender goes on as it was
         return {};
     }
     guard.unlock();

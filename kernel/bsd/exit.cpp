@@ -3,6 +3,7 @@
 // is left is a zombie for the parent.
 #include <bsd/exit.hpp>
 
+#include <bsd/priority.hpp>
 #include <bsd/robust.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
@@ -186,6 +187,7 @@ void take_down(Proc& proc) {
     ended.reset();
     drop_reaped(reaped);
     if (loan_end == LoanEnd::handed_back) {
+        uthread_apply_sched();
         machine::irq_disable();
         machine::enter_user(machine::user_frame(current_thread().arch));
     }

@@ -90,6 +90,7 @@ void inherit(const Proc& parent, Proc& child) {
 void inherit(const Uthread& parent, Uthread& child, const ForkRequest& request) {
     __builtin_memcpy(child.name, parent.name, sizeof child.name);
     signal_fork(parent, child);
+    child.sched = parent.sched;
     // A second thread on the same memory must not start on its creator's alternate stack (LX-17).
     const bool beside_its_creator =
         request.kind == ForkKind::thread ||
@@ -113,7 +114,7 @@ Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request,
         frame = *request.frame;
         set_child_registers(frame, request, uthread.tid);
     }
-    thread->params = self.params;
+    thread->params = uthread.sched;
     task.adopt(*thread);
     return thread;
 }

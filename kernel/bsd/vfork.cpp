@@ -201,7 +201,7 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     lender_task.transfer(thread, *task);
     child.task = std::move(task);
     lender_task.adopt(*fresh);
-    fresh->params = thread.params;
+    fresh->params = lender.sched;
 
     lender.state = UthreadState::executing;
     lender.thread = fresh.get();
