@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""An interactive session over the serial line: what a person types and sees."""
+from harness import PROMPT, Machine, boot_test, check, check_equal
+
+CTRL_C, CTRL_D, CTRL_U, CTRL_Z, CTRL_BACKSLASH, ERASE = "\x03", "\x04", "\x15", "\x1a", "\x1c", "\x7f"
+
+
+def session(sentence):
+    """A test that is given a machine with a shell at its prompt."""
+
+    def register(function):
+        @boot_test(sentence)
+        def test():
+            with Machine(sentence) as machine:
+                machine.wait_for_shell()
+                function(machine)
+
+        return test
+
+    return register
+
+
+@session("a command typed at the prompt runs and the prompt comes back")
+def prompt(machine):
+    machine.send("echo typed $((40 + 2))\n")
+    machine.expect(r"^typed 42\r*$")
+    machine.expect(PROMPT)
+
+
+@session("erase, word erase and kill edit the line before it is read")
+def line_editing(machine):
+    # `cat` reads through the kernel's line discipline, the shell's own editor is not involved.
+    machine.send("cat\n")
+    machine.expect(r"cat\r*\n")
+    machine.send("wrong" + ERASE * 5 + "right\n")
+    machine.expect(r"^right\r*$")
+    machine.send("all of this goes" + CTRL_U + "kept\n")
+    machine.expect(r"^kept\r*$")
+    machine.send("two words\x17done\n")
+    machine.expect(r"^two done\r*$")
+    machine.send(CTRL_D)
+    machine.expect(PROMPT)
+    # And the shell's editor, in raw mode.
+    machine.send("echo abd" + ERASE + "c\n")
+    machine.expect(r"^abc\r*$")
+    machine.expect(PROMPT)
+
+
+@session("Ctrl-D ends the input of a program")
+def end_of_file(machine):
+    output, status = machine.run("echo before")
+    check_equal((output, status), ("before\n", 0), "echo")
+    machine.send("wc -c\n")
+    machine.expect(r"wc -c\r*\n")
+    machine.send("12345\n")
+    machine.expect(r"12345\r*\n")
+    machine.send(CTRL_D)
+    machine.expect(r"^6\r*$")
+    machine.expect(PROMPT)
+
+
+@session("Ctrl-C stops sleep 100 at once, status 130")
+def interrupt(machine):
+    machine.send("sleep 100\n")
+    machine.expect(r"sleep 100\r*\n")
+    machine.send("\n")  # shows that the line is alive
+    machine.send(CTRL_C)
+    machine.expect(PROMPT, timeout=20)
+    machine.send("echo status $?\n")
+    machine.expect(r"^status 130\r*$")
+    machine.expect(PROMPT)
+
+
+@session("Ctrl-C stops a pipeline and a loop, and the shell lives on")
+def interrupt_pipeline(machine):
+    machine.send("yes | cat > /dev/null\n")
+    machine.expect(r"/dev/null\r*\n")
+    machine.send(CTRL_C)
+    machine.expect(PROMPT, timeout=20)
+    machine.send("while true; do sleep 1; done\n")
+    machine.expect(r"done\r*\n")
+    machine.send(CTRL_C)
+    machine.expect(PROMPT, timeout=20)
+    output, status = machine.run("echo alive")
+    check_equal((output, status), ("alive\n", 0), "the shell's answer")
+
+
+@session("Ctrl-\\ ends a program with SIGQUIT")
+def quit_key(machine):
+    machine.send("sleep 100\n")
+    machine.expect(r"sleep 100\r*\n")
+    machine.send("\n" + CTRL_BACKSLASH)
+    machine.expect(PROMPT, timeout=20)
+    machine.send("echo status $?\n")
+    machine.expect(r"^status 131\r*$")
+    machine.expect(PROMPT)
+
+
+@session("Ctrl-Z stops a job; jobs, bg and fg know it")
+def job_control(machine):
+    machine.send("sleep 100\n")
+    machine.expect(r"sleep 100\r*\n")
+    machine.send("\n" + CTRL_Z)
+    machine.expect(r"Stopped +sleep 100", timeout=20)
+    machine.expect(PROMPT)
+    output, _ = machine.run("jobs")
+    check("Stopped" in output and "sleep 100" in output, f"jobs shows {output!r}")
+    output, _ = machine.run("bg")
+    check("sleep 100" in output, f"bg shows {output!r}")
+    output, _ = machine.run("jobs")
+    check("Running" in output, f"jobs after bg shows {output!r}")
+    machine.send("fg\n")
+    machine.expect(r"^sleep 100\r*$")
+    machine.send("\n" + CTRL_Z)
+    machine.expect(r"Stopped +sleep 100", timeout=20)
+    machine.expect(PROMPT)
+    machine.send("fg %1\n")
+    machine.expect(r"^sleep 100\r*$")
+    machine.send("\n" + CTRL_C)
+    machine.expect(PROMPT, timeout=20)
+    output, _ = machine.run("jobs")
+    check_equal(output, "", "jobs after the end")
+
+
+@session("a background job that reads the terminal stops, one that writes does not")
+def background_terminal(machine):
+    machine.send("cat &\n")
+    machine.expect(PROMPT)
+    output, _ = machine.run("sleep 1; jobs")
+    check("Stopped" in output and "(tty input)" in output, f"jobs shows {output!r}")
+    machine.run("kill -9 %1; wait")
+    machine.run("true")
+    output, _ = machine.run("(sleep 1; echo from the background) & sleep 2; true")
+    check("from the background" in output, f"the job printed {output!r}")
+    machine.run("stty tostop")
+    machine.send("(sleep 1; echo never) &\n")
+    machine.expect(PROMPT)
+    output, _ = machine.run("sleep 2; jobs")
+    check("Stopped" in output and "(tty output)" in output, f"jobs with tostop shows {output!r}")
+    output, _ = machine.run("stty -tostop; kill -9 %1; wait; true")
+    check("never" not in output, f"it wrote: {output!r}")
+
+
+@session("stty shows and changes the terminal, echo can be turned off")
+def terminal_settings(machine):
+    output, status = machine.run("stty -a < /dev/console")
+    check(status == 0 and "icanon" in output and "isig" in output, f"stty -a shows {output!r}")
+    output, _ = machine.run("stty size")
+    check(len(output.split()) == 2, f"stty size shows {output!r}")
+    machine.send("stty -echo; head -n 1 | tr a-z A-Z; stty echo\n")
+    machine.expect(r"stty echo\r*\n")
+    machine.send("secret\n")
+    machine.expect(r"^SECRET\r*$")
+    machine.expect(PROMPT)
+    check("secret\r\n" not in machine.text().split("stty echo")[-1].replace("SECRET", ""), "it was echoed")
+
+
+@session("a program that ends with its terminal raw leaves the session usable")
+def raw_mode(machine):
+    output, _ = machine.run("stty raw -echo; stty sane; echo back")
+    check_equal(output.replace("\r", ""), "back\n", "output")
+
+
+@session("exit powers the machine off, with exit code 0")
+def leave(machine):
+    machine.send("exit\n")
+    check_equal(machine.wait_for_end(), 0, "QEMU's exit code")
