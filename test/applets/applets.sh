@@ -601,7 +601,7 @@ section du and df
 mkdir usage
 dd if=/dev/zero of=usage/file bs=1024 count=64 2> /dev/null
 [ "$(du -s usage | cut -f1)" -ge 64 ] && echo counted
-df /tmp > /dev/null && echo df
+df | head -n 1 | cut -c1-10
 
 section processes
 sh -c 'echo $PPID' > ppid
