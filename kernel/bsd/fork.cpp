@@ -3,6 +3,7 @@
 // makes it visible, and from there on nothing fails.
 #include <bsd/fork.hpp>
 
+#include <bsd/itimer.hpp>
 #include <bsd/vfork.hpp>
 
 namespace lentil {
@@ -237,6 +238,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     // -- the birth -----------------------------------------------------------------------------------------------------
     ProcTreeGuard guard(proc_tree_lock);
     TRY(check_no_signal(caller));
+    itimer_init(*child);
     Proc* new_parent = &parent;
     if (request.flags & nowait)
         new_parent = init_proc;
@@ -312,6 +314,7 @@ Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*),
     session->leader = proc.get();
     group->session = std::move(session);
     ProcTreeGuard guard(proc_tree_lock);
+    itimer_init(*proc);
     link_proc_locked(*proc, nullptr, *uthread, std::move(group));
     init_proc = proc.get();
     start_thread_locked(*uthread, *thread);

@@ -46,6 +46,12 @@ bool expired(Proc::CpuTimer& timer, nanos_t now) {
     return true;
 }
 
+/// When SIGXCPU comes first, on the clock of all CPU time; 0: never.
+nanos_t first_limit(const LimitValue& limit) {
+    constexpr uint64_t most_seconds = static_cast<uint64_t>(no_deadline / second_ns);
+    return limit.soft > most_seconds ? 0 : std::max(static_cast<nanos_t>(limit.soft), nanos_t{1}) * second_ns;
+}
+
 /// Arms the callout for the nearest of all deadlines on CPU time. Signal lock held.
 void arm_cpu_callout(Proc& proc, const CpuClocks& clocks) {
     nanos_t left = no_deadline;
@@ -135,17 +141,18 @@ ItimerValue itimer_set(Proc& proc, Itimer which, ItimerValue value) {
 void itimer_init(Proc& proc) {
     proc.real_timer.callout.init(real_timer_fired, &proc);
     proc.cpu_callout.init(cpu_callout_fired, &proc);
-    if (proc.limit(Limit::cpu).soft != limit_infinity)
-        itimer_cpu_limit_changed(proc);
+    proc.cpu_limit_next_ns = first_limit(proc.limit(Limit::cpu));
+    if (proc.cpu_limit_next_ns != 0) {
+        TimerGuard guard(proc.sig.lock);
+        arm_cpu_callout(proc, CpuClocks{});
+    }
 }
 
 void itimer_cpu_limit_changed(Proc& proc) {
     const LimitValue limit = proc.limit(Limit::cpu);
     const CpuClocks clocks = cpu_clocks(proc);
     TimerGuard guard(proc.sig.lock);
-    constexpr uint64_t most_seconds = static_cast<uint64_t>(no_deadline / second_ns);
-    proc.cpu_limit_next_ns =
-        limit.soft > most_seconds ? 0 : std::max(static_cast<nanos_t>(limit.soft), nanos_t{1}) * second_ns;
+    proc.cpu_limit_next_ns = first_limit(limit);
     arm_cpu_callout(proc, clocks);
 }
 

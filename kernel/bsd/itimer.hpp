@@ -16,7 +16,8 @@ struct ItimerValue {
 ItimerValue itimer_get(Proc& proc, Itimer which);
 /// Sets it and returns what was there. `proc` must not be ending.
 ItimerValue itimer_set(Proc& proc, Itimer which, ItimerValue value);
-/// fork: the child's timers are off, its limit on CPU time is watched. exec keeps timers. No lock held.
+/// The birth of a proc, once nothing can fail any more: its timers are off (exec keeps them), its limit on CPU time is
+/// watched. proc_tree_lock held.
 void itimer_init(Proc& proc);
 /// RLIMIT_CPU changed.
 void itimer_cpu_limit_changed(Proc& proc);

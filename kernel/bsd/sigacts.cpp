@@ -84,10 +84,10 @@ void signal_recalculate(Uthread& uthread) {
     Thread* thread = uthread.thread.load(std::memory_order_relaxed);
     if (!thread)
         return;
+    if (thread == &current_thread()) // nobody else may lower it; a loan's thread changes who it looks for
+        thread_clear_interrupt(*thread);
     if (const uint32_t level = signals::needed_level(uthread); level != 0)
         thread_interrupt(*thread, level);
-    else if (thread == &current_thread())
-        thread_clear_interrupt(*thread);
 }
 
 void signal_set_mask(Uthread& uthread, SigSet mask) {
