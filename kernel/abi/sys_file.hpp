@@ -38,6 +38,45 @@ Result<void> sys_fdatasync(int fd);
 Result<void> sys_syncfs(int fd);
 Result<void> sys_sync_file_range(int fd, off_t offset, off_t n, uint32_t flags);
 
+Result<void> sys_ftruncate(int fd, off_t size);
+Result<void> sys_fallocate(int fd, uint32_t mode, off_t offset, off_t n);
+Result<void> sys_readahead(int fd, off_t offset, uint64_t n);
+Result<void> sys_fadvise64(int fd, off_t offset, off_t n, int advice);
+
+// -- paths (sys_path.cpp) ------------------------------------------------------------------------------------------------
+Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode);
+Result<void> sys_mknodat(int at, UserPath path, mode_t mode, uint32_t device);
+Result<void> sys_mkdirat(int at, UserPath path, mode_t mode);
+Result<void> sys_unlinkat(int at, UserPath path, uint32_t flags);
+Result<void> sys_symlinkat(UserPath target, int at, UserPath path);
+Result<void> sys_linkat(int old_at, UserPath old_path, int new_at, UserPath new_path, uint32_t flags);
+Result<void> sys_renameat(int old_at, UserPath old_path, int new_at, UserPath new_path);
+Result<void> sys_renameat2(int old_at, UserPath old_path, int new_at, UserPath new_path, uint32_t flags);
+Result<size_t> sys_readlinkat(int at, UserPath path, uint64_t buffer, int size);
+Result<size_t> sys_getcwd(uint64_t buffer, uint64_t size);
+Result<void> sys_chdir(UserPath path);
+Result<void> sys_fchdir(int fd);
+Result<void> sys_chroot(UserPath path);
+Result<mode_t> sys_umask(mode_t mask);
+Result<void> sys_mount(UserPath source, UserPath target, UserPath type, uint64_t flags, UserPath options);
+Result<void> sys_umount2(UserPath target, uint32_t flags);
+Result<void> sys_pipe2(UserPtr<int32_t> fds, uint32_t flags);
+
+// -- attributes (sys_attr.cpp) -------------------------------------------------------------------------------------------
+Result<void> sys_newfstatat(int at, UserPath path, UserPtr<Stat> out, uint32_t flags);
+Result<void> sys_statx(int at, UserPath path, uint32_t flags, uint32_t mask, UserPtr<Statx> out);
+Result<void> sys_statfs(UserPath path, UserPtr<Statfs> out);
+Result<void> sys_fstatfs(int fd, UserPtr<Statfs> out);
+Result<void> sys_faccessat(int at, UserPath path, uint32_t mode);
+Result<void> sys_faccessat2(int at, UserPath path, uint32_t mode, uint32_t flags);
+Result<void> sys_fchmod(int fd, mode_t mode);
+Result<void> sys_fchmodat(int at, UserPath path, mode_t mode);
+Result<void> sys_fchmodat2(int at, UserPath path, mode_t mode, uint32_t flags);
+Result<void> sys_fchown(int fd, uid_t uid, gid_t gid);
+Result<void> sys_fchownat(int at, UserPath path, uid_t uid, gid_t gid, uint32_t flags);
+Result<void> sys_utimensat(int at, UserPath path, UserPtr<Timespec> times, uint32_t flags);
+Result<void> sys_truncate(UserPath path, off_t size);
+
 // -- readiness (sys_poll.cpp) --------------------------------------------------------------------------------------------
 Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec> timeout, UserPtr<uint64_t> mask,
                            uint64_t mask_size);

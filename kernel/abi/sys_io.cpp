@@ -306,4 +306,54 @@ Result<void> sys_sync_file_range(int fd, off_t offset, off_t n, uint32_t flags) 
     return {};
 }
 
+Result<void> sys_ftruncate(int fd, off_t size) {
+    if (size < 0)
+        return Errno::inval;
+    const RefPtr<File> file = TRY(open_file(fd));
+    if (!file->writable())
+        return Errno::inval;
+    return file->truncate(static_cast<uint64_t>(size));
+}
+
+Result<void> sys_fallocate(int fd, uint32_t mode, off_t offset, off_t n) {
+    constexpr uint32_t keep_size = 1;
+    constexpr uint32_t type_mask = 0170000, regular = 0100000, directory = 0040000, fifo = 0010000;
+    if (offset < 0 || n <= 0)
+        return Errno::inval;
+    const RefPtr<File> file = TRY(open_file(fd));
+    if (mode & ~keep_size)
+        return Errno::opnotsupp;
+    if (!file->writable())
+        return Errno::badf;
+    const FileStat stat = TRY(file->stat());
+    switch (stat.mode & type_mask) {
+    case regular: break;
+    case directory: return Errno::isdir;
+    case fifo: return Errno::spipe;
+    default: return Errno::nodev;
+    }
+    if (offset + n < offset)
+        return Errno::fbig;
+    // Memory is found when it is written, so there is nothing to set aside but the size.
+    if ((mode & keep_size) || static_cast<uint64_t>(offset + n) <= stat.size)
+        return {};
+    return file->truncate(static_cast<uint64_t>(offset + n));
+}
+
+Result<void> sys_readahead(int fd, off_t, uint64_t) {
+    const RefPtr<File> file = TRY(readable_file(fd));
+    if (!file->mappable().ok())
+        return Errno::inval;
+    return {};
+}
+
+Result<void> sys_fadvise64(int fd, off_t, off_t n, int advice) {
+    const RefPtr<File> file = TRY(open_file(fd));
+    if (n < 0 || advice < 0 || advice > 5)
+        return Errno::inval;
+    if (file->seek(0, Whence::current).ok())
+        return {};
+    return Errno::spipe;
+}
+
 } // namespace lentil::abi

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Calls that make, find and remove names.
+#include <algorithm>
+
+#include <abi/files.hpp>
+#include <abi/sys_file.hpp>
+#include <bsd/pipe.hpp>
+#include <vfs/vfs.hpp>
+
+namespace lentil::abi {
+
+Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode) {
+    constexpr uint32_t known = open_flags::access_mode | open_flags::creat | open_flags::excl | open_flags::noctty |
+                               open_flags::trunc | open_flags::append | open_flags::nonblock | open_flags::dsync |
+                               open_flags::direct | open_flags::largefile | open_flags::directory |
+                               open_flags::nofollow | open_flags::noatime | open_flags::cloexec | open_flags::path |
+                               open_flags::tmpfile | 04000000 /* O_SYNC */ | 020000 /* FASYNC */;
+    const UserString name = TRY(path.copy());
+    RefPtr<File> file = TRY(vfs::open(VfsContext::current(), at, name.view(), (flags & known) | open_flags::largefile,
+                                      mode & 07777));
+    return install_file(std::move(file), flags & open_flags::cloexec);
+}
+
+Result<void> sys_mknodat(int at, UserPath path, mode_t mode, uint32_t device) {
+    const UserString name = TRY(path.copy());
+    return vfs::mknod(VfsContext::current(), at, name.view(), mode, device);
+}
+
+Result<void> sys_mkdirat(int at, UserPath path, mode_t mode) {
+    const UserString name = TRY(path.copy());
+    return vfs::mkdir(VfsContext::current(), at, name.view(), mode);
+}
+
+Result<void> sys_unlinkat(int at, UserPath path, uint32_t flags) {
+    if (flags & ~at_flags::removedir)
+        return Errno::inval;
+    const UserString name = TRY(path.copy());
+    return vfs::unlink(VfsContext::current(), at, name.view(), flags);
+}
+
+Result<void> sys_symlinkat(UserPath target, int at, UserPath path) {
+    const UserString text = TRY(target.copy());
+    if (text.view().empty())
+        return Errno::noent;
+    const UserString name = TRY(path.copy());
+    return vfs::symlink(VfsContext::current(), text.view(), at, name.view());
+}
+
+Result<void> sys_linkat(int old_at, UserPath old_path, int new_at, UserPath new_path, uint32_t flags) {
+    if (flags & ~(at_flags::symlink_follow | at_flags::empty_path))
+        return Errno::inval;
+    const UserString old_name = TRY(old_path.copy());
+    const UserString new_name = TRY(new_path.copy());
+    return vfs::link(VfsContext::current(), old_at, old_name.view(), new_at, new_name.view(), flags);
+}
+
+Result<void> sys_renameat(int old_at, UserPath old_path, int new_at, UserPath new_path) {
+    return sys_renameat2(old_at, old_path, new_at, new_path, 0);
+}
+
+Result<void> sys_renameat2(int old_at, UserPath old_path, int new_at, UserPath new_path, uint32_t flags) {
+    constexpr uint32_t known = rename_flags::no_replace | rename_flags::exchange;
+    if ((flags & ~known) || (flags & known) == known)
+        return Errno::inval;
+    const UserString old_name = TRY(old_path.copy());
+    const UserString new_name = TRY(new_path.copy());
+    return vfs::rename(VfsContext::current(), old_at, old_name.view(), new_at, new_name.view(), flags);
+}
+
+Result<size_t> sys_readlinkat(int at, UserPath path, uint64_t buffer, int size) {
+    if (size <= 0)
+        return Errno::inval;
+    const UserString name = TRY(path.copy());
+    Buffer<char> text = TRY(Buffer<char>::create(std::min(static_cast<size_t>(size), path_max)));
+    const size_t length = TRY(vfs::readlink(VfsContext::current(), at, name.view(), text.span()));
+    TRY(copyout(buffer, text.data(), length));
+    return length;
+}
+
+Result<size_t> sys_getcwd(uint64_t buffer, uint64_t size) {
+    Buffer<char> path = TRY(Buffer<char>::create(path_max));
+    const size_t length = TRY(vfs::current_directory(VfsContext::current(), path.span().first(path_max - 1))) + 1;
+    if (length > size)
+        return Errno::range;
+    TRY(copyout(buffer, path.data(), length)); // the buffer was made of zeros: the terminator is there
+    return length;
+}
+
+Result<void> sys_chdir(UserPath path) {
+    const UserString name = TRY(path.copy());
+    const VfsContext context = VfsContext::current();
+    RefPtr<Vnode> node = TRY(vfs::resolve(context, at_fdcwd, name.view(), 0));
+    return vfs::change_directory(context, std::move(node));
+}
+
+Result<void> sys_fchdir(int fd) {
+    const RefPtr<File> file = TRY(any_file(fd));
+    Result<RefPtr<Vnode>> node = vfs::node_of(*file);
+    if (!node.ok())
+        return Errno::notdir;
+    return vfs::change_directory(VfsContext::current(), std::move(*node));
+}
+
+Result<void> sys_chroot(UserPath path) {
+    const UserString name = TRY(path.copy());
+    const VfsContext context = VfsContext::current();
+    RefPtr<Vnode> node = TRY(vfs::resolve(context, at_fdcwd, name.view(), 0));
+    return vfs::change_root(context, std::move(node));
+}
+
+Result<mode_t> sys_umask(mode_t mask) {
+    return current_proc().cwd->umask.exchange(mask & 0777, std::memory_order_relaxed);
+}
+
+Result<void> sys_mount(UserPath source, UserPath target, UserPath type, uint64_t flags, UserPath options) {
+    constexpr uint64_t magic_mask = 0xffff0000, magic = 0xc0ed0000;
+    // The strings that may be missing become empty ones.
+    auto optional = [](UserPath p) -> Result<UserString> {
+        if (p.address == 0)
+            return UserString{};
+        return p.copy();
+    };
+    const UserString type_text = TRY(optional(type));
+    const UserString source_text = TRY(optional(source));
+    const UserString option_text = TRY(optional(options));
+    const UserString target_text = TRY(target.copy());
+    if ((flags & magic_mask) == magic)
+        flags &= ~magic_mask;
+    return vfs::mount(VfsContext::current(), source_text.view(), target_text.view(), type_text.view(), flags,
+                      option_text.view());
+}
+
+Result<void> sys_umount2(UserPath target, uint32_t flags) {
+    const UserString name = TRY(target.copy());
+    return vfs::umount(VfsContext::current(), name.view(), flags);
+}
+
+Result<void> sys_pipe2(UserPtr<int32_t> fds, uint32_t flags) {
+    if (flags & ~(open_flags::cloexec | open_flags::nonblock | open_flags::direct))
+        return Errno::inval;
+    RefPtr<File> ends[2];
+    TRY(pipe_create(flags & ~open_flags::cloexec, ends));
+    const bool close_on_exec = flags & open_flags::cloexec;
+    FdTable& table = *current_proc().fds;
+    const int first = TRY(install_file(std::move(ends[0]), close_on_exec));
+    const Result<int> second = install_file(std::move(ends[1]), close_on_exec);
+    if (!second.ok()) {
+        (void)table.close(first);
+        return second.error();
+    }
+    const int32_t both[2] = {first, *second};
+    const Result<void> told = copyout(fds.address(), both, sizeof both);
+    if (!told.ok()) {
+        (void)table.close(first);
+        (void)table.close(*second);
+    }
+    return told;
+}
+
+} // namespace lentil::abi
