@@ -13,6 +13,7 @@ namespace lentil::platform {
 struct Driver {
     std::string_view compatible;
     const char* (*probe)(Node node);
+    bool early = false; ///< needed even if the boot fails: bound as soon as the tree is open
 };
 
 const char* plic_probe(Node node);

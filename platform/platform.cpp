@@ -11,7 +11,7 @@ namespace {
 
 /// In the order of probing: interrupts before their users.
 constexpr Driver drivers[] = {
-    {"sifive,test0", sifive_test_probe},
+    {"sifive,test0", sifive_test_probe, true},
     {"sifive,plic-1.0.0", plic_probe},
     {"riscv,plic0", plic_probe},
     {"ns16550a", ns16550_probe},
@@ -32,17 +32,19 @@ bool probed_before(const Driver& driver, Node node) {
     return false;
 }
 
-} // namespace
-
-DeviceTree& device_tree() { return the_tree; }
-
-void probe_devices() {
+void probe(bool early) {
     for (const Driver& driver : drivers)
-        for (Node node = the_tree.root(); node; node = the_tree.next(node))
+        for (Node node = the_tree.root(); driver.early == early && node; node = the_tree.next(node))
             if (node.compatible_with(driver.compatible) && node.enabled() && !probed_before(driver, node))
                 if (const char* complaint = driver.probe(node))
                     kprint("{}: {}\n", node.name(), complaint);
 }
+
+} // namespace
+
+DeviceTree& device_tree() { return the_tree; }
+void probe_early_devices() { probe(true); }
+void probe_devices() { probe(false); }
 
 std::optional<Mmio> registers_of(Node node, unsigned i, uint64_t least) {
     const auto region = node.reg(i);

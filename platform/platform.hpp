@@ -14,7 +14,10 @@ namespace lentil::platform {
 /// The firmware's description of the board; opened by the arch before kernel_main.
 DeviceTree& device_tree();
 
-/// Finds the devices that a driver fits. Once, on the boot hart, interrupts off. What is missing is done without: the
+/// Finds the device that ends the machine, so that even a failing boot gives its exit code. Right after the tree is open.
+void probe_early_devices();
+
+/// Finds all others that a driver fits. Once, on the boot hart, interrupts off. What is missing is done without: the
 /// firmware's console goes on if there is no UART.
 void probe_devices();
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The boot hart's way from boot.S to kernel_main.
 #include <debug/log.hpp>
-#include <libkern/assert.hpp>
+#include <debug/panic.hpp>
 #include <platform/boot_memory.hpp>
 #include <platform/boot_tree.hpp>
 #include <platform/platform.hpp>
@@ -33,8 +33,10 @@ constinit HartArch first_hart;
 constinit paddr_t image_base = 0;
 
 void check(const char* complaint) {
-    if (complaint)
-        panic(complaint);
+    if (!complaint)
+        return;
+    panic_activity = nullptr; // the complaint says it
+    panic(complaint);
 }
 
 /// The rest of the start, on the boot hart's own stack and thread.
@@ -58,9 +60,12 @@ extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, 
     if (tree_address == 0 || tree_address % 8 != 0 || tree_address >= direct_map_size - largest_device_tree)
         panic("there is no device tree: the firmware passed no usable address in a1");
     platform::DeviceTree& tree = platform::device_tree();
+    panic_activity = "reading the device tree";
     check(tree.open(direct_map(tree_address), largest_device_tree));
+    platform::probe_early_devices();
     platform::TreeFacts facts;
     check(platform::read_boot_tree(tree, hart_id, direct_map_size, boot_info, facts));
+    panic_activity = nullptr;
     platform::boot_memory_reserve(boot_info, image, static_cast<uint64_t>(__image_end - __image_start));
     platform::boot_memory_reserve(boot_info, tree_address, tree.size());
 

@@ -6,6 +6,8 @@
 #include <libkern/format.hpp>
 #include <riscv/hart.hpp>
 
+extern "C" const char __text_end[];
+
 namespace lentil::machine {
 
 namespace {
@@ -38,28 +40,35 @@ void print_trap(const Trapframe& frame) {
 }
 
 size_t backtrace(const Trapframe* frame, std::span<vaddr_t> to) {
+    const auto is_text = [](uint64_t a) { return a >= IMAGE_BASE && a < reinterpret_cast<uint64_t>(__text_end); };
+    constexpr uint64_t largest_frame = 1 << 16;
+    const auto is_caller = [](uint64_t caller, uint64_t fp) { return caller > fp && caller - fp <= largest_frame; };
+
     size_t n = 0;
+    const auto add = [&](uint64_t address) {
+        if (n < to.size() && (n == 0 || to[n - 1] != address)) // an endless recursion is one line
+            to[n++] = address;
+    };
     uint64_t fp = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
     if (frame) {
-        if (n < to.size())
-            to[n++] = frame->sepc;
+        add(frame->sepc);
         fp = frame->reg(Trapframe::s0);
-        // A leaf that has made no stack frame yet still has its return address in ra.
-        if (n < to.size() && frame->reg(Trapframe::ra) >= IMAGE_BASE)
-            to[n++] = frame->reg(Trapframe::ra);
     }
-    // A frame record lies below the frame pointer: return address, then the caller's frame pointer, which is higher.
-    constexpr uint64_t largest_frame = 1 << 16;
-    while (n < to.size() && fp >= direct_map_base && fp % 8 == 0) {
-        const uint64_t* const record = reinterpret_cast<const uint64_t*>(fp) - 2;
-        const uint64_t caller = record[0], address = record[1];
-        if (address < IMAGE_BASE)
+    // Below the frame pointer lie the return address, then the caller's frame pointer. A function that calls nobody
+    // keeps its return address in ra, and the caller's frame pointer alone lies there.
+    for (bool first = true; n < to.size() && fp >= direct_map_base && fp % 8 == 0; first = false) {
+        const uint64_t* const record = reinterpret_cast<const uint64_t*>(fp);
+        if (is_text(record[-1])) {
+            add(record[-1]);
+            if (!is_caller(record[-2], fp))
+                break;
+            fp = record[-2];
+        } else if (first && is_caller(record[-1], fp)) {
+            add(frame ? frame->reg(Trapframe::ra) : reinterpret_cast<uint64_t>(__builtin_return_address(0)));
+            fp = record[-1];
+        } else {
             break;
-        if (n == 0 || to[n - 1] != address)
-            to[n++] = address;
-        if (caller <= fp || caller - fp > largest_frame)
-            break;
-        fp = caller;
+        }
     }
     return n;
 }

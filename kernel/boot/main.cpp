@@ -2,6 +2,7 @@
 // kernel_main: where the machine-independent kernel starts.
 #include <string_view>
 
+#include <debug/panic_test.hpp>
 #include <libkern/format.hpp>
 #include <machine/machine.hpp>
 #include <platform/platform.hpp>
@@ -48,8 +49,7 @@ extern "C" [[noreturn]] void kernel_main() {
     for (unsigned i = 0; i < info.hart_count; i++)
         if (i != info.boot_hart && !machine::hart_start(i))
             kprint("lentil: hart {} does not start\n", i);
-    if (has_word("panic=test"))
-        *reinterpret_cast<volatile int*>(0x1234) = 1;
+    panic_test(info.command_line);
     if (has_word("selftest=sched"))
         (void)MUST(kernel_thread_start("selftest", sched_selftest, nullptr)); // memory is fresh
     sched_idle();

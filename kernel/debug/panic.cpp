@@ -10,6 +10,7 @@
 namespace lentil {
 
 constinit PanicDescriber panic_describe_process = nullptr;
+constinit const char* panic_activity = nullptr;
 
 namespace {
 
@@ -52,7 +53,7 @@ void print_backtrace(const machine::Trapframe* frame) {
     const unsigned deaf = machine::stop_other_harts();
 
     const machine::BootInfo& info = machine::boot_info;
-    kprint("\npanic: {}\n", reason);
+    kprint("\npanic: {}{}{}\n", reason, panic_activity ? " while " : "", panic_activity ? panic_activity : "");
     kprint("at {}:{}, hart {} (id {})", source_name(where.file_name()), where.line(), self - 1, info.harts[self - 1].id);
     if (deaf != 0)
         kprint(", {} harts did not stop", deaf);

@@ -20,6 +20,9 @@ namespace lentil {
 using PanicDescriber = std::string_view (*)(std::span<char> buffer);
 extern PanicDescriber panic_describe_process;
 
+/// What the kernel is busy with, for a report where the backtrace says too little: `panic: REASON while ACTIVITY`.
+extern const char* panic_activity;
+
 namespace machine {
 
 // What a report needs from the arch.
