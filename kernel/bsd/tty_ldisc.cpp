@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The line discipline: editing, echo, signals from the keyboard, output processing. Behaves as Linux's N_TTY where programs
 // can see it.
-#include <bsd/signal.hpp>
+#include <bsd/signal_types.hpp>
 #include <bsd/tty_ldisc.hpp>
 
 namespace lentil {
