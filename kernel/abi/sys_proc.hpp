@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Handlers of the proc calls; the signatures are the ABI.
+// Handlers of the calls that make, end and name processes; the signatures are the ABI.
 #pragma once
 
+#include <abi/linux_proc.hpp>
 #include <abi/syscall.hpp>
 
 namespace lentil::abi {
+
+void sys_exit(int code);
+void sys_exit_group(int code);
+Result<void> sys_waitid(int which, int id, vaddr_t info, int options, vaddr_t usage);
+Result<int> sys_set_tid_address(vaddr_t address);
+Result<void> sys_setpgid(int pid, int group);
+Result<int> sys_getpgid(int pid);
+Result<int> sys_getsid(int pid);
+Result<int> sys_setsid();
+Result<int> sys_getpid();
+Result<int> sys_getppid();
+Result<int> sys_gettid();
+/// riscv64 order of arguments: flags, stack, parent_tid, tls, child_tid (CONFIG_CLONE_BACKWARDS).
+Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t tls, vaddr_t child_tid);
+Result<void> sys_execve(vaddr_t path, vaddr_t argv, vaddr_t envp);
+Result<int> sys_wait4(int pid, vaddr_t status, int options, vaddr_t usage);
+Result<void> sys_execveat(int directory, vaddr_t path, vaddr_t argv, vaddr_t envp, int flags);
+Result<int> sys_clone3(vaddr_t args, uint64_t size);
 
 } // namespace lentil::abi

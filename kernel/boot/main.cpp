@@ -1,56 +1,92 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// kernel_main: where the machine-independent kernel starts.
-#include <string_view>
-
+// kernel_main: reads like a table of contents. The boot flow of control brings up what cannot sleep and becomes the boot
+// hart's idle thread; a kernel thread does the rest and makes init.
+#include <abi/syscall_trace.hpp>
+#include <boot/cmdline.hpp>
+#include <boot/init_process.hpp>
+#include <boot/user_traps.hpp>
+#include <bsd/proc.hpp>
+#include <bsd/random.hpp>
+#include <bsd/tty.hpp>
+#include <bsd/vfork.hpp>
+#include <debug/log.hpp>
+#include <debug/panic.hpp>
 #include <debug/panic_test.hpp>
+#include <lentil_version.hpp>
 #include <libkern/format.hpp>
-#include <machine/machine.hpp>
 #include <platform/platform.hpp>
 #include <sched/clock.hpp>
+#include <sched/hart.hpp>
 #include <sched/sched.hpp>
 #include <sched/selftest.hpp>
 #include <vm/kmem.hpp>
+#include <vm/page.hpp>
 
-using namespace lentil;
-
+namespace lentil {
 namespace {
 
-bool has_word(std::string_view word) {
-    std::string_view line = machine::boot_info.command_line;
-    while (!line.empty()) {
-        const size_t end = line.find(' ');
-        if (line.substr(0, end) == word)
-            return true;
-        line.remove_prefix(end == line.npos ? line.size() : end + 1);
-    }
-    return false;
-}
-
-} // namespace
-
-extern "C" [[noreturn]] void secondary_main(unsigned index) {
-    sched_init_hart(index);
-    sched_idle();
-}
-
-extern "C" [[noreturn]] void kernel_main() {
-    const machine::BootInfo& info = machine::boot_info;
-    kprint("lentil: {}, {} harts, boot hart {}\n", info.model, info.hart_count, info.harts[info.boot_hart].id);
-    kprint("lentil: isa {}, hwcap {:#x}\n", info.harts[0].isa, info.hwcap);
-    vm_init();
-    clock_init();
-    sched_init_hart(info.boot_hart);
+/// The few calls from below into higher layers.
+void install_hooks() {
+    install_user_traps();
     machine::hooks.timer_interrupt = sched_timer_interrupt;
     machine::hooks.ipi = sched_ipi;
     machine::hooks.kernel_preempt = sched_kernel_preempt;
-    platform::probe_devices();
     machine::hooks.external_interrupt = platform::handle_external_interrupt;
-    set_realtime_ns(platform::wall_clock_ns());
+    panic_describe_process = [](std::span<char> buffer) -> std::string_view {
+        const Thread* thread = machine::current_thread();
+        if (!thread->uthread)
+            return format_to(buffer, "kernel thread {}", std::string_view(thread->name));
+        const Proc& proc = *thread->uthread->proc;
+        return format_to(buffer, "process {} ({}), thread {}", proc.pid, std::string_view(proc.comm), thread->uthread->tid);
+    };
+}
+
+void start_other_harts() {
+    const machine::BootInfo& info = machine::boot_info;
     for (unsigned i = 0; i < info.hart_count; i++)
-        if (i != info.boot_hart && !machine::hart_start(i))
-            kprint("lentil: hart {} does not start\n", i);
+        if (i != info.boot_hart && !machine::hart_start(i).ok())
+            kprint("lentil: hart {} (id {}) does not start\n", i, info.harts[i].id);
+}
+
+/// What may sleep: file systems, the initramfs, the first process.
+void finish_boot(void*) {
+    loan_init();
+    if (cmdline_value("trace") == "syscalls")
+        abi::trace_syscalls(true, 0);
+    if (cmdline_value("selftest") == "sched")
+        sched_selftest(nullptr);
+    start_init();
+}
+
+} // namespace
+} // namespace lentil
+
+using namespace lentil;
+
+extern "C" [[noreturn]] void kernel_main() {
+    const machine::BootInfo& info = machine::boot_info;
+    log_set_quiet(cmdline_has("quiet"));
+    kprint("{} on {}, {} hart{}\n", version_string, info.model, info.hart_count, info.hart_count == 1 ? "" : "s");
+    vm_init();
+    sched_init_hart(info.boot_hart);
+    clock_init();
+    install_hooks();
+    platform::probe_devices();
+    if (const nanos_t now = platform::wall_clock_ns(); now != 0)
+        set_realtime_ns(now);
+    random_init();
+    proc_init();
+    tty_init();
+    const PageCounts pages = page_counts();
+    kprint("memory: {} KiB free of {} KiB\n", pages.free * (page_size / 1024), pages.total * (page_size / 1024));
+    start_other_harts();
     panic_test(info.command_line);
-    if (has_word("selftest=sched"))
-        (void)MUST(kernel_thread_start("selftest", sched_selftest, nullptr)); // memory is fresh
+    if (!kernel_thread_start("boot", finish_boot, nullptr).ok())
+        panic("no memory for the boot thread");
+    sched_idle();
+}
+
+extern "C" [[noreturn]] void secondary_main(unsigned index) {
+    sched_init_hart(index);
     sched_idle();
 }

@@ -119,7 +119,7 @@ struct Prepared {
     char name[16] = {};
 };
 
-void run_borrower(void*) { machine::enter_user(machine::user_frame(current_thread().arch)); }
+void run_borrower(void*) { thread_return_to_user(); }
 
 Result<Prepared> prepare(ExecRequest& request) {
     Proc& proc = current_proc();
@@ -229,6 +229,45 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
 
 } // namespace
 
+Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
+    constexpr size_t longest_string = 32 * page_size; // MAX_ARG_STRLEN
+    StringList list;
+    if (vector == 0)
+        return list;
+    list.bytes = TRY(Buffer<char>::create(page_size));
+    for (;; list.count++) {
+        uint64_t at = 0;
+        TRY(copyin(&at, vector + list.count * sizeof at, sizeof at));
+        if (at == 0)
+            return list;
+        if ((list.count + 1) * sizeof at + list.used > limit_bytes)
+            return Errno::toobig;
+        for (size_t copied = 0;;) {
+            const size_t room = list.bytes.size() - list.used;
+            const long n = machine::user_read_string(list.bytes.data() + list.used, at + copied, room);
+            if (n < 0 || !user_range_ok(at, 1))
+                return Errno::fault;
+            list.used += static_cast<size_t>(n);
+            copied += static_cast<size_t>(n);
+            if (copied > longest_string || list.used > limit_bytes)
+                return Errno::toobig;
+            if (static_cast<size_t>(n) < room) {
+                list.used++; // its terminator
+                break;
+            }
+            // The buffer is full before the string's end: go on in one of twice the size.
+            auto larger = TRY(Buffer<char>::create(list.bytes.size() * 2));
+            std::memcpy(larger.data(), list.bytes.data(), list.used);
+            list.bytes = std::move(larger);
+        }
+        if (list.used == list.bytes.size()) {
+            auto larger = TRY(Buffer<char>::create(list.bytes.size() * 2));
+            std::memcpy(larger.data(), list.bytes.data(), list.used);
+            list.bytes = std::move(larger);
+        }
+    }
+}
+
 Result<void> exec_image(ExecRequest request) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
@@ -248,7 +287,7 @@ Result<void> exec_image(ExecRequest request) {
         // gift since prepare(), the thread is its own by now and what was prepared is not needed.
         Thread& thread = *prepared.thread;
         prepared.task->adopt(thread);
-        thread.params = self.sched;
+        thread_set_params(thread, self.sched);
         enter_image(thread, prepared.image);
         proc.task = prepared.task;
         const LoanEnd end = loan_release_locked(proc);

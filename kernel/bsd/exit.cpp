@@ -8,6 +8,7 @@
 #include <bsd/robust.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
+#include <libkern/format.hpp>
 #include <mach/futex.hpp>
 
 namespace lentil {
@@ -189,8 +190,7 @@ void take_down(Proc& proc) {
     drop_reaped(reaped);
     if (loan_end == LoanEnd::handed_back) {
         uthread_apply_sched();
-        machine::irq_disable();
-        machine::enter_user(machine::user_frame(current_thread().arch));
+        thread_return_to_user();
     }
     thread_exit();
 }
@@ -249,8 +249,10 @@ void uthread_exit(int32_t status) {
         }
     }
     if (!ended) {
-        if (&proc == init_proc)
+        if (&proc == init_proc) {
+            kprint("init ended with wait status {:#x}\n", status);
             panic("init ended");
+        }
         end_proc(self, proc);
     }
     ended.reset();

@@ -36,8 +36,7 @@ void child_return(void*) {
     if (self.set_child_tid)
         // Linux ignores a bad address here too: the child lives, its memory is its own business.
         (void)copyout(self.set_child_tid, &self.tid, sizeof self.tid);
-    machine::irq_disable();
-    machine::enter_user(machine::user_frame(current_thread().arch));
+    thread_return_to_user();
 }
 
 /// The user registers that the child starts with.
@@ -115,7 +114,7 @@ Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request,
         frame = *request.frame;
         set_child_registers(frame, request, uthread.tid);
     }
-    thread->params = uthread.sched;
+    thread_set_params(*thread, uthread.sched);
     task.adopt(*thread);
     return thread;
 }

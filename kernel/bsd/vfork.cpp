@@ -171,8 +171,7 @@ void gifted_lender_entry(void* argument) {
     RefPtr<VforkLoan> loan = RefPtr<VforkLoan>::adopt(static_cast<VforkLoan*>(argument));
     loan_wait(*loan);
     loan.reset();
-    machine::irq_disable();
-    machine::enter_user(machine::user_frame(current_thread().arch));
+    thread_return_to_user();
 }
 
 /// Turns `loan` into a gift if it is still lent. nomem, and then nothing changed.
@@ -201,7 +200,7 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     lender_task.transfer(thread, *task);
     child.task = std::move(task);
     lender_task.adopt(*fresh);
-    fresh->params = lender.sched;
+    thread_set_params(*fresh, lender.sched);
 
     lender.state = UthreadState::executing;
     lender.thread = fresh.get();

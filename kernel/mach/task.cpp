@@ -58,6 +58,13 @@ RefPtr<VmMap> Task::replace_map(RefPtr<VmMap> map) {
     return map;
 }
 
+void thread_return_to_user() {
+    Thread& self = current_thread();
+    machine::irq_disable();
+    sched_leave_kernel(self);
+    machine::enter_user(machine::user_frame(self.arch));
+}
+
 void task_leave() {
     Thread& self = current_thread();
     if (self.task)

@@ -40,6 +40,10 @@ private:
 /// The current thread leaves its task and runs in the kernel's space from now on: the end of a proc.
 void task_leave();
 
+/// Leaves the kernel for the user registers in the current thread's frame, whatever lies on the kernel stack: the first
+/// return of a new thread, and the return as somebody else after a loan. Nothing on the stack may own anything.
+[[noreturn]] void thread_return_to_user();
+
 /// The map of the calling thread. It must run in a task.
 inline VmMap& current_map() { return current_thread().task->map(); }
 

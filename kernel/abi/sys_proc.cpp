@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <abi/sys_proc.hpp>
+
+#include <algorithm>
+
+#include <abi/rusage.hpp>
+#include <bsd/exec.hpp>
+#include <bsd/exit.hpp>
+#include <bsd/fork.hpp>
+#include <bsd/vfork.hpp>
+
+namespace lentil::abi {
+
+namespace {
+
+/// What clone and clone3 have in common, once decoded.
+struct CloneRequest {
+    uint64_t flags = 0;
+    int exit_signal = 0;
+    vaddr_t stack = 0; ///< top, as the stack pointer
+    vaddr_t parent_tid = 0, child_tid = 0, tls = 0;
+    pid_t wanted_pid = 0;
+};
+
+/// Namespaces, cgroups, pidfds and tracing flags are not there: a caller that asks for them must hear of it.
+constexpr uint64_t known_flags = clone_flags::vm | clone_flags::fs | clone_flags::files | clone_flags::sighand |
+                                 clone_flags::vfork | clone_flags::parent | clone_flags::thread | clone_flags::sysvsem |
+                                 clone_flags::settls | clone_flags::parent_settid | clone_flags::child_cleartid |
+                                 clone_flags::detached | clone_flags::untraced | clone_flags::child_settid |
+                                 clone_flags::io | clone_flags::clear_sighand;
+
+Result<int> do_clone(const CloneRequest& c) {
+    using namespace clone_flags;
+    const uint64_t f = c.flags;
+    if (f & ~known_flags)
+        return Errno::inval;
+    if ((f & sighand) && !(f & vm))
+        return Errno::inval;
+    if ((f & thread) && !(f & sighand))
+        return Errno::inval;
+    if ((f & clear_sighand) && (f & sighand))
+        return Errno::inval;
+    if (c.exit_signal < 0 || c.exit_signal > signal_count)
+        return Errno::inval;
+
+    ForkRequest r;
+    r.frame = &user_frame();
+    r.stack = c.stack;
+    r.exit_signal = c.exit_signal;
+    r.wanted_pid = c.wanted_pid;
+    r.parent_tid = f & parent_settid ? c.parent_tid : 0;
+    r.child_tid_set = f & child_settid ? c.child_tid : 0;
+    r.child_tid_clear = f & child_cleartid ? c.child_tid : 0;
+    r.set_tls = f & settls;
+    r.tls = c.tls;
+    if (f & vm)
+        r.flags |= fork_flags::sharevm;
+    if (f & fs)
+        r.flags |= fork_flags::sharecwd;
+    if (f & files)
+        r.flags |= fork_flags::sharefiles;
+    if (f & sighand)
+        r.flags |= fork_flags::sharesigs;
+    if (f & clear_sighand)
+        r.flags |= fork_flags::clear_sighand;
+    if (f & parent)
+        r.flags |= fork_flags::same_parent;
+    if (f & vfork)
+        r.flags |= fork_flags::ppwait;
+
+    if (f & thread) {
+        if (f & vfork)
+            return Errno::inval; // a thread that waits for its sibling's exec: not offered
+        r.kind = ForkKind::thread;
+    } else if ((f & vfork) && (f & vm)) {
+        r.kind = ForkKind::vfork; // lends the thread; any other sharing flags combine with it
+    }
+    const ForkOutcome outcome = TRY(fork1(r));
+    return outcome.lent ? 0 : outcome.pid; // lent: the child returns first
+}
+
+Result<void> do_exec(RefPtr<File> file, UserString path, vaddr_t argv, vaddr_t envp) {
+    // A quarter of the stack limit, at least 128 KiB, at most 6 MiB: Linux's rule for arguments and environment.
+    const uint64_t stack_limit = current_proc().limit(Limit::stack).soft;
+    const size_t limit = std::clamp<uint64_t>(stack_limit / 4, 128 << 10, 6 << 20);
+    ExecRequest request;
+    request.file = std::move(file);
+    request.args = TRY(copyin_strings(argv, limit));
+    request.env = TRY(copyin_strings(envp, limit - request.args.used));
+    if (request.args.count == 0) {
+        // As Linux since 5.18: a program never sees argc == 0.
+        request.args.bytes = TRY(Buffer<char>::create(1));
+        request.args.used = request.args.count = 1;
+    }
+    request.path = path.view();
+    TRY(exec_image(std::move(request)));
+    syscall_frame_replaced();
+    return {};
+}
+
+Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
+    switch (which) {
+    case waitid_which::all:
+        return proc_wait(WaitFor::any, 0, options);
+    case waitid_which::pid:
+        if (id <= 0)
+            return Errno::inval;
+        return proc_wait(WaitFor::pid, id, options);
+    case waitid_which::pgid:
+        if (id < 0)
+            return Errno::inval;
+        return proc_wait(WaitFor::group, id, options);
+    default:
+        return Errno::inval;
+    }
+}
+
+} // namespace
+
+void sys_exit(int code) { uthread_exit(wait_status::exited(code)); }
+
+void sys_exit_group(int code) { proc_exit(wait_status::exited(code)); }
+
+Result<int> sys_set_tid_address(vaddr_t address) {
+    current_uthread().clear_child_tid = address;
+    return current_uthread().tid;
+}
+
+Result<void> sys_setpgid(int pid, int group) { return proc_setpgid(pid, group); }
+
+Result<int> sys_getpgid(int pid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    const Proc* proc = pid == 0 ? &current_proc() : proc_find_locked(pid);
+    if (!proc)
+        return Errno::srch;
+    return proc->group->id;
+}
+
+Result<int> sys_getsid(int pid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    const Proc* proc = pid == 0 ? &current_proc() : proc_find_locked(pid);
+    if (!proc)
+        return Errno::srch;
+    return proc->group->session->id;
+}
+
+Result<int> sys_setsid() { return proc_setsid(); }
+Result<int> sys_getpid() { return current_proc().pid; }
+Result<int> sys_gettid() { return current_uthread().tid; }
+
+Result<int> sys_getppid() {
+    ProcTreeGuard guard(proc_tree_lock);
+    const Proc* parent = current_proc().parent;
+    return parent ? parent->pid : 0;
+}
+
+Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t tls, vaddr_t child_tid) {
+    CloneRequest c;
+    // The low byte is the signal; the rest of the old interface has 32 bits.
+    c.flags = flags & 0xffffff00;
+    c.exit_signal = static_cast<int>(flags & clone_flags::signal_mask);
+    c.stack = stack;
+    c.parent_tid = parent_tid;
+    c.tls = tls;
+    c.child_tid = child_tid;
+    return do_clone(c);
+}
+
+Result<int> sys_clone3(vaddr_t address, uint64_t size) {
+    if (size < clone_args_size_0)
+        return Errno::inval;
+    if (size > page_size)
+        return Errno::toobig;
+    CloneArgs args{};
+    TRY(copyin(&args, address, std::min<uint64_t>(size, sizeof args)));
+    // What we do not know must be zero (copy_struct_from_user).
+    for (uint64_t at = sizeof args; at < size; at += 8) {
+        uint64_t word = 0;
+        TRY(copyin(&word, address + at, std::min<uint64_t>(size - at, 8)));
+        if (word != 0)
+            return Errno::toobig;
+    }
+    if (args.flags & (clone_flags::signal_mask | clone_flags::detached))
+        return Errno::inval;
+    if (args.exit_signal > signal_count)
+        return Errno::inval;
+    if ((args.stack == 0) != (args.stack_size == 0))
+        return Errno::inval;
+    if ((args.flags & (clone_flags::thread | clone_flags::parent)) && args.exit_signal != 0)
+        return Errno::inval;
+    CloneRequest c;
+    if (args.set_tid_size != 0) {
+        if (args.set_tid_size != 1)
+            return Errno::inval; // one pid namespace
+        int32_t wanted = 0;
+        TRY(copyin(&wanted, args.set_tid, sizeof wanted));
+        if (wanted < 1)
+            return Errno::inval;
+        if (!current_proc().cred()->capable(Capability::sys_admin))
+            return Errno::perm;
+        c.wanted_pid = wanted;
+    } else if (args.set_tid != 0) {
+        return Errno::inval;
+    }
+    c.flags = args.flags;
+    c.exit_signal = static_cast<int>(args.exit_signal);
+    c.stack = args.stack + args.stack_size;
+    c.parent_tid = args.parent_tid;
+    c.child_tid = args.child_tid;
+    c.tls = args.tls;
+    return do_clone(c);
+}
+
+Result<void> sys_execve(vaddr_t path_address, vaddr_t argv, vaddr_t envp) {
+    UserString path = TRY(UserString::copy(path_address));
+    RefPtr<File> file = TRY(exec_hooks.open(path.view()));
+    return do_exec(std::move(file), std::move(path), argv, envp);
+}
+
+Result<int> sys_wait4(int pid, vaddr_t status, int options, vaddr_t usage) {
+    using namespace wait_options;
+    constexpr uint32_t allowed = nohang | untraced | continued | nothread | all | clone;
+    const uint32_t flags = static_cast<uint32_t>(options);
+    if (flags & ~allowed)
+        return Errno::inval;
+    WaitFor what = WaitFor::pid;
+    if (pid == -1)
+        what = WaitFor::any;
+    else if (pid == INT32_MIN)
+        return Errno::srch;
+    else if (pid <= 0)
+        what = WaitFor::group, pid = -pid;
+    const WaitOutcome outcome = TRY(proc_wait(what, pid, flags | exited));
+    if (outcome.pid == 0)
+        return 0;
+    if (status)
+        TRY(copyout(status, &outcome.status, sizeof outcome.status));
+    if (usage)
+        TRY(copyout_rusage(usage, outcome.usage));
+    return outcome.pid;
+}
+
+Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, vaddr_t usage) {
+    using namespace wait_options;
+    constexpr uint32_t allowed = nohang | untraced | exited | continued | nowait | nothread | all | clone;
+    const uint32_t flags = static_cast<uint32_t>(options);
+    if ((flags & ~allowed) || !(flags & (exited | untraced | continued)))
+        return Errno::inval;
+    const WaitOutcome outcome = TRY(wait_for(which, id, flags));
+    WaitInfo info{};
+    if (outcome.pid != 0) {
+        info.signo = sig_chld;
+        info.pid = outcome.pid;
+        info.uid = outcome.uid;
+        const int32_t status = outcome.status;
+        if (status == wait_status::continued) {
+            info.code = si_code::cld_continued;
+            info.status = sig_cont;
+        } else if ((status & 0xff) == 0x7f) {
+            info.code = si_code::cld_stopped;
+            info.status = status >> 8 & 0xff;
+        } else if ((status & 0x7f) == 0) {
+            info.code = si_code::cld_exited;
+            info.status = status >> 8 & 0xff;
+        } else {
+            info.code = status & 0x80 ? si_code::cld_dumped : si_code::cld_killed;
+            info.status = status & 0x7f;
+        }
+        if (usage)
+            TRY(copyout_rusage(usage, outcome.usage));
+    }
+    if (info_address)
+        // The kernel writes the fields above and leaves the rest of the 128 bytes alone.
+        TRY(copyout(info_address, &info, offsetof(WaitInfo, pad2)));
+    return {};
+}
+
+} // namespace lentil::abi
