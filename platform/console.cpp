@@ -49,8 +49,12 @@ Console& console() { return the_console; }
 void Console::write(std::string_view text) {
     if (!uart.write)
         return machine::early_console_write(text);
-    const BreakableGuard guard(output_lock);
-    uart.write(text);
+    // In pieces, so that a slow line does not keep interrupts off for long.
+    constexpr size_t piece = 64;
+    for (; !text.empty(); text.remove_prefix(text.size() < piece ? text.size() : piece)) {
+        const BreakableGuard guard(output_lock);
+        uart.write(text.substr(0, piece));
+    }
 }
 
 void Console::set_input_handler(InputHandler handler) {

@@ -29,7 +29,7 @@ using InputHandler = void (*)(char);
 /// The serial line that /chosen names, else the first one found, else the firmware's console (output only).
 class Console {
 public:
-    /// Returns when all of it is on its way. Any context; pieces of concurrent writers do not mix.
+    /// Returns when all of it is on its way. Any context; up to 64 bytes stay together when others write too.
     void write(std::string_view text);
     /// `handler` gets every byte received, in interrupt context, interrupts off; also those that came before it was set.
     void set_input_handler(InputHandler handler);

@@ -39,6 +39,14 @@ void check(const char* complaint) {
     panic(complaint);
 }
 
+/// What no hart can work without. Single features that may be missing are asked for where they are used.
+void check_firmware() {
+    using sbi::Extension;
+    for (const Extension needed : {Extension::timer, Extension::ipi, Extension::rfence, Extension::hsm})
+        if (!sbi::has(needed))
+            panic("the firmware lacks an SBI extension: one of TIME, IPI, RFENCE, HSM");
+}
+
 /// The rest of the start, on the boot hart's own stack and thread.
 [[noreturn]] void boot_on_own_stack() {
     hart_init_self();
@@ -57,6 +65,7 @@ extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, 
     first_hart.id = hart_id;
     first_hart.emergency_top = reinterpret_cast<uint64_t>(riscv_first_thread + page_size);
 
+    check_firmware();
     if (tree_address == 0 || tree_address % 8 != 0 || tree_address >= direct_map_size - largest_device_tree)
         panic("there is no device tree: the firmware passed no usable address in a1");
     platform::DeviceTree& tree = platform::device_tree();

@@ -101,8 +101,14 @@ void reset(ResetType type, ResetReason reason) {
 }
 
 void console_write(std::string_view text) {
+    // The console extension takes physical addresses; its one-byte call works wherever the text lies.
+    enum : uint32_t { unknown, extension, legacy };
+    static constinit uint32_t kind = unknown;
+    if (kind == unknown)
+        kind = has(Extension::console) ? extension : legacy;
     for (const char c : text)
-        ecall(Extension::putchar_legacy, 0, static_cast<unsigned char>(c), 0, 0, 0, 0);
+        ecall(kind == extension ? Extension::console : Extension::putchar_legacy, kind == extension ? 2 : 0,
+              static_cast<unsigned char>(c), 0, 0, 0, 0);
 }
 
 } // namespace lentil::sbi
