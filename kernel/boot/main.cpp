@@ -41,6 +41,12 @@ void install_hooks() {
     };
 }
 
+/// The console's terminal talks through the board's console.
+void connect_console() {
+    console_tty().attach([](void*, std::string_view bytes) { platform::console().write(bytes); }, nullptr);
+    platform::console().set_input_handler([](char c) { console_tty().input({&c, 1}); });
+}
+
 void start_other_harts() {
     const machine::BootInfo& info = machine::boot_info;
     for (unsigned i = 0; i < info.hart_count; i++)
@@ -77,6 +83,7 @@ extern "C" [[noreturn]] void kernel_main() {
     random_init();
     proc_init();
     tty_init();
+    connect_console();
     const PageCounts pages = page_counts();
     kprint("memory: {} KiB free of {} KiB\n", pages.free * (page_size / 1024), pages.total * (page_size / 1024));
     start_other_harts();

@@ -43,7 +43,9 @@ void on_ast(machine::Trapframe& frame) {
     while (self.arch.ast_pending.exchange(0, std::memory_order_acq_rel) != 0) {
         if (self.need_resched.load(std::memory_order_relaxed) != 0)
             sched_user_preempt();
-        if (self.interrupt_level.load(std::memory_order_relaxed) != 0 || current_uthread().in_syscall)
+        const Uthread& uthread = current_uthread();
+        if (self.interrupt_level.load(std::memory_order_relaxed) != 0 || uthread.in_syscall ||
+            uthread.sig.has_saved_mask)
             signal_ast(frame);
     }
 }
