@@ -239,6 +239,11 @@ TEST_CASE("what is missing or impossible is said in words") {
         blob[0] = 0;
         CHECK(read(blob, 0)->complaint.find("magic") != std::string::npos);
     }
+    SUBCASE("structure damaged where nobody looks") {
+        auto blob = board.blob();
+        blob[fdt_off_dt_struct(blob.data()) + fdt_size_dt_struct(blob.data()) - 1] = 7; // instead of the end mark
+        CHECK(read(blob, 0)->complaint == "the device tree is damaged");
+    }
     SUBCASE("too many reservations") {
         for (uint64_t i = 1; i < 40; i++)
             board.reserved.insert(board.reserved.end(), {0x80000000 + 2 * i * mib, 4096});
