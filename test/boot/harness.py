@@ -16,8 +16,10 @@ import qemu  # noqa: E402
 
 SLOWNESS = float(os.environ.get("LENTIL_TEST_SLOWNESS", "1"))
 LOGS = os.path.join(TOP, "build/test-logs")
-CHECKED = os.path.join(TOP, "build/checked/Image")
-RELEASE = os.path.join(TOP, "build/Image")
+# LENTIL_TEST_KERNEL runs the tests on another kernel, to see whether a test asks for what Linux does.
+OTHER = os.environ.get("LENTIL_TEST_KERNEL")
+CHECKED = OTHER or os.path.join(TOP, "build/checked/Image")
+RELEASE = OTHER or os.path.join(TOP, "build/Image")
 TEST_INITRD = os.path.join(TOP, "build/test-initramfs.cpio.gz")
 PROMPT = r"lentil:[^\s]*# "
 # What the kernel prints first when it stops for good.
@@ -116,9 +118,9 @@ class Machine:
 
     def run(self, command, timeout=120):
         """Runs a shell command at the prompt; returns its output and its exit status."""
-        # The mark is typed in two halves, so that the echo of the command line is never taken for it.
-        self.send(command + "; echo '-=e''nd' $?\n")
-        start = self.expect(r"-=e''nd' \$\?[^\n]*\n", timeout).end()
+        # The marks are typed in two halves, so that the echo of the command line is never taken for one.
+        self.send(f"echo '-=be''gin'; {command}; echo '-=e''nd' $?\n")
+        start = self.expect(r"^-=begin\r*\n", timeout).end()
         end = self.expect(r"-=end (\d+)\r*\n", timeout)
         self.expect(PROMPT, timeout)
         output = bytes(self.output[start:end.start()]).decode(errors="replace")
