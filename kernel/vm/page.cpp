@@ -7,6 +7,7 @@
 #include <sync/spinlock.hpp>
 #include <vm/fail.hpp>
 #include <vm/page.hpp>
+#include <vm/poison.hpp>
 #include <vm/zalloc.hpp>
 
 namespace lentil {
@@ -304,6 +305,7 @@ VmPage* page_alloc_raw(unsigned order) {
     if (!page)
         return nullptr;
     DEBUG_ASSERT(page->refs.load(std::memory_order_relaxed) == 0);
+    unpoison_region(page_data(page), page_size << order);
     page->flags.store(0, std::memory_order_relaxed);
     page->owner = 0;
     page->refs.store(1, std::memory_order_relaxed);
@@ -336,6 +338,7 @@ void page_free_order(VmPage* first, unsigned order) {
         return page_unref(first);
     ASSERT(first->refs.load(std::memory_order_relaxed) == 1);
     first->refs.store(0, std::memory_order_relaxed);
+    poison_region(page_data(first), page_size << order);
     SpinGuard guard(lock);
     buddy_free(number_of(first), order);
 }
@@ -351,6 +354,7 @@ void page_unref(VmPage* page) {
         page->refs.store(0, std::memory_order_relaxed);
     }
     DEBUG_ASSERT(!(page->flags.load(std::memory_order_relaxed) & (page_reserved | page_free_block)));
+    poison_region(page_data(page), page_size);
     give_single(page);
 }
 

@@ -5,16 +5,8 @@
 
 #include <vm/fail.hpp>
 #include <vm/page.hpp>
+#include <vm/poison.hpp>
 #include <vm/zalloc.hpp>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define POISON(memory, size) __asan_poison_memory_region(memory, size)
-#define UNPOISON(memory, size) __asan_unpoison_memory_region(memory, size)
-#else
-#define POISON(memory, size) static_cast<void>(0)
-#define UNPOISON(memory, size) static_cast<void>(0)
-#endif
 
 namespace lentil {
 
@@ -153,7 +145,7 @@ struct ZoneInternals {
             poison(object, zone.stride_);
             *static_cast<void**>(object) = slab->free_objects;
             slab->free_objects = object;
-            POISON(object, zone.stride_);
+            poison_region(object, zone.stride_);
         }
         link(zone, slab);
         zone.empty_slabs_++;
@@ -165,7 +157,7 @@ struct ZoneInternals {
         zone.empty_slabs_--;
         const unsigned order = slab->order;
         VmPage* page = page_at(machine::direct_map_pa(slab));
-        UNPOISON(slab, page_size << order);
+        unpoison_region(slab, page_size << order);
         for (unsigned i = 0; i < 1u << order; i++)
             page[i].owner = 0;
         page_count_kernel(-(int64_t{1} << order));
@@ -182,9 +174,9 @@ struct ZoneInternals {
         if (slab->used++ == 0)
             zone.empty_slabs_--;
         void* object = slab->free_objects;
-        UNPOISON(object, zone.stride_);
+        unpoison_region(object, zone.stride_);
         slab->free_objects = *static_cast<void**>(object);
-        POISON(object, zone.stride_);
+        poison_region(object, zone.stride_);
         if (!slab->free_objects)
             unlink(zone, slab);
         return object;
@@ -194,9 +186,9 @@ struct ZoneInternals {
         Zone::Slab* slab = slab_of(object);
         if (!slab->free_objects)
             link(zone, slab);
-        UNPOISON(object, sizeof(void*));
+        unpoison_region(object, sizeof(void*));
         *static_cast<void**>(object) = slab->free_objects;
-        POISON(object, sizeof(void*));
+        poison_region(object, sizeof(void*));
         slab->free_objects = object;
         if (--slab->used == 0 && ++zone.empty_slabs_ > max_empty_slabs)
             drop_slab(zone, slab);
@@ -293,7 +285,7 @@ void* Zone::allocate() {
         if (!object)
             return nullptr;
     }
-    UNPOISON(object, stride_);
+    unpoison_region(object, stride_);
     if constexpr (checks_enabled) {
         if (!is_poisoned(object, stride_))
             panic("zone object was written after it was freed");
@@ -308,16 +300,11 @@ void Zone::free(void* object) {
         const auto* slab = page ? reinterpret_cast<const Slab*>(page->owner) : nullptr;
         if (!slab || slab->zone != this)
             panic("object freed to a zone it is not of");
-#if !defined(__SANITIZE_ADDRESS__)
-        if (is_poisoned(object, stride_))
+        if (has_poison ? is_poisoned_region(object) : is_poisoned(object, stride_))
             panic("zone object freed twice");
-#else
-        if (__asan_address_is_poisoned(object))
-            panic("zone object freed twice");
-#endif
         poison(object, stride_);
     }
-    POISON(object, stride_);
+    poison_region(object, stride_);
     ZoneInternals::free(*this, object);
 }
 

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The simulated harts: one flow of control that is on one of them at a time (see simulator.hpp).
+#pragma once
+
+#include <atomic>
+
+#include <libkern/assert.hpp>
+#include <libkern/hartset.hpp>
+#include <libkern/types.hpp>
+
+namespace lentil {
+struct Thread;
+}
+
+namespace lentil::machine {
+
+struct AddressSpace;
+
+struct Trapframe {
+    uint64_t x[31] = {}; ///< x1 .. x31, as riscv64 user mode numbers them
+    vaddr_t pc_ = 0;
+    uint64_t orig_a0 = 0;
+    bool user = true;
+
+    uint64_t& reg(unsigned n) { return x[n - 1]; }
+    uint64_t get(unsigned n) const { return x[n - 1]; }
+    static constexpr unsigned ra = 1, sp_ = 2, tp = 4, a0 = 10, a1 = 11, a7 = 17;
+
+    int64_t syscall_number() const { return static_cast<int64_t>(get(a7)); }
+    uint64_t arg(unsigned i) const { return get(a0 + i); }
+    void set_arg(unsigned i, uint64_t v) { reg(a0 + i) = v; }
+    void set_return(uint64_t v) { reg(a0) = v; }
+    void set_return2(uint64_t v) { reg(a1) = v; }
+    uint64_t return_value() const { return get(a0); }
+    vaddr_t pc() const { return pc_; }
+    void set_pc(vaddr_t v) { pc_ = v; }
+    vaddr_t sp() const { return get(sp_); }
+    void set_sp(vaddr_t v) { reg(sp_) = v; }
+    void set_tls(uint64_t v) { reg(tp) = v; }
+    void set_link(vaddr_t v) { reg(ra) = v; }
+    void restart_syscall() {
+        pc_ -= 4;
+        reg(a0) = orig_a0;
+    }
+    bool from_user() const { return user; }
+};
+
+struct FpState {
+    uint64_t f[32] = {};
+    uint64_t fcsr = 0;
+};
+
+struct ThreadArch {
+    Trapframe frame;
+    void* stack_limit = nullptr;
+    void* stack_top = nullptr;
+    std::atomic<uint32_t> ast_pending{0};
+    FpState fp;
+
+    void set_stack(void* bottom, void* top) {
+        stack_limit = bottom;
+        stack_top = top;
+    }
+    void take_stack(const ThreadArch& other) { set_stack(other.stack_limit, other.stack_top); }
+};
+
+struct Context {
+    void* stack_top = nullptr;
+    void (*entry)(void*) = nullptr;
+    void* arg = nullptr;
+
+    void init(void* top, void (*function)(void*), void* argument) {
+        stack_top = top;
+        entry = function;
+        arg = argument;
+    }
+};
+
+struct HostHart {
+    Thread* thread = nullptr;
+    AddressSpace* space = nullptr;
+    bool irq_enabled = false;
+};
+inline constinit HostHart host_harts[max_harts];
+inline constinit unsigned host_hart = 0; ///< where the flow of control is
+
+inline Thread* current_thread() { return host_harts[host_hart].thread; }
+inline void set_current_thread(Thread* thread) { host_harts[host_hart].thread = thread; }
+inline unsigned hart_index() { return host_hart; }
+
+inline bool irq_save() {
+    const bool was = host_harts[host_hart].irq_enabled;
+    host_harts[host_hart].irq_enabled = false;
+    return was;
+}
+inline void irq_enable() { host_harts[host_hart].irq_enabled = true; }
+inline void irq_disable() { host_harts[host_hart].irq_enabled = false; }
+inline void irq_restore(bool enabled) {
+    if (enabled)
+        irq_enable();
+}
+inline bool irq_enabled() { return host_harts[host_hart].irq_enabled; }
+inline void cpu_relax() { panic("waiting for another hart, but there is one flow of control"); }
+inline void wait_for_interrupt() { panic("waiting for an interrupt, but none is simulated"); }
+inline void context_switch(Context&, Context&) { panic("context switches are not simulated yet"); }
+[[noreturn]] inline void enter_user(Trapframe&) { panic("user mode is not simulated"); }
+inline Trapframe& user_frame(ThreadArch& ta) { return ta.frame; }
+
+inline void fp_init(ThreadArch& ta) { ta.fp = {}; }
+inline void fp_save(ThreadArch&) {}
+inline void fp_load(ThreadArch&) {}
+
+} // namespace lentil::machine
