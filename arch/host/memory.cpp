@@ -102,7 +102,7 @@ void start(const Config& config) {
     reserve(direct_map_base, direct_map_size);
     reserve(kmem_start, kmem_end - kmem_start);
     for (const MemoryRange& range : config.memory) {
-        map_direct(range.start, range.size);
+        map_direct(page_floor(range.start), page_ceil(range.start + range.size) - page_floor(range.start));
         // RAM holds rubbish when the machine starts; a little of it will do.
         std::memset(direct_map(range.start), 0x5a, std::min<uint64_t>(range.size, 16 << 20));
         boot_info.memory[boot_info.memory_count++] = range;
