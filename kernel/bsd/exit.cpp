@@ -201,7 +201,8 @@ void uthread_leave_map(Uthread& self) {
     robust_list_exit(self);
     const vaddr_t address = std::exchange(self.clear_child_tid, 0);
     // With nobody left to see it the store would only fault pages in.
-    if (address == 0 || (current_thread().task->map().ref_count() == 1 && self.proc->uthread_count == 1))
+    const bool alone = !loan_is_borrower(*self.proc) && current_map().ref_count() == 1 && self.proc->uthread_count == 1;
+    if (address == 0 || alone)
         return;
     const int32_t zero = 0;
     if (copyout(address, &zero, sizeof zero).ok())
