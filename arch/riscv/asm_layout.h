@@ -11,6 +11,7 @@
 #define HART_AREA_BASE 0xffffffffc0000000  // boot and emergency stacks of the harts, with guard pages
 
 #define HART_AREA_SIZE 0x10000
+#define MAX_HARTS 64 // of libkern/hartset.hpp
 #define BOOT_STACK_SIZE 0x4000
 #define EMERGENCY_STACK_SIZE 0x2000
 

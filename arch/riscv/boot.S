@@ -24,6 +24,10 @@ _start:                             // RISC-V boot image header of Linux, versio
 boot_hart_entry:
     csrw    sie, zero
     csrw    satp, zero
+    la      t0, boot_taken
+    li      t1, 1
+    amoswap.w.aqrl t1, t1, (t0)
+    bnez    t1, strayed_hart
     li      t0, SSTATUS_FS | SSTATUS_SUM | SSTATUS_SIE
     csrc    sstatus, t0
     mv      s1, a0
@@ -51,6 +55,19 @@ boot_hart_entry:
     li      s0, 0
     call    riscv_boot
     unimp
+
+// OpenSBI before 1.3 lets a hart that is asked to start while it still initialises see the request before the address,
+// and enter here. What it was to do is in the table, under its id.
+strayed_hart:
+    la      a1, riscv_secondary_start
+    li      t0, MAX_HARTS
+5:  ld      t1, 16(a1)
+    beq     t1, a0, riscv_secondary_entry
+    addi    a1, a1, 24
+    addi    t0, t0, -1
+    bnez    t0, 5b
+6:  wfi                             // nobody asked for it
+    j       6b
 
 misplaced:                          // not 2 MiB-aligned: say so (legacy SBI console), then power off
     la      s1, misplaced_text
@@ -116,6 +133,11 @@ riscv_call_on:
     li      s0, 0
     jalr    a1
     unimp
+
+    .section .data
+    .balign 4
+boot_taken:
+    .word   0
 
     .section .rodata
 misplaced_text:

@@ -28,12 +28,16 @@ static_assert(thread_at + page_size <= HART_AREA_SIZE);
 
 vaddr_t area(unsigned index) { return HART_AREA_BASE + vaddr_t{HART_AREA_SIZE} * index; }
 
-/// What a starting hart reads before it has translation.
+/// What a starting hart reads before it has translation; boot.S knows the layout.
 struct SecondaryStart {
-    Thread* thread;
-    void* stack_top;
+    Thread* thread = nullptr;
+    void* stack_top = nullptr;
+    uint64_t hart_id = ~uint64_t{0};
 };
-constinit SecondaryStart secondary_start[max_harts];
+static_assert(sizeof(SecondaryStart) == 24 && MAX_HARTS == max_harts);
+extern "C" {
+constinit SecondaryStart riscv_secondary_start[max_harts];
+}
 
 /// The lowest tables of the hart areas exist since early_map.cpp.
 void map_area(vaddr_t start, uint64_t size) {
@@ -68,7 +72,7 @@ void harts_init() {
         ThreadArch& ta = *new (boot_thread(i)) ThreadArch;
         ta.hart = &hart_table[i];
         ta.set_stack(reinterpret_cast<void*>(area(i) + stack_at), boot_stack_top(i));
-        secondary_start[i] = {boot_thread(i), boot_stack_top(i)};
+        riscv_secondary_start[i] = {boot_thread(i), boot_stack_top(i), boot_info.harts[i].id};
     }
 }
 
@@ -86,7 +90,7 @@ Result<void> hart_start(unsigned index) {
     if (index >= boot_info.hart_count)
         return Errno::inval;
     return sbi::hart_start(boot_info.harts[index].id, image_pa(reinterpret_cast<void*>(&riscv_secondary_entry)),
-                           image_pa(&secondary_start[index]));
+                           image_pa(&riscv_secondary_start[index]));
 }
 
 extern "C" [[noreturn]] void riscv_secondary() {
