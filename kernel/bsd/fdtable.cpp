@@ -17,7 +17,7 @@ struct FdTable::Slots {
     uint32_t words = 0; ///< of each bitmap
 
     static constexpr uint32_t first_capacity = 56; ///< fills a block of 512 bytes
-    static constexpr uint32_t max_capacity = 1u << 20;
+    static constexpr uint32_t max_capacity = max_descriptors;
 
     static size_t bytes(uint32_t capacity) {
         return sizeof(Slots) + (capacity + 63) / 64 * 2 * sizeof(uint64_t) + capacity * sizeof(File*);

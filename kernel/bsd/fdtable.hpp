@@ -10,6 +10,7 @@ namespace lentil {
 class FdTable : public ZonedRefCounted<FdTable> {
 public:
     static constexpr const char* zone_name = "fd_tables";
+    static constexpr unsigned max_descriptors = 1u << 20; ///< whatever RLIMIT_NOFILE says
     static Result<RefPtr<FdTable>> create();
     FdTable() = default;
     ~FdTable(); ///< closes everything

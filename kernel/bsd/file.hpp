@@ -88,6 +88,8 @@ public:
     virtual size_t describe(std::span<char> buffer) = 0;
     /// The vnode behind it, if any (vfs casts it back).
     virtual class FsNode* node() { return nullptr; }
+    /// A new description of the same thing, for /proc/PID/fd/N of files that have no node.
+    virtual Result<RefPtr<File>> reopen(uint32_t) { return Errno::nxio; }
     /// The pipe of which this is an end (F_GETPIPE_SZ), if it is one.
     virtual class Pipe* pipe() { return nullptr; }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.

@@ -319,6 +319,9 @@ public:
     }
     size_t describe(std::span<char> buffer) override { return format_to(buffer, "pipe:[{}]", inode_).size(); }
     Pipe* pipe() override { return &ends_.pipe(); }
+    Result<RefPtr<File>> reopen(uint32_t flags_value) override {
+        return RefPtr<File>(TRY(make_ref<PipeFile>(flags_value, RefPtr<Pipe>(&ends_.pipe()), inode_, born_)));
+    }
 
 private:
     PipeEnds ends_;

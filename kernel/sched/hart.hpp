@@ -17,6 +17,7 @@ struct HartCounters {
         steals{0}, balances{0}, preemptions{0}, shootdowns_sent{0}, syscalls{0}, page_faults{0}, interrupts{0};
     /// Timer interrupts that ended wait_for_interrupt: on an idle hart only callouts cause them.
     std::atomic<uint64_t> idle_timer_interrupts{0};
+    std::atomic<int64_t> user_ns{0}; ///< in user mode, without the stretch that is running
     std::atomic<int64_t> idle_ns{0}; ///< up to the last time it left idleness; see hart_idle_ns
 
     /// Adds to a counter of the running hart: no other writes it, so no read-modify-write instruction is needed.

@@ -16,13 +16,15 @@ namespace {
 
 constexpr nanos_t changing = -1;
 
-void close_stretch(Thread& t, std::atomic<nanos_t>& sum, nanos_t now, uint32_t running) {
+/// Returns its length.
+nanos_t close_stretch(Thread& t, std::atomic<nanos_t>& sum, nanos_t now, uint32_t running) {
     const nanos_t mark = t.times_mark_ns.load(std::memory_order_relaxed);
     t.times_mark_ns.store(changing, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
     sum.store(sum.load(std::memory_order_relaxed) + (now - mark), std::memory_order_relaxed);
     t.times_running.store(running, std::memory_order_relaxed);
     t.times_mark_ns.store(now, std::memory_order_release);
+    return now - mark;
 }
 
 } // namespace
@@ -31,7 +33,8 @@ void sched_enter_kernel(Thread& self) {
     // An interrupt in between may switch, and so close the stretch itself: interrupts are off in the hooks' first steps or
     // not; either way the time is right, since each change starts from the mark.
     IrqGuard irq;
-    close_stretch(self, self.times_user, machine::now_ns(), 1);
+    const nanos_t length = close_stretch(self, self.times_user, machine::now_ns(), 1);
+    HartCounters::bump(current_hart().counters.user_ns, length);
 }
 
 void sched_leave_kernel(Thread& self) {

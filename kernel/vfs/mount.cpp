@@ -19,6 +19,7 @@ constinit std::atomic<uint32_t> next_id{1}, next_device{1};
 constexpr FileSystemType types[] = {
     {"tmpfs", false, tmpfs_mount},
     {"devtmpfs", false, devfs_mount},
+    {"proc", false, procfs_mount},
 };
 } // namespace
 

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// procfs: the mount, its nodes, and how its files are read and written. Nodes are made at lookup and go with their last
+// user; what they show is made when it is read.
+#include <vfs/procfs.hpp>
+
+#include <algorithm>
+
+#include <libkern/parse.hpp>
+#include <sched/clock.hpp>
+#include <vfs/lookup.hpp>
+#include <vfs/vnode_file.hpp>
+
+namespace lentil {
+
+namespace {
+
+class ProcfsMount final : public Mount {
+public:
+    static constexpr const char* zone_name = "procfs_mounts";
+    void dispose() override { zone_delete(this); }
+    FsStat fs_stat() override {
+        FsStat st;
+        st.magic = 0x9fa0;
+        return st;
+    }
+    bool in_use() override { return nodes.load(std::memory_order_relaxed) > 1 || root->ref_count() > 2; }
+    void teardown() override { root.reset(); }
+
+    std::atomic<uint64_t> nodes{0};
+};
+
+class ProcfsNode final : public Vnode {
+public:
+    static constexpr const char* zone_name = "procfs_nodes";
+    ProcfsNode(ProcfsMount& fs, const ProcfsItem& node_item, ProcTarget node_target, RefPtr<ProcfsNode> node_parent)
+        : Vnode(node_item.type, fs), item(node_item), target(std::move(node_target)), parent_(std::move(node_parent)) {
+        fs.nodes.fetch_add(1, std::memory_order_relaxed);
+    }
+    ~ProcfsNode() override { fs().nodes.fetch_sub(1, std::memory_order_relaxed); }
+    void dispose() override { zone_delete(this); }
+    ProcfsMount& fs() const { return static_cast<ProcfsMount&>(*mount); }
+
+    Result<FileStat> stat() override;
+    NodeOwner owner() override;
+    Result<RefPtr<File>> open(uint32_t flags) override;
+    Result<RefPtr<Vnode>> lookup(std::string_view name) override;
+    Result<RefPtr<Vnode>> parent() override {
+        return parent_ ? RefPtr<Vnode>(parent_) : RefPtr<Vnode>(this);
+    }
+    Result<RefPtr<Vnode>> create(std::string_view, const NewNode&) override { return Errno::noent; }
+    Result<void> read_directory(off_t& position, DirectorySink& sink) override;
+    Result<size_t> read_link(std::span<char> buffer) override;
+    Result<RefPtr<Vnode>> follow() override {
+        return item.follow ? item.follow(*this, target) : RefPtr<Vnode>();
+    }
+    Result<Name> name(std::span<char> buffer) override;
+
+    const ProcfsItem& item;
+    const ProcTarget target;
+
+private:
+    bool is_numbered() const { return parent_ && parent_->item.number_item == &item; }
+    uint32_t number() const {
+        return target.fd >= 0 ? static_cast<uint32_t>(target.fd) : static_cast<uint32_t>(target.id());
+    }
+    static uint64_t inode_of(const ProcfsItem& item, const ProcTarget& target) {
+        // Items lie in the kernel's constants, less than 2 MiB apart: the low bits tell them from each other.
+        const uint64_t which = reinterpret_cast<uintptr_t>(&item) >> 3 & 0x3ffff;
+        return static_cast<uint64_t>(target.id()) << 32 | static_cast<uint64_t>(target.fd + 1) << 18 | which;
+    }
+    const RefPtr<ProcfsNode> parent_;
+};
+
+/// An open file: the text as it was when the reader was at its beginning.
+class ProcfsFile final : public File {
+public:
+    static constexpr const char* zone_name = "procfs_files";
+    ProcfsFile(ProcfsNode& node, uint32_t flags_value) : File(flags_value), node_(&node) {}
+    void dispose() override { zone_delete(this); }
+
+    Result<size_t> read(Uio& uio) override {
+        MutexGuard guard(lock_);
+        const size_t n = TRY(read_from(uio, position_));
+        position_ += static_cast<off_t>(n);
+        return n;
+    }
+    Result<size_t> pread(Uio& uio, off_t at) override {
+        if (at < 0)
+            return Errno::inval;
+        MutexGuard guard(lock_);
+        return read_from(uio, at);
+    }
+    Result<size_t> write(Uio& uio) override {
+        if (!node_->item.write)
+            return Errno::inval;
+        char text[256];
+        const size_t n = uio.left();
+        if (n > sizeof text)
+            return Errno::inval;
+        const size_t taken = TRY(uio.take(text, n));
+        std::string_view words(text, taken);
+        while (!words.empty() && (words.back() == '\n' || words.back() == '\0'))
+            words.remove_suffix(1);
+        TRY(node_->item.write(node_->target, words));
+        return taken;
+    }
+    Result<off_t> seek(off_t offset, Whence whence) override {
+        MutexGuard guard(lock_);
+        if (whence != Whence::set && whence != Whence::current)
+            return Errno::inval;
+        const off_t to = whence == Whence::set ? offset : position_ + offset;
+        if (to < 0)
+            return Errno::inval;
+        return position_ = to;
+    }
+    uint32_t poll(uint32_t events, PollTable*) override {
+        return events & (poll_events::in | poll_events::out | poll_events::rdnorm | poll_events::wrnorm);
+    }
+    Result<FileStat> stat() override { return node_->stat(); }
+    Result<void> truncate(uint64_t) override { return {}; } // shells open with O_TRUNC
+    size_t describe(std::span<char> buffer) override { return describe_node(*node_, buffer); }
+    FsNode* node() override { return node_.get(); }
+
+private:
+    Result<size_t> read_from(Uio& uio, off_t at) {
+        if (at == 0 || !made_) {
+            text_.clear();
+            made_ = false;
+            if (!node_->item.generate)
+                return Errno::inval;
+            if (node_->target.proc && !node_->target.is_alive())
+                return Errno::srch;
+            TRY(node_->item.generate(text_, node_->target));
+            if (text_.failed())
+                return Errno::nomem;
+            made_ = true;
+        }
+        const std::string_view text = text_.view();
+        if (static_cast<uint64_t>(at) >= text.size())
+            return size_t{0};
+        return uio.put(text.data() + at, text.size() - static_cast<size_t>(at));
+    }
+
+    const RefPtr<ProcfsNode> node_;
+    Mutex<Rank::file> lock_;
+    TextBuffer text_;
+    bool made_ = false;
+    off_t position_ = 0;
+};
+
+NodeOwner ProcfsNode::owner() {
+    NodeOwner owner{item.mode | mode_of(type), 0, 0};
+    if (target.proc && target.proc->dumpable) {
+        const RefPtr<const Cred> cred = target.proc->cred();
+        owner.uid = cred->euid;
+        owner.gid = cred->egid;
+    }
+    return owner;
+}
+
+Result<FileStat> ProcfsNode::stat() {
+    FileStat st;
+    const NodeOwner who = owner();
+    st.device = mount->device;
+    st.inode = inode_of(item, target);
+    st.mode = who.mode;
+    st.links = type == VnodeType::directory ? 2 : 1;
+    if (!parent_)
+        st.links += static_cast<uint32_t>(proc_counts.procs.load(std::memory_order_relaxed));
+    st.uid = who.uid;
+    st.gid = who.gid;
+    st.block_size = 1024;
+    st.atime = st.mtime = st.ctime = target.proc ? realtime_ns() - monotonic_ns() + target.proc->start_ns : realtime_ns();
+    return st;
+}
+
+Result<RefPtr<File>> ProcfsNode::open(uint32_t flags) {
+    if (type == VnodeType::directory)
+        return vnode_file_open(*this, flags);
+    if (type != VnodeType::regular)
+        return Errno::loop;
+    return RefPtr<File>(TRY(make_ref<ProcfsFile>(*this, flags)));
+}
+
+Result<RefPtr<Vnode>> ProcfsNode::lookup(std::string_view name) {
+    if (type != VnodeType::directory)
+        return Errno::notdir;
+    if (target.proc && !target.is_alive())
+        return Errno::noent;
+    for (const ProcfsItem& child : item.children)
+        if (name == child.name)
+            return RefPtr<Vnode>(TRY(make_ref<ProcfsNode>(fs(), child, target, RefPtr<ProcfsNode>(this))));
+    if (!item.number_item)
+        return Errno::noent;
+    const Result<uint64_t> number = parse_number(name, 10);
+    if (!number || *number > INT32_MAX || (name.size() > 1 && name[0] == '0'))
+        return Errno::noent;
+    ProcTarget found = TRY(item.find(target, static_cast<uint32_t>(*number)));
+    return RefPtr<Vnode>(TRY(make_ref<ProcfsNode>(fs(), *item.number_item, std::move(found), RefPtr<ProcfsNode>(this))));
+}
+
+Result<void> ProcfsNode::read_directory(off_t& position, DirectorySink& sink) {
+    // Positions: 0 ".", 1 "..", then the fixed entries, from `numbers` on the numbered ones.
+    constexpr off_t numbers = 0x10000;
+    constexpr uint32_t directory_type = entry_type_of(VnodeType::directory);
+    if (target.proc && !target.is_alive())
+        return Errno::noent;
+    const uint64_t own = inode_of(item, target);
+    if (position == 0) {
+        if (!sink.put({".", own, directory_type, 1}))
+            return {};
+        position = 1;
+    }
+    if (position == 1) {
+        if (!sink.put({"..", parent_ ? inode_of(parent_->item, parent_->target) : own, directory_type, 2}))
+            return {};
+        position = 2;
+    }
+    for (; static_cast<size_t>(position - 2) < item.children.size(); position++) {
+        const ProcfsItem& child = item.children[static_cast<size_t>(position - 2)];
+        if (!sink.put({child.name, inode_of(child, target), entry_type_of(child.type), position + 1}))
+            return {};
+    }
+    if (!item.number_item)
+        return {};
+    position = std::max(position, numbers);
+    for (;;) {
+        const int64_t number = item.next(target, static_cast<uint32_t>(position - numbers));
+        if (number < 0)
+            return {};
+        ProcTarget found = target;
+        if (Result<ProcTarget> exact = item.find(target, static_cast<uint32_t>(number)))
+            found = std::move(*exact);
+        char text[16];
+        const std::string_view name = format_to(text, "{}", number);
+        const off_t next = numbers + number + 1;
+        if (!sink.put({name, inode_of(*item.number_item, found), entry_type_of(item.number_item->type), next}))
+            return {};
+        position = next;
+    }
+}
+
+Result<size_t> ProcfsNode::read_link(std::span<char> buffer) {
+    if (!item.link)
+        return Errno::inval;
+    TextBuffer text;
+    TRY(item.link(text, target));
+    if (text.failed())
+        return Errno::nomem;
+    return text.view().copy(buffer.data(), buffer.size());
+}
+
+Result<Vnode::Name> ProcfsNode::name(std::span<char> buffer) {
+    if (!parent_)
+        return Errno::noent;
+    if (is_numbered())
+        return Name{parent_, format_to(buffer, "{}", number()).size()};
+    return Name{parent_, format_to(buffer, "{}", item.name).size()};
+}
+
+// ---- the root ------------------------------------------------------------------------------------------------------
+
+Result<ProcTarget> find_process(const ProcTarget&, uint32_t number) {
+    RefPtr<Proc> proc = proc_find(static_cast<pid_t>(number));
+    if (!proc)
+        return Errno::noent;
+    return ProcTarget{std::move(proc), nullptr, -1};
+}
+
+int64_t next_process(const ProcTarget&, uint32_t from) {
+    const RefPtr<Proc> proc = proc_next(static_cast<pid_t>(from));
+    return proc ? proc->pid : -1;
+}
+
+constinit ProcfsItem root_item{.name = "/",
+                               .type = VnodeType::directory,
+                               .mode = 0555,
+                               .number_item = &procfs_pid_item,
+                               .find = find_process,
+                               .next = next_process};
+
+} // namespace
+
+bool ProcTarget::is_alive() const {
+    ProcTreeGuard guard(proc_tree_lock);
+    return proc->state != ProcState::dead;
+}
+
+RefPtr<VmMap> ProcTarget::map() const {
+    if (!proc)
+        return nullptr;
+    ProcTreeGuard guard(proc_tree_lock);
+    if (proc->task)
+        return proc->task->map_ref();
+    for (Uthread& u : proc->uthreads) // a borrower has only the thread that it was lent
+        if (Thread* thread = u.thread.load(std::memory_order_relaxed); thread && thread->task)
+            return thread->task->map_ref();
+    return nullptr;
+}
+
+RefPtr<Uthread> ProcTarget::one_uthread() const {
+    if (uthread)
+        return uthread;
+    ProcTreeGuard guard(proc_tree_lock);
+    for (Uthread& u : proc->uthreads)
+        if (u.state.load(std::memory_order_relaxed) != UthreadState::dead)
+            return RefPtr<Uthread>(&u);
+    return nullptr;
+}
+
+bool ProcTarget::may_inspect() const {
+    if (!has_uthread() || &current_proc() == proc.get())
+        return true;
+    const RefPtr<const Cred> mine = current_proc().cred(), theirs = proc->cred();
+    if (mine->capable(Capability::sys_ptrace))
+        return true;
+    return proc->dumpable && mine->fsuid == theirs->uid && mine->fsuid == theirs->euid && mine->fsuid == theirs->suid;
+}
+
+Result<RefPtr<Mount>> procfs_mount(const MountRequest&) {
+    root_item.children = procfs_system_items(); // the same each time
+    RefPtr<ProcfsMount> mount = TRY(make_ref<ProcfsMount>());
+    mount->device = mount_new_device();
+    mount->root = TRY(make_ref<ProcfsNode>(*mount, root_item, ProcTarget{}, RefPtr<ProcfsNode>()));
+    return RefPtr<Mount>(std::move(mount));
+}
+
+} // namespace lentil

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// procfs inside: what its tables are made of. A node is an item of a table and, in a directory of a process, the process.
+#pragma once
+
+#include <bsd/proc.hpp>
+#include <vfs/filesystems.hpp>
+#include <vfs/text_buffer.hpp>
+
+namespace lentil {
+
+/// Whom a node is about. All empty for files about the system.
+struct ProcTarget {
+    RefPtr<Proc> proc;
+    RefPtr<Uthread> uthread; ///< in /proc/PID/task/TID
+    int fd = -1;             ///< in /proc/PID/fd
+
+    bool is_alive() const;   ///< not reaped
+    /// What it runs in, a borrower's included; nullptr for zombies and kernel procs.
+    RefPtr<VmMap> map() const;
+    /// The thread that stands for it: the one asked for, or the oldest that lives. nullptr for a zombie.
+    RefPtr<Uthread> one_uthread() const;
+    pid_t id() const { return uthread ? uthread->tid : proc ? proc->pid : 0; }
+    /// Whether the caller may look at what is private: same user, or Capability::sys_ptrace.
+    bool may_inspect() const;
+};
+
+/// One name in a directory of procfs. What is nullptr does not apply.
+struct ProcfsItem {
+    const char* name;
+    VnodeType type;
+    uint32_t mode;
+    /// Regular files: writes the contents. srch, nomem, acces.
+    Result<void> (*generate)(TextBuffer& out, const ProcTarget& target) = nullptr;
+    /// Files that can be written.
+    Result<void> (*write)(const ProcTarget& target, std::string_view text) = nullptr;
+    /// Links: the text, and where they lead without it.
+    Result<void> (*link)(TextBuffer& out, const ProcTarget& target) = nullptr;
+    Result<RefPtr<Vnode>> (*follow)(Vnode& self, const ProcTarget& target) = nullptr;
+    /// Directories: fixed entries...
+    std::span<const ProcfsItem> children{};
+    /// ...and entries made from numbers: `number_item` with the target that `find` fills in from the directory's.
+    const ProcfsItem* number_item = nullptr;
+    Result<ProcTarget> (*find)(const ProcTarget& target, uint32_t number) = nullptr;
+    /// The lowest number >= `from` that exists, or -1.
+    int64_t (*next)(const ProcTarget& target, uint32_t from) = nullptr;
+};
+
+// The tables, by subject.
+std::span<const ProcfsItem> procfs_system_items(); ///< /proc/meminfo..., with the next two below it
+std::span<const ProcfsItem> procfs_sys_items();    ///< /proc/sys
+std::span<const ProcfsItem> procfs_lentil_items(); ///< /proc/lentil
+extern const ProcfsItem procfs_pid_item;           ///< /proc/PID
+
+// Generators that several tables use.
+Result<void> procfs_stat(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_statm(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_status(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_mounts(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target);
+
+/// The state letter of stat and status, and its word.
+struct ProcLetter {
+    char letter;
+    const char* word;
+};
+ProcLetter procfs_state(const ProcTarget& target);
+/// Clock ticks of 1/100 s.
+constexpr uint64_t ticks_of(nanos_t ns) { return ns < 0 ? 0 : static_cast<uint64_t>(ns) / 10'000'000; }
+
+} // namespace lentil

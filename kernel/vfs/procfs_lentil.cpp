@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// /proc/lentil: what this kernel counts. Lines of a name and a number, for tests and for the curious.
+#include <sched/hart.hpp>
+#include <vfs/procfs.hpp>
+#include <vm/kmem.hpp>
+#include <vm/page.hpp>
+
+namespace lentil {
+
+namespace {
+
+Result<void> counters(TextBuffer& out, const ProcTarget&) {
+    const auto line = [&](std::string_view name, const std::atomic<uint64_t>& value) {
+        out.add("{} {}\n", name, value.load(std::memory_order_relaxed));
+    };
+    const ProcCounts& p = proc_counts;
+    line("threads_created", thread_counters.threads_created);
+    line("threads_alive", thread_counters.threads_alive);
+    line("kernel_stacks_created", thread_counters.kernel_stacks_created);
+    line("kernel_stacks_alive", thread_counters.kernel_stacks_alive);
+    line("procs", p.procs);
+    line("uthreads", p.uthreads);
+    line("forks", p.forks);
+    line("forks_ppwait", p.forks_ppwait);
+    line("forks_sharevm", p.forks_sharevm);
+    line("loans", p.loans);
+    line("loans_open", p.loans_open);
+    line("loans_max_depth", p.loans_max_depth);
+    line("gifts", p.gifts);
+    line("pages_not_copied", p.pages_not_copied);
+    line("execs", p.execs);
+    line("exits", p.exits);
+    // Sums over the harts; /proc/lentil/harts has them one by one.
+    constexpr struct {
+        std::string_view name;
+        std::atomic<uint64_t> HartCounters::*counter;
+    } sums[] = {
+        {"context_switches", &HartCounters::context_switches}, {"timer_interrupts", &HartCounters::timer_interrupts},
+        {"idle_entries", &HartCounters::idle_entries},         {"ipis", &HartCounters::ipis_sent},
+        {"steals", &HartCounters::steals},                     {"preemptions", &HartCounters::preemptions},
+        {"shootdowns", &HartCounters::shootdowns_sent},        {"syscalls", &HartCounters::syscalls},
+        {"page_faults", &HartCounters::page_faults},           {"interrupts", &HartCounters::interrupts},
+    };
+    for (const auto& s : sums) {
+        uint64_t sum = 0;
+        sched_harts().for_each(
+            [&](unsigned i) { sum += (hart_by_index(i).counters.*s.counter).load(std::memory_order_relaxed); });
+        out.add("{} {}\n", s.name, sum);
+    }
+    return {};
+}
+
+Result<void> objects(TextBuffer& out, const ProcTarget&) {
+    for_each_zone([](const char* name, size_t, uint64_t in_use, void* to) {
+        static_cast<TextBuffer*>(to)->add("{} {}\n", name, in_use);
+    }, &out);
+    const PageCounts pages = page_counts();
+    out.add("kernel_stacks {}\npages_used {}\npages_free {}\n", kernel_stacks_in_use(), pages.total - pages.free, pages.free);
+    return {};
+}
+
+Result<void> harts(TextBuffer& out, const ProcTarget&) {
+    sched_harts().for_each([&](unsigned i) {
+        const Hart& hart = hart_by_index(i);
+        const HartCounters& c = hart.counters;
+        const auto field = [&](std::string_view name, const std::atomic<uint64_t>& value) {
+            out.add(" {} {}", name, value.load(std::memory_order_relaxed));
+        };
+        out.add("hart {}", i);
+        field("timer_interrupts", c.timer_interrupts);
+        field("idle_timer_interrupts", c.idle_timer_interrupts);
+        field("idle_entries", c.idle_entries);
+        field("ipis", c.ipis_received);
+        field("ipis_sent", c.ipis_sent);
+        field("context_switches", c.context_switches);
+        field("steals", c.steals);
+        field("balances", c.balances);
+        field("preemptions", c.preemptions);
+        out.add(" idle_ns {} user_ns {}\n", hart_idle_ns(hart), c.user_ns.load(std::memory_order_relaxed));
+    });
+    return {};
+}
+
+constexpr VnodeType file = VnodeType::regular;
+
+constexpr ProcfsItem items[] = {
+    {.name = "counters", .type = file, .mode = 0444, .generate = counters},
+    {.name = "objects", .type = file, .mode = 0444, .generate = objects},
+    {.name = "harts", .type = file, .mode = 0444, .generate = harts},
+};
+
+} // namespace
+
+std::span<const ProcfsItem> procfs_lentil_items() { return items; }
+
+} // namespace lentil

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The rest of /proc/PID: memory, arguments, directories, descriptors, threads, limits.
+#include <algorithm>
+#include <cstring>
+
+#include <libkern/parse.hpp>
+#include <vfs/file_node.hpp>
+#include <vfs/lookup.hpp>
+#include <vfs/procfs.hpp>
+
+namespace lentil {
+
+namespace {
+
+// ---- memory ----------------------------------------------------------------------------------------------------------
+
+struct MapsContext {
+    TextBuffer& out;
+    char path[1024];
+};
+
+void maps_line(const VmMapEntry& e, void* context) {
+    auto& c = *static_cast<MapsContext*>(context);
+    const size_t start = c.out.size();
+    uint64_t device = 0, inode = 0;
+    size_t length = 0;
+    if (e.file)
+        length = e.file->describe(c.path, device, inode);
+    std::string_view name(c.path, length);
+    switch (e.kind) {
+    case EntryKind::heap: name = "[heap]"; break;
+    case EntryKind::stack: name = "[stack]"; break;
+    case EntryKind::vdso: name = "[vdso]"; break;
+    case EntryKind::plain: break;
+    }
+    const auto has = [&](Prot p) { return (e.prot & p) != Prot::none; };
+    c.out.add("{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ", e.start, e.end, has(Prot::read) ? 'r' : '-',
+              has(Prot::write) ? 'w' : '-', has(Prot::exec) ? 'x' : '-', e.shared ? 's' : 'p', e.file ? e.offset : 0,
+              device >> 8 & 0xfff, (device & 0xff) | (device >> 12 & 0xfff00), inode);
+    if (!name.empty()) {
+        c.out.pad(start, 73);
+        c.out.text(name);
+    }
+    c.out.text("\n");
+}
+
+/// Text that lies in the memory of the process, as it is now.
+Result<void> memory_text(TextBuffer& out, VmMap& map, vaddr_t start, vaddr_t end) {
+    constexpr size_t most = 128 * 1024;
+    if (end <= start)
+        return {};
+    const size_t n = std::min<uint64_t>(end - start, most), before = out.size();
+    const std::span<char> room = out.extend(n);
+    if (room.empty())
+        return Errno::nomem;
+    out.cut(before + map.read_memory(start, room.data(), n));
+    return {};
+}
+
+Result<void> cmdline(TextBuffer& out, const ProcTarget& target) {
+    const RefPtr<VmMap> map = target.map();
+    return map ? memory_text(out, *map, map->layout.arg_start, map->layout.arg_end) : Result<void>();
+}
+
+Result<void> environment(TextBuffer& out, const ProcTarget& target) {
+    if (!target.may_inspect())
+        return Errno::acces;
+    const RefPtr<VmMap> map = target.map();
+    return map ? memory_text(out, *map, map->layout.env_start, map->layout.env_end) : Result<void>();
+}
+
+// ---- names -----------------------------------------------------------------------------------------------------------
+
+Result<void> comm(TextBuffer& out, const ProcTarget& target) {
+    const char* text = target.uthread && target.uthread->name[0] ? target.uthread->name : target.proc->comm;
+    char copy[16];
+    memcpy(copy, text, sizeof copy);
+    out.add("{}\n", std::string_view(copy, strnlen(copy, 15)));
+    return {};
+}
+
+Result<void> set_comm(const ProcTarget& target, std::string_view text) {
+    if (!has_uthread() || &current_proc() != target.proc.get())
+        return Errno::inval;
+    char name[16] = {};
+    text.copy(name, sizeof name - 1);
+    if (target.uthread)
+        memcpy(target.uthread->name, name, sizeof name);
+    if (!target.uthread || target.uthread->tid == target.proc->pid)
+        memcpy(target.proc->comm, name, sizeof name);
+    return {};
+}
+
+Result<void> wait_channel(TextBuffer& out, const ProcTarget& target) {
+    const RefPtr<Uthread> uthread = target.one_uthread();
+    const char* channel = nullptr;
+    if (uthread) {
+        ProcTreeGuard guard(proc_tree_lock);
+        if (uthread->state.load(std::memory_order_relaxed) == UthreadState::parked) {
+            channel = "vfork";
+        } else if (const Thread* thread = uthread->thread.load(std::memory_order_relaxed);
+                   thread && thread->state.load(std::memory_order_relaxed) == ThreadState::waiting) {
+            channel = thread->wait_channel;
+        }
+    }
+    out.text(channel ? std::string_view(channel) : "0");
+    return {};
+}
+
+// ---- links -----------------------------------------------------------------------------------------------------------
+
+RefPtr<Vnode> root_of(const ProcTarget& target) {
+    const RefPtr<CwdInfo> info = target.proc->cwd_info();
+    const RefPtr<FsNode> node = info ? info->root() : nullptr;
+    return RefPtr<Vnode>(static_cast<Vnode*>(node.get()));
+}
+
+RefPtr<Vnode> cwd_of(const ProcTarget& target) {
+    const RefPtr<CwdInfo> info = target.proc->cwd_info();
+    const RefPtr<FsNode> node = info ? info->cwd() : nullptr;
+    return RefPtr<Vnode>(static_cast<Vnode*>(node.get()));
+}
+
+RefPtr<Vnode> executable_of(const ProcTarget& target) {
+    RefPtr<MappedFile> file;
+    {
+        SpinGuard guard(target.proc->tables_lock);
+        file = target.proc->executable;
+    }
+    FsNode* node = file ? file->node() : nullptr;
+    return RefPtr<Vnode>(static_cast<Vnode*>(node));
+}
+
+template <RefPtr<Vnode> (*Where)(const ProcTarget&)>
+Result<RefPtr<Vnode>> follow_to(Vnode&, const ProcTarget& target) {
+    if (!target.may_inspect())
+        return Errno::acces;
+    RefPtr<Vnode> node = Where(target);
+    if (!node)
+        return Errno::noent;
+    return node;
+}
+
+template <RefPtr<Vnode> (*Where)(const ProcTarget&)>
+Result<void> link_to(TextBuffer& out, const ProcTarget& target) {
+    if (!target.may_inspect())
+        return Errno::acces;
+    const RefPtr<Vnode> node = Where(target);
+    if (!node)
+        return Errno::noent;
+    const size_t before = out.size();
+    const std::span<char> room = out.extend(path_max);
+    if (room.empty())
+        return Errno::nomem;
+    out.cut(before + describe_node(*node, room));
+    return {};
+}
+
+// ---- descriptors -----------------------------------------------------------------------------------------------------
+
+Result<RefPtr<File>> file_of(const ProcTarget& target) {
+    if (!target.may_inspect())
+        return Errno::acces;
+    const RefPtr<FdTable> fds = target.proc->fd_table();
+    if (!fds)
+        return Errno::noent;
+    Result<RefPtr<File>> file = fds->get(target.fd);
+    return file ? std::move(file) : Errno::noent;
+}
+
+Result<void> fd_link(TextBuffer& out, const ProcTarget& target) {
+    const RefPtr<File> file = TRY(file_of(target));
+    const std::span<char> room = out.extend(path_max);
+    if (room.empty())
+        return Errno::nomem;
+    out.cut(file->describe(room));
+    return {};
+}
+
+Result<RefPtr<Vnode>> fd_follow(Vnode& self, const ProcTarget& target) {
+    const RefPtr<File> file = TRY(file_of(target));
+    if (FsNode* node = file->node())
+        return RefPtr<Vnode>(static_cast<Vnode*>(node));
+    return file_node(*self.mount, file);
+}
+
+Result<ProcTarget> find_fd(const ProcTarget& target, uint32_t number) {
+    const RefPtr<FdTable> fds = target.proc->fd_table();
+    if (!fds || !fds->get(static_cast<int>(number)))
+        return Errno::noent;
+    ProcTarget found = target;
+    found.fd = static_cast<int>(number);
+    return found;
+}
+
+int64_t next_fd(const ProcTarget& target, uint32_t from) {
+    if (!target.may_inspect())
+        return -1;
+    const RefPtr<FdTable> fds = target.proc->fd_table();
+    return fds ? fds->next_open(static_cast<int>(from)) : -1;
+}
+
+// ---- threads ---------------------------------------------------------------------------------------------------------
+
+Result<ProcTarget> find_task(const ProcTarget& target, uint32_t number) {
+    RefPtr<Uthread> uthread = uthread_find(static_cast<pid_t>(number));
+    if (!uthread || uthread->proc != target.proc.get())
+        return Errno::noent;
+    return ProcTarget{target.proc, std::move(uthread), -1};
+}
+
+int64_t next_task(const ProcTarget& target, uint32_t from) {
+    int64_t best = -1;
+    ProcTreeGuard guard(proc_tree_lock);
+    for (Uthread& u : target.proc->uthreads)
+        if (u.state.load(std::memory_order_relaxed) != UthreadState::dead && u.tid >= static_cast<int64_t>(from) &&
+            (best < 0 || u.tid < best))
+            best = u.tid;
+    return best;
+}
+
+Result<void> children(TextBuffer& out, const ProcTarget& target) {
+    if (target.uthread && target.uthread->tid != target.proc->pid)
+        return {}; // children belong to the process: they show once
+    for (pid_t from = 0;;) {
+        pid_t next = INT32_MAX;
+        {
+            ProcTreeGuard guard(proc_tree_lock);
+            for (ProcLinks& links : target.proc->children)
+                if (const pid_t pid = proc_of(links).pid; pid > from && pid < next)
+                    next = pid;
+        }
+        if (next == INT32_MAX)
+            return {};
+        out.add("{} ", next);
+        from = next;
+    }
+}
+
+// ---- settings --------------------------------------------------------------------------------------------------------
+
+Result<void> oom_score_adj(TextBuffer& out, const ProcTarget& target) {
+    out.add("{}\n", target.proc->oom_score_adj.load(std::memory_order_relaxed));
+    return {};
+}
+
+Result<void> set_oom_score_adj(const ProcTarget& target, std::string_view text) {
+    const bool negative = text.starts_with('-');
+    const uint64_t size = TRY(parse_number(text.substr(negative ? 1 : 0), 10));
+    if (size > 1000)
+        return Errno::inval;
+    const int32_t value = negative ? -static_cast<int32_t>(size) : static_cast<int32_t>(size);
+    if (value < target.proc->oom_score_adj.load(std::memory_order_relaxed) &&
+        !current_proc().cred()->capable(Capability::sys_resource))
+        return Errno::acces;
+    target.proc->oom_score_adj.store(value, std::memory_order_relaxed);
+    return {};
+}
+
+constexpr VnodeType file = VnodeType::regular, link = VnodeType::symlink, directory = VnodeType::directory;
+
+constexpr ProcfsItem task_items[] = {
+    {.name = "stat", .type = file, .mode = 0444, .generate = procfs_stat},
+    {.name = "statm", .type = file, .mode = 0444, .generate = procfs_statm},
+    {.name = "status", .type = file, .mode = 0444, .generate = procfs_status},
+    {.name = "comm", .type = file, .mode = 0644, .generate = comm, .write = set_comm},
+    {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
+    {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
+    {.name = "children", .type = file, .mode = 0444, .generate = children},
+};
+
+Result<void> maps(TextBuffer& out, const ProcTarget& target) {
+    if (!target.may_inspect())
+        return Errno::acces;
+    const RefPtr<VmMap> map = target.map();
+    if (!map)
+        return {};
+    MapsContext context{out, {}};
+    map->for_each_entry(maps_line, &context);
+    return {};
+}
+
+Result<void> limits(TextBuffer& out, const ProcTarget& target) {
+    constexpr struct {
+        const char *name, *unit;
+        Limit limit;
+    } rows[] = {
+        {"Max cpu time", "seconds", Limit::cpu},
+        {"Max file size", "bytes", Limit::fsize},
+        {"Max data size", "bytes", Limit::data},
+        {"Max stack size", "bytes", Limit::stack},
+        {"Max core file size", "bytes", Limit::core},
+        {"Max resident set", "bytes", Limit::rss},
+        {"Max processes", "processes", Limit::nproc},
+        {"Max open files", "files", Limit::nofile},
+        {"Max locked memory", "bytes", Limit::memlock},
+        {"Max address space", "bytes", Limit::as},
+        {"Max file locks", "locks", Limit::locks},
+        {"Max pending signals", "signals", Limit::sigpending},
+        {"Max msgqueue size", "bytes", Limit::msgqueue},
+        {"Max nice priority", "", Limit::nice},
+        {"Max realtime priority", "", Limit::rtprio},
+        {"Max realtime timeout", "us", Limit::rttime},
+    };
+    out.add("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (const auto& row : rows) {
+        const LimitValue value = target.proc->limit(row.limit);
+        out.add("{:<25} ", row.name);
+        for (const uint64_t v : {value.soft, value.hard}) {
+            if (v == limit_infinity)
+                out.add("{:<20} ", "unlimited");
+            else
+                out.add("{:<20} ", v);
+        }
+        out.add("{:<10}\n", row.unit);
+    }
+    return {};
+}
+
+constexpr ProcfsItem fd_item{.name = "", .type = link, .mode = 0700, .link = fd_link, .follow = fd_follow};
+
+constexpr ProcfsItem task_item{.name = "", .type = directory, .mode = 0555, .children = task_items};
+
+constexpr ProcfsItem pid_items[] = {
+    {.name = "stat", .type = file, .mode = 0444, .generate = procfs_stat},
+    {.name = "statm", .type = file, .mode = 0444, .generate = procfs_statm},
+    {.name = "status", .type = file, .mode = 0444, .generate = procfs_status},
+    {.name = "comm", .type = file, .mode = 0644, .generate = comm, .write = set_comm},
+    {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
+    {.name = "environ", .type = file, .mode = 0400, .generate = environment},
+    {.name = "maps", .type = file, .mode = 0444, .generate = maps},
+    {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
+    {.name = "limits", .type = file, .mode = 0444, .generate = limits},
+    {.name = "mounts", .type = file, .mode = 0444, .generate = procfs_mounts},
+    {.name = "mountinfo", .type = file, .mode = 0444, .generate = procfs_mountinfo},
+    {.name = "oom_score_adj", .type = file, .mode = 0644, .generate = oom_score_adj, .write = set_oom_score_adj},
+    {.name = "exe", .type = link, .mode = 0777, .link = link_to<executable_of>, .follow = follow_to<executable_of>},
+    {.name = "cwd", .type = link, .mode = 0777, .link = link_to<cwd_of>, .follow = follow_to<cwd_of>},
+    {.name = "root", .type = link, .mode = 0777, .link = link_to<root_of>, .follow = follow_to<root_of>},
+    {.name = "fd", .type = directory, .mode = 0500, .number_item = &fd_item, .find = find_fd, .next = next_fd},
+    {.name = "task", .type = directory, .mode = 0555, .number_item = &task_item, .find = find_task, .next = next_task},
+};
+} // namespace
+
+const ProcfsItem procfs_pid_item{.name = "", .type = directory, .mode = 0555, .children = pid_items};
+
+} // namespace lentil
