@@ -2,12 +2,14 @@
 #include <abi/sys_proc.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 #include <abi/rusage.hpp>
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/fork.hpp>
-#include <bsd/vfork.hpp>
+#include <libkern/format.hpp>
+#include <vfs/vfs.hpp>
 
 namespace lentil::abi {
 
@@ -79,7 +81,7 @@ Result<int> do_clone(const CloneRequest& c) {
     return outcome.lent ? 0 : outcome.pid; // lent: the child returns first
 }
 
-Result<void> do_exec(RefPtr<File> file, UserString path, vaddr_t argv, vaddr_t envp) {
+Result<void> do_exec(RefPtr<File> file, std::string_view path, vaddr_t argv, vaddr_t envp) {
     // A quarter of the stack limit, at least 128 KiB, at most 6 MiB: Linux's rule for arguments and environment.
     const uint64_t stack_limit = current_proc().limit(Limit::stack).soft;
     const size_t limit = std::clamp<uint64_t>(stack_limit / 4, 128 << 10, 6 << 20);
@@ -92,7 +94,7 @@ Result<void> do_exec(RefPtr<File> file, UserString path, vaddr_t argv, vaddr_t e
         request.args.bytes = TRY(Buffer<char>::create(1));
         request.args.used = request.args.count = 1;
     }
-    request.path = path.view();
+    request.path = path;
     TRY(exec_image(std::move(request)));
     syscall_frame_replaced();
     return {};
@@ -214,7 +216,28 @@ Result<int> sys_clone3(vaddr_t address, uint64_t size) {
 Result<void> sys_execve(vaddr_t path_address, vaddr_t argv, vaddr_t envp) {
     UserString path = TRY(UserString::copy(path_address));
     RefPtr<File> file = TRY(exec_hooks.open(path.view()));
-    return do_exec(std::move(file), std::move(path), argv, envp);
+    return do_exec(std::move(file), path.view(), argv, envp);
+}
+
+Result<void> sys_execveat(int directory, vaddr_t path_address, vaddr_t argv, vaddr_t envp, int flags) {
+    constexpr int known = vfs::at_flags::empty_path | vfs::at_flags::symlink_nofollow;
+    if (flags & ~known)
+        return Errno::inval;
+    UserString path = TRY(UserString::copy(path_address));
+    RefPtr<File> file = TRY(
+        vfs::open_executable(VfsContext::current(), directory, path.view(), static_cast<uint32_t>(flags)));
+    if (directory == vfs::at_cwd || path.view().starts_with('/'))
+        return do_exec(std::move(file), path.view(), argv, envp);
+    // The program, and a script's interpreter, find the file by a name that means the descriptor (execveat(2)).
+    char name[64];
+    const std::string_view fd_name = format_to(name, "/dev/fd/{}", directory);
+    if (path.view().empty())
+        return do_exec(std::move(file), fd_name, argv, envp);
+    auto longer = TRY(Buffer<char>::create(fd_name.size() + 1 + path.view().size()));
+    std::memcpy(longer.data(), fd_name.data(), fd_name.size());
+    longer[fd_name.size()] = '/';
+    std::memcpy(longer.data() + fd_name.size() + 1, path.view().data(), path.view().size());
+    return do_exec(std::move(file), {longer.data(), longer.size()}, argv, envp);
 }
 
 Result<int> sys_wait4(int pid, vaddr_t status, int options, vaddr_t usage) {
