@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Floating-point registers belong to their thread: whatever the kernel does between two instructions, all 32 of them
+// and fcsr are as the thread left them.
+#include "check.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+struct fp {
+    uint64_t f[32];
+    uint64_t fcsr;
+};
+
+#define EACH(op)                                                                                             \
+    op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)    \
+        op(16) op(17) op(18) op(19) op(20) op(21) op(22) op(23) op(24) op(25) op(26) op(27) op(28) op(29)    \
+            op(30) op(31)
+#define CLOBBERS                                                                                             \
+    "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14", \
+        "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26", "f27", "f28",    \
+        "f29", "f30", "f31"
+#define LOAD(n) "fld f" #n ", " #n "*8(%0)\n"
+#define STORE(n) "fsd f" #n ", " #n "*8(%0)\n"
+
+// Sets all registers, runs `n` empty rounds and (if asked) a system call of no arguments, and reads them back: one
+// asm statement, so that the compiler's own code cannot touch them in between.
+static void hold(const struct fp* set, struct fp* got, long rounds, long call) {
+    register long a7 __asm__("a7") = call;
+    register long a0 __asm__("a0") = 0;
+    __asm__ volatile("ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD)
+                     "1: addi %2, %2, -1\n bgtz %2, 1b\n"
+                     "bltz a7, 2f\n ecall\n"
+                     "2: mv %0, %1\n" EACH(STORE)
+                     "frcsr t0\n sd t0, 256(%0)\n"
+                     : "+r"(set), "+r"(got), "+r"(rounds), "+r"(a0)
+                     : "r"(a7)
+                     : "t0", CLOBBERS);
+}
+
+static void pattern(struct fp* fp, uint64_t seed) {
+    for (int i = 0; i < 32; ++i)
+        fp->f[i] = (seed + 1) * 0x9e3779b97f4a7c15u + (uint64_t)i;
+    fp->fcsr = (seed & 3) << 5 | (seed & 31);
+}
+
+static void hold_and_check(uint64_t seed, long rounds, long call) {
+    struct fp set, got;
+    pattern(&set, seed);
+    memset(&got, 0x55, sizeof got);
+    hold(&set, &got, rounds, call);
+    for (int i = 0; i < 32; ++i)
+        if (got.f[i] != set.f[i])
+            check_fail("f%d is %lx, was set to %lx", i, (long)got.f[i], (long)set.f[i]);
+    if (got.fcsr != set.fcsr)
+        check_fail("fcsr is %lx, was set to %lx", (long)got.fcsr, (long)set.fcsr);
+}
+
+static void* spin(void* seed) {
+    for (long i = 0; i < 300; ++i)
+        hold_and_check((uint64_t)seed + (uint64_t)i * 16, 40000, i % 3 == 0 ? SYS_sched_yield : -1);
+    return NULL;
+}
+
+static void preempted(void) {
+    pid_t child[6];
+    for (long p = 0; p < 6; ++p) {
+        child[p] = fork();
+        if (child[p] == 0) {
+            pthread_t thread[2];
+            for (long t = 0; t < 2; ++t)
+                CHECK_EQ(pthread_create(&thread[t], NULL, spin, (void*)(p * 2 + t)), 0);
+            for (int t = 0; t < 2; ++t)
+                pthread_join(thread[t], NULL);
+            _exit(0);
+        }
+    }
+    for (int p = 0; p < 6; ++p)
+        CHECK_EXITED(check_reap(child[p]), 0);
+}
+
+// A thread that uses the registers seldom is between others that use them always.
+static void seldom(void) {
+    pid_t busy = fork();
+    if (busy == 0)
+        for (;;)
+            hold_and_check(99, 1000, -1);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    CHECK_EQ(sched_setaffinity(busy, sizeof one, &one), 0);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    for (uint64_t i = 0; i < 20; ++i) {
+        hold_and_check(i, 1, SYS_sched_yield);
+        for (int n = 0; n < 5; ++n)
+            sched_yield();
+        struct timespec nap = {0, 3000000};
+        nanosleep(&nap, NULL);
+    }
+    kill(busy, SIGKILL);
+    check_reap(busy);
+}
+
+static void calls(void) {
+    const long quick[] = {SYS_getpid, SYS_getppid, SYS_sched_yield, SYS_gettid, 4000};
+    for (uint64_t i = 0; i < 500; ++i)
+        hold_and_check(i, 1, quick[i % 5]);
+}
+
+static volatile sig_atomic_t signals;
+static void clobber(int number) {
+    (void)number;
+    struct fp set, got;
+    pattern(&set, 12345 + (uint64_t)signals);
+    hold(&set, &got, 1, -1);
+    signals = signals + 1;
+}
+
+static void handlers(void) {
+    struct sigaction action = {.sa_handler = clobber};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval often = {{0, 2000}, {0, 2000}};
+    CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+    for (uint64_t i = 0; signals < 100; ++i)
+        hold_and_check(i, 20000, -1);
+    struct itimerval never = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_REAL, &never, NULL);
+}
+
+// fork(2) as a bare system call, so that nothing runs between it and the look at the registers.
+static void inherited(void) {
+    struct fp set, got;
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+        pattern(&set, seed);
+        register long a7 __asm__("a7") = SYS_clone;
+        register long a0 __asm__("a0") = SIGCHLD;
+        register long a1 __asm__("a1") = 0, a2 __asm__("a2") = 0, a3 __asm__("a3") = 0, a4 __asm__("a4") = 0;
+        struct fp *from = &set, *to = &got;
+        __asm__ volatile("ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD) "ecall\n mv %0, %1\n" EACH(STORE)
+                         "frcsr t0\n sd t0, 256(%0)\n"
+                         : "+r"(from), "+r"(to), "+r"(a0)
+                         : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4)
+                         : "t0", CLOBBERS);
+        const bool same = memcmp(&set, &got, sizeof set) == 0;
+        if (a0 == 0)
+            _exit(same ? 0 : 1);
+        CHECK(a0 > 0);
+        CHECK(same);
+        CHECK_EXITED(check_reap((pid_t)a0), 0);
+    }
+}
+
+static const struct check_case cases[] = {
+    {"twelve threads on fewer harts keep their floating-point registers", preempted, 120, false},
+    {"a thread that uses floating point seldom keeps its registers beside one that always does", seldom, 60, false},
+    {"system calls leave all floating-point registers alone", calls, 0, false},
+    {"a signal handler's floating point does not reach the interrupted code", handlers, 60, false},
+    {"a forked child has its parent's floating-point registers", inherited, 0, false},
+};
+CHECK_MAIN(cases)
