@@ -132,6 +132,8 @@ void VmMapInternals::detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead) {
 }
 
 Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
+    if (start >= end)
+        return {};
     auto needs = [&](vaddr_t at) {
         VmMapEntry* e = find(map, at);
         return e && e->start != at ? e : nullptr;
@@ -164,6 +166,7 @@ Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
         low->end = at;
         insert(map, high, low);
     }
+    ASSERT(used == wanted);
     return {};
 }
 

@@ -57,10 +57,10 @@ struct VmMapInternals {
     static void remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead);
     static bool within_limit(VmMap& map, uint64_t more);
 
-    /// Calls visit(entry, from, to) for the parts of entries inside [start, end).
+    /// Calls visit(entry, from, to) for the parts of entries inside [start, end), which may be empty.
     template <class F>
     static void for_each(VmMap& map, vaddr_t start, vaddr_t end, F visit) {
-        for (VmMapEntry* e = first_after(map, start); e && e->start < end;) {
+        for (VmMapEntry* e = start < end ? first_after(map, start) : nullptr; e && e->start < end;) {
             VmMapEntry* following = next(map, *e);
             visit(*e, e->start > start ? e->start : start, e->end < end ? e->end : end);
             e = following;
