@@ -69,7 +69,7 @@ void SchedEntity::set(const SchedParams& params) {
 }
 
 uint64_t Runq::max_lead(const SchedEntity& entity) {
-    return std::max(weighted(sched_time::slice_ns, entity.weight), static_cast<uint64_t>(sched_time::max_lag_ns));
+    return weighted(sched_time::max_lag_ns, std::min(entity.weight, uint32_t{nice_0_weight}));
 }
 
 void Runq::attach(SchedEntity& entity, bool woken) {

@@ -10,7 +10,9 @@ namespace {
 // ---- ping-pong -----------------------------------------------------------------------------------------------------
 
 struct PingPong {
-    static constexpr uint32_t rounds = 10000;
+    explicit PingPong(uint32_t n) : rounds(n) {}
+
+    const uint32_t rounds;
     Waitq queues[2];
     std::atomic<uint32_t> turn{0};
     struct Player {
@@ -20,7 +22,7 @@ struct PingPong {
 
     static void play(void* arg) {
         auto& [game, side] = *static_cast<Player*>(arg);
-        for (uint32_t i = 0; i < rounds; i++) {
+        for (uint32_t i = 0; i < game->rounds; i++) {
             wait_until(game->queues[side], "turn",
                        [&] { return game->turn.load(std::memory_order_seq_cst) % 2 == side; }, Interruptible::no);
             game->turn.fetch_add(1, std::memory_order_seq_cst);
@@ -29,14 +31,14 @@ struct PingPong {
     }
 };
 
-void ping_pong(std::string_view sentence, HartSet first, HartSet second) {
-    PingPong game;
+void ping_pong(std::string_view sentence, uint32_t rounds, HartSet first, HartSet second) {
+    PingPong game(rounds);
     {
         Crew crew;
         crew.start("ping", PingPong::play, &game.players[0], {.affinity = first});
         crew.start("pong", PingPong::play, &game.players[1], {.affinity = second});
     }
-    check(game.turn.load() == 2 * PingPong::rounds, sentence, "{} turns", game.turn.load());
+    check(game.turn.load() == 2 * rounds, sentence, "{} turns", game.turn.load());
 }
 
 // ---- many threads --------------------------------------------------------------------------------------------------
@@ -342,10 +344,10 @@ void cancel_across_harts() {
 
 void test_blocking() {
     const HartSet all = HartSet::all();
-    ping_pong("two threads wake each other 10000 times wherever they run", all, all);
-    ping_pong("two threads wake each other 10000 times on one hart", HartSet::of(0), HartSet::of(0));
+    ping_pong("two threads wake each other 10000 times wherever they run", 10000, all, all);
+    ping_pong("two threads wake each other 10000 times on one hart", 10000, HartSet::of(0), HartSet::of(0));
     if (hart_count() > 1)
-        ping_pong("two threads wake each other 10000 times across harts", HartSet::of(0), HartSet::of(1));
+        ping_pong("two threads wake each other 1000 times across harts", 1000, HartSet::of(0), HartSet::of(1));
     thousand_threads();
     contention();
     tokens();

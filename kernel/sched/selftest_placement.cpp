@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Self-test: affinity, real-time preemption, idle harts.
+#include <sched/callout.hpp>
 #include <sched/selftest_internal.hpp>
 
 namespace lentil::selftest {
@@ -109,52 +110,96 @@ void affinity_storm() {
     for (auto& w : wanderers)
         w.seen.store(0);
     sleep_ms(200);
-    unsigned wrong = 0;
+    unsigned astray = 0, still = 0;
     for (unsigned i = 0; i < 12; i++) {
-        wrong += wanderers[i].seen.load() != uint64_t{1} << i % harts;
-        wanderers[i].stop.store(1);
+        // One that hangs or starves shows nothing for seconds; a loaded host makes any of them pause.
+        for (unsigned k = 0; k < 50 && wanderers[i].seen.load() == 0; k++)
+            sleep_ms(100);
+        still += wanderers[i].seen.load() == 0;
+        astray += (wanderers[i].seen.load() & ~(uint64_t{1} << i % harts)) != 0;
     }
+    for (auto& w : wanderers)
+        w.stop.store(1);
     crew.join();
-    check(wrong == 0, "after 3000 random changes of policy and affinity every thread runs where it must", "{} do not", wrong);
+    check(still == 0 && astray == 0, "after 3000 random changes of policy and affinity every thread runs where it must",
+          "{} stand still, {} are elsewhere", still, astray);
 }
 
 // ---- real-time -----------------------------------------------------------------------------------------------------
 
+/// Measures in work done, not in time: a loaded host stops a hart now and then, and what runs there with it.
 struct Urgent {
-    static constexpr unsigned rounds = 40;
-    nanos_t late[rounds] = {};
+    static constexpr unsigned rounds = 50;
+    std::atomic<uint64_t> work{0}; ///< by a fair thread on the hart
+    std::atomic<uint32_t> stop{0};
+    Waitq queue;
+    std::atomic<uint32_t> called{0}, answered{0};
+    uint64_t work_at_call = 0;
+    uint64_t late[rounds] = {}; ///< work done between the call and the urgent thread's first step
+    Callout callout;
+
     static void run(void* arg) {
         auto& self = *static_cast<Urgent*>(arg);
-        for (nanos_t& late : self.late) {
-            const nanos_t deadline = monotonic_ns() + 3 * ms;
-            sleep_until(deadline, "urgent", Interruptible::no);
-            late = monotonic_ns() - deadline;
+        for (uint32_t i = 0; i < rounds; i++) {
+            wait_until(self.queue, "urgent", [&] { return self.called.load() == i + 1; }, Interruptible::no);
+            self.late[i] = self.work.load() - self.work_at_call;
+            self.answered.fetch_add(1);
         }
+    }
+    static void toil(void* arg) {
+        auto& self = *static_cast<Urgent*>(arg);
+        while (self.stop.load(std::memory_order_relaxed) == 0)
+            self.work.fetch_add(1, std::memory_order_relaxed);
+    }
+    void call() {
+        work_at_call = work.load();
+        called.fetch_add(1);
+        queue.wake_all();
+    }
+    uint64_t median() {
+        for (unsigned i = 1; i < rounds; i++)
+            for (unsigned k = i; k > 0 && late[k] < late[k - 1]; k--) {
+                const uint64_t v = late[k];
+                late[k] = late[k - 1], late[k - 1] = v;
+            }
+        return late[rounds / 2];
     }
 };
 
-nanos_t median(nanos_t (&values)[Urgent::rounds]) {
-    for (unsigned i = 1; i < Urgent::rounds; i++)
-        for (unsigned k = i; k > 0 && values[k] < values[k - 1]; k--) {
-            const nanos_t v = values[k];
-            values[k] = values[k - 1], values[k - 1] = v;
-        }
-    return values[Urgent::rounds / 2];
-}
-
-void fifo_preempts() {
+void fifo_preempts(bool from_interrupt) {
+    const HartSet hart = HartSet::of(hart_count() - 1);
     Urgent urgent;
+    urgent.callout.init([](void* arg) { static_cast<Urgent*>(arg)->call(); }, &urgent);
+    uint64_t work_per_ms = 0;
     {
-        Spinners others;
-        for (unsigned i = 0; i < 3 * hart_count(); i++)
-            others.add({.nice = -20});
-        sleep_ms(50);
         Crew crew;
-        crew.start("urgent", Urgent::run, &urgent, {.policy = SchedPolicy::fifo, .rt_priority = 50});
-        crew.join();
+        crew.start("toil", Urgent::toil, &urgent, {.nice = -20, .affinity = hart});
+        crew.start("urgent", Urgent::run, &urgent, {.policy = SchedPolicy::fifo, .rt_priority = 50, .affinity = hart});
+        const nanos_t start = monotonic_ns();
+        for (unsigned i = 0; i < Urgent::rounds; i++) {
+            sleep_ms(3);
+            if (from_interrupt) {
+                // Armed there, it runs there.
+                Crew armer;
+                armer.start("arm", [](void* arg) { static_cast<Urgent*>(arg)->callout.arm(monotonic_ns() + ms); }, &urgent,
+                            {.affinity = hart});
+                armer.join();
+            } else {
+                urgent.call();
+            }
+            while (urgent.answered.load() != i + 1)
+                sleep_ms(1);
+        }
+        work_per_ms = urgent.work.load() / static_cast<uint64_t>((monotonic_ns() - start) / ms);
+        urgent.stop.store(1);
     }
-    const nanos_t middle = median(urgent.late);
-    check(middle < 3 * ms, "a SCHED_FIFO thread that wakes preempts at once", "median {} us late", middle / 1000);
+    const uint64_t middle = urgent.median();
+    if (from_interrupt)
+        check(middle == 0, "a SCHED_FIFO thread woken by an interrupt runs before the interrupted thread goes on",
+              "median {} steps, {} make a millisecond", middle, work_per_ms);
+    else
+        check(middle < work_per_ms / 4, "a SCHED_FIFO thread woken from another hart preempts at once",
+              "median {} steps, {} make a millisecond", middle, work_per_ms);
 }
 
 void fifo_order() {
@@ -207,10 +252,15 @@ void urgent_spread() {
     HartSet set((uint64_t{1} << (harts - 1)) - 1);
     for (unsigned i = 0; i < 2 * (harts - 1); i++)
         crew.add({.policy = SchedPolicy::fifo, .rt_priority = static_cast<int32_t>(10 + i), .affinity = set});
-    crew.measure(50 * ms, 500 * ms);
-    unsigned wrong = 0;
-    for (unsigned i = 0; i < 2 * (harts - 1); i++)
-        wrong += i < harts - 1 ? crew.share(i) > 50 : crew.share(i) < 900;
+    unsigned wrong = 1;
+    for (unsigned k = 0; k < 10 && wrong != 0; k++) { // on a loaded host it takes a while until the last IPI has arrived
+        crew.measure(50 * ms, 500 * ms);
+        wrong = 0;
+        for (unsigned i = 0; i < 2 * (harts - 1); i++)
+            wrong += i < harts - 1 ? crew.share(i) > 50 : crew.share(i) < 900;
+    }
+    for (unsigned i = 0; wrong != 0 && i < 2 * (harts - 1); i++)
+        kprint("# priority {} on hart {}: {} thousandths\n", 10 + i, crew[i].hart.load()->index, crew.share(i));
     check(wrong == 0, "the most urgent real-time threads have the harts", "{} have what others should", wrong);
 }
 
@@ -226,11 +276,11 @@ void silent_idleness() {
     sleep_ms(50);
     const uint64_t before = idle_interrupts();
     nanos_t idle_before = 0, idle_after = 0;
-    sched_harts().for_each([&](unsigned i) { idle_before += hart_idle_ns(hart_by_index(i)); });
     const nanos_t start = monotonic_ns();
+    sched_harts().for_each([&](unsigned i) { idle_before += hart_idle_ns(hart_by_index(i)); });
     sleep_ms(1000);
-    const nanos_t passed = monotonic_ns() - start;
     sched_harts().for_each([&](unsigned i) { idle_after += hart_idle_ns(hart_by_index(i)); });
+    const nanos_t passed = monotonic_ns() - start;
     const uint64_t seen = idle_interrupts() - before;
     check(seen == 1, "idle harts take no timer interrupts but the one that ends a sleep", "{} in a second", seen);
     const nanos_t expected = passed * hart_count();
@@ -311,12 +361,13 @@ void test_placement() {
     silent_idleness();
     blocked_current_frees_waiting();
     pinned();
-    fifo_preempts();
+    fifo_preempts(true);
     fifo_order();
     round_robin();
     lone_spinner_is_not_disturbed();
     if (hart_count() < 2)
         return;
+    fifo_preempts(false);
     moved_while_running();
     moves_itself();
     affinity_storm();

@@ -12,7 +12,8 @@
 
 namespace lentil {
 
-/// A ticket lock: first come, first served, two words.
+/// One word, taken by whoever comes first after a release. Not a queue on purpose: in a virtual machine the next in a
+/// queue may be a hart that its host has stopped for milliseconds, and all others would wait for it.
 template <Rank R>
 class SpinLock {
     static_assert(!is_blocking(R));
@@ -24,9 +25,7 @@ public:
     SpinLock& operator=(const SpinLock&) = delete;
 
     /// For assertions only: another hart may hold it.
-    bool is_locked() const {
-        return next_.load(std::memory_order_relaxed) != serving_.load(std::memory_order_relaxed);
-    }
+    bool is_locked() const { return held_.load(std::memory_order_relaxed) != 0; }
 
 private:
     template <Rank>
@@ -34,20 +33,14 @@ private:
     friend struct RunqLock; ///< sched/: the run-queue lock is handed over by a context switch, which no scope can express
 
     void acquire() {
-        const uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
-        while (serving_.load(std::memory_order_acquire) != ticket)
-            machine::cpu_relax();
+        while (held_.exchange(1, std::memory_order_acquire) != 0)
+            do
+                machine::cpu_relax();
+            while (held_.load(std::memory_order_relaxed) != 0);
     }
-    bool try_acquire() {
-        uint32_t serving = serving_.load(std::memory_order_relaxed);
-        return next_.compare_exchange_strong(serving, serving + 1, std::memory_order_acquire, std::memory_order_relaxed);
-    }
-    void release() {
-        serving_.store(serving_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    }
+    void release() { held_.store(0, std::memory_order_release); }
 
-    std::atomic<uint32_t> next_{0};
-    std::atomic<uint32_t> serving_{0};
+    std::atomic<uint32_t> held_{0};
 };
 
 enum class Nesting : bool { no, yes }; ///< yes: another lock of the same rank is held, in the order rank.hpp names
