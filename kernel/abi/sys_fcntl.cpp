@@ -2,6 +2,8 @@
 // Descriptors: dup, fcntl, ioctl, close.
 #include <abi/files.hpp>
 #include <abi/sys_file.hpp>
+#include <bsd/file_lock.hpp>
+#include <bsd/pipe.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -28,7 +30,93 @@ Result<uint64_t> duplicate(RefPtr<File> file, uint64_t from, bool close_on_exec)
     return static_cast<uint64_t>(fd);
 }
 
+/// The bytes that a struct flock means: inval before the start of the file, overflow past what can be said.
+Result<void> lock_range(File& file, const Flock& lock, LockRequest& request) {
+    off_t base = 0;
+    switch (static_cast<Whence>(lock.whence)) {
+    case Whence::set:
+        break;
+    case Whence::current:
+        base = TRY(file.seek(0, Whence::current));
+        break;
+    case Whence::end:
+        base = static_cast<off_t>(TRY(file.stat()).size);
+        break;
+    default:
+        return Errno::inval;
+    }
+    off_t start = 0, last = INT64_MAX;
+    if (__builtin_add_overflow(base, lock.start, &start))
+        return Errno::overflow;
+    if (lock.length > 0) {
+        if (__builtin_add_overflow(start, lock.length - 1, &last))
+            return Errno::overflow;
+    } else if (lock.length < 0) {
+        last = start - 1;
+        start += lock.length;
+    }
+    if (start < 0 || last < start)
+        return Errno::inval;
+    request.start = static_cast<uint64_t>(start);
+    request.end = last == INT64_MAX ? UINT64_MAX : static_cast<uint64_t>(last);
+    return {};
+}
+
+/// F_GETLK, F_SETLK, F_SETLKW and their OFD kin.
+Result<uint64_t> record_lock(File& file, uint32_t command, UserPtr<Flock> argument) {
+    using namespace fcntl_command;
+    Flock lock = TRY(argument.read());
+    const bool by_file = command >= ofd_getlk;
+    if (by_file && lock.pid != 0)
+        return Errno::inval;
+    if (lock.type < 0 || lock.type > 2)
+        return Errno::inval;
+    LockRequest request;
+    request.type = static_cast<LockType>(lock.type);
+    FdTable& table = *current_proc().fds;
+    request.owner = by_file ? static_cast<const void*>(&file) : &table;
+    request.pid = by_file ? -1 : current_proc().pid;
+    TRY(lock_range(file, lock, request));
+
+    if (command == getlk || command == ofd_getlk) {
+        if (request.type == LockType::unlock)
+            return Errno::inval;
+        const LockRequest found = file_lock_test(file, request);
+        lock.type = static_cast<int16_t>(found.type);
+        if (found.type != LockType::unlock) {
+            lock.whence = 0;
+            lock.start = static_cast<int64_t>(found.start);
+            lock.length = found.end == UINT64_MAX ? 0 : static_cast<int64_t>(found.end - found.start + 1);
+            lock.pid = found.pid;
+        }
+        TRY(argument.write(lock));
+        return 0;
+    }
+    if ((request.type == LockType::read && !file.readable()) || (request.type == LockType::write && !file.writable()))
+        return Errno::badf;
+    (by_file ? file.may_hold_locks : table.may_hold_locks).store(1, std::memory_order_relaxed);
+    TRY(file_lock_set(file, request, command == setlkw || command == ofd_setlkw));
+    return 0;
+}
+
 } // namespace
+
+Result<void> sys_flock(int fd, uint32_t operation) {
+    constexpr uint32_t shared = 1, exclusive = 2, no_block = 4, unlock = 8;
+    const RefPtr<File> file = TRY(open_file(fd));
+    LockRequest request;
+    switch (operation & ~no_block) {
+    case shared: request.type = LockType::read; break;
+    case exclusive: request.type = LockType::write; break;
+    case unlock: request.type = LockType::unlock; break;
+    default: return Errno::inval;
+    }
+    request.kind = LockKind::whole;
+    request.owner = file.get();
+    request.pid = current_proc().pid;
+    file->may_hold_locks.store(1, std::memory_order_relaxed);
+    return file_lock_set(*file, request, !(operation & no_block));
+}
 
 Result<int> sys_dup(int fd) {
     return install_file(TRY(any_file(fd)), false);
@@ -71,6 +159,25 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
     case setfl:
         change_flags(*file, settable_flags, static_cast<uint32_t>(argument));
         return 0;
+    case getlk:
+    case setlk:
+    case setlkw:
+    case ofd_getlk:
+    case ofd_setlk:
+    case ofd_setlkw:
+        return record_lock(*file, command, UserPtr<Flock>(argument));
+    case setpipe_size: {
+        Pipe* pipe = file->pipe();
+        if (!pipe)
+            return Errno::badf;
+        if (argument > Pipe::max_capacity && !current_proc().cred()->capable(Capability::sys_resource))
+            return Errno::perm;
+        return TRY(pipe->set_capacity(argument));
+    }
+    case getpipe_size:
+        if (!file->pipe())
+            return Errno::badf;
+        return file->pipe()->capacity();
     case setown:
         file->owner_pid.store(static_cast<int32_t>(argument), std::memory_order_relaxed);
         return 0;

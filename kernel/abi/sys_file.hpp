@@ -12,6 +12,7 @@ Result<int> sys_dup(int fd);
 Result<int> sys_dup3(int fd, int wanted, uint32_t flags);
 Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument);
 Result<uint64_t> sys_ioctl(int fd, uint32_t command, uint64_t argument);
+Result<void> sys_flock(int fd, uint32_t operation);
 Result<void> sys_close(int fd);
 Result<void> sys_close_range(uint32_t first, uint32_t last, uint32_t flags);
 
@@ -76,6 +77,16 @@ Result<void> sys_fchown(int fd, uid_t uid, gid_t gid);
 Result<void> sys_fchownat(int at, UserPath path, uid_t uid, gid_t gid, uint32_t flags);
 Result<void> sys_utimensat(int at, UserPath path, UserPtr<Timespec> times, uint32_t flags);
 Result<void> sys_truncate(UserPath path, off_t size);
+
+// -- files without names (sys_event.cpp) ---------------------------------------------------------------------------------
+Result<int> sys_eventfd2(uint32_t initial, uint32_t flags);
+Result<int> sys_epoll_create1(uint32_t flags);
+Result<void> sys_epoll_ctl(int epoll, int operation, int fd, UserPtr<EpollEvent> event);
+Result<int> sys_epoll_pwait(int epoll, UserPtr<EpollEvent> events, int count, int timeout_ms, UserPtr<uint64_t> mask,
+                            uint64_t mask_size);
+Result<int> sys_epoll_pwait2(int epoll, UserPtr<EpollEvent> events, int count, UserPtr<Timespec> timeout,
+                             UserPtr<uint64_t> mask, uint64_t mask_size);
+Result<int> sys_memfd_create(UserPath name, uint32_t flags);
 
 // -- readiness (sys_poll.cpp) --------------------------------------------------------------------------------------------
 Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec> timeout, UserPtr<uint64_t> mask,

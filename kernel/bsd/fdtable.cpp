@@ -7,6 +7,8 @@
 #include <bit>
 #include <new>
 
+#include <bsd/file_lock.hpp>
+
 namespace lentil {
 
 /// The open descriptors. Immutable while `refs` > 1; each table that refers to it holds one. Arrays follow the header:
@@ -63,6 +65,16 @@ struct FdTable::Slots {
     }
 };
 
+namespace {
+
+void descriptor_closed(FdTable& table, File& file) {
+    if (table.may_hold_locks.load(std::memory_order_relaxed) != 0)
+        file_locks_closed(table, file);
+    file.descriptor_closed();
+}
+
+} // namespace
+
 /// Helpers that need the table's lock held.
 struct FdTableInternals {
     /// Makes the slots the table's own, with room for `fd`.
@@ -118,6 +130,8 @@ Result<RefPtr<FdTable>> FdTable::create() {
 }
 
 FdTable::~FdTable() {
+    if (may_hold_locks.load(std::memory_order_relaxed) != 0)
+        file_locks_forget(this);
     if (slots_)
         slots_->drop();
 }
@@ -169,7 +183,7 @@ Result<void> FdTable::install_at(int fd, RefPtr<File> file, bool close_on_exec, 
         FdTableInternals::put(*this, at, std::move(file), close_on_exec);
     }
     if (old)
-        old->descriptor_closed();
+        descriptor_closed(*this, *old);
     return {};
 }
 
@@ -182,7 +196,7 @@ Result<void> FdTable::close(int fd) {
         TRY(FdTableInternals::own(*this, 0));
         file = FdTableInternals::remove(*this, static_cast<unsigned>(fd));
     }
-    file->descriptor_closed();
+    descriptor_closed(*this, *file);
     return {};
 }
 
@@ -217,7 +231,7 @@ Result<void> FdTable::close_range(unsigned first, unsigned last, bool only_mark_
                 file = FdTableInternals::remove(*this, fd);
         }
         if (file)
-            file->descriptor_closed();
+            descriptor_closed(*this, *file);
     }
 }
 
@@ -234,7 +248,7 @@ void FdTable::close_all_on_exec() {
             MUST(FdTableInternals::own(*this, 0)); // exec called unshare() while it could still fail
             file = FdTableInternals::remove(*this, fd);
         }
-        file->descriptor_closed();
+        descriptor_closed(*this, *file);
     }
 }
 

@@ -34,6 +34,9 @@ public:
     int next_open(int fd);
     unsigned capacity();
 
+    /// POSIX record locks that this table may hold (bsd/file_lock.hpp); 0 spares every close the look-up.
+    std::atomic<uint32_t> may_hold_locks{0};
+
 private:
     friend struct FdTableInternals;
     Mutex<Rank::fd_table> lock_;

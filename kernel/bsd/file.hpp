@@ -92,6 +92,7 @@ public:
     virtual Result<RefPtr<File>> reopen(uint32_t) { return Errno::nxio; }
     /// The pipe of which this is an end (F_GETPIPE_SZ), if it is one.
     virtual class Pipe* pipe() { return nullptr; }
+    virtual class Epoll* epoll() { return nullptr; }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
     virtual void descriptor_closed() {}
 
@@ -99,7 +100,12 @@ public:
     bool writable() const { return (flags & open_flags::access_mode) != open_flags::read_only; }
     bool nonblocking() const { return flags & open_flags::nonblock; }
 
+    /// Before it goes: locks and watches that name the open file.
+    void last_unref();
+
     std::atomic<uint32_t> flags; ///< open_flags; only append, nonblock, direct, noatime change after open
+    std::atomic<uint32_t> may_hold_locks{0}; ///< flock or OFD locks (bsd/file_lock.hpp)
+    std::atomic<uint32_t> watched{0};        ///< by an epoll (bsd/epoll.hpp)
     // async owner for F_SETOWN / SIGIO
     std::atomic<int32_t> owner_pid{0};
 };

@@ -36,13 +36,17 @@ void Waitq::remove(Waiter& waiter) {
     waiter.queue = nullptr;
 }
 
-unsigned Waitq::wake(unsigned exclusive_count) {
+unsigned Waitq::wake(unsigned exclusive_count, Nesting nesting) {
     std::atomic_thread_fence(std::memory_order_seq_cst); // the caller's condition before the look at the queue
     if (count_.load(std::memory_order_relaxed) == 0)
         return 0;
     unsigned woken = 0;
-    SpinGuard guard(lock_);
+    SpinGuard guard(lock_, nesting);
     for (Waiter* w = waiters_.first(); w; w = w->link.next) {
+        if (w->notify) {
+            w->notify(*w);
+            continue;
+        }
         if (w->exclusive && exclusive_count == 0)
             continue;
         // False for one that is awake already: it has not gone to sleep yet, or somebody else woke it. It will look at

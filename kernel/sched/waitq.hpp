@@ -13,6 +13,7 @@ namespace lentil {
 struct Waiter {
     Thread* thread = nullptr;
     bool exclusive = false; ///< wake_one stops after it
+    void (*notify)(Waiter&) = nullptr; ///< called instead of waking the thread, with the queue's lock held (epoll)
     DlistLinks<Waiter> link;
     class Waitq* queue = nullptr; ///< not null between add and remove
 
@@ -29,13 +30,16 @@ public:
     Waitq& operator=(const Waitq&) = delete;
 
     void add(Waiter& waiter);    ///< sets waiter.thread to the current thread
-    void remove(Waiter& waiter); ///< by the same thread; harmless if it is not queued
+    /// By the same thread (one with `notify`: by whoever owns it); harmless if it is not queued.
+    void remove(Waiter& waiter);
 
     /// Wake-ups: callable anywhere, interrupts included. Non-exclusive waiters are all woken, of the exclusive ones the
     /// first `exclusive_count`. Wakers leave the waiters in the queue. Return how many threads were woken. With nobody
     /// waiting: a fence and a load.
-    unsigned wake(unsigned exclusive_count);
+    unsigned wake(unsigned exclusive_count, Nesting nesting = Nesting::no);
     unsigned wake_all() { return wake(~0U); }
+    /// From a Waiter::notify.
+    unsigned wake_all_nested() { return wake(~0U, Nesting::yes); }
     unsigned wake_one() { return wake(1); }
 
     bool has_waiters() const;

@@ -11,6 +11,8 @@ namespace lentil {
 /// order (`nested`).
 enum class Rank : uint32_t {
     // -- blocking --------------------------------------------------------------------------------------------------
+    epoll_watch = 0x02, ///< which epoll watches which file
+    epoll = 0x04,       ///< one epoll's items; held while its files are polled
     exec = 0x08,        ///< one execve or credential change at a time per proc
     mount_change = 0x0a,///< one change of the mount table at a time
     rename = 0x0c,      ///< one directory rename at a time per file system
@@ -29,6 +31,7 @@ enum class Rank : uint32_t {
     vnode_link = 0x86,  ///< names and parents of nodes
     signal = 0x88,      ///< one proc's signal state and that of its uthreads; nested: never
     cwd = 0x8c,         ///< directories, limits, credentials pointers of one proc
+    file_lock = 0x8d,   ///< advisory locks, counters of eventfds
     tty_spin = 0x8e,    ///< input queue filled from interrupts
     task = 0x90,        ///< a task's thread list
     thread_list = 0x92, ///< list of all threads
@@ -38,7 +41,8 @@ enum class Rank : uint32_t {
     kmem = 0xa4,
     zone = 0xa8,
     page_alloc = 0xac,
-    waitq = 0xb0,
+    waitq = 0xb0,       ///< nested: an epoll's own queue inside the queue that it watches (no circles: bsd/epoll.cpp)
+    epoll_ready = 0xb2, ///< an epoll's list of what may be ready, filled by wake-ups
     callout = 0xb4,
     runq = 0xc0,        ///< one hart's run queue, and the scheduling state of the threads there; never two
     device = 0xe0,

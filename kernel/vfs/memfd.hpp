@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// memfd_create(2): files without a name, on a tmpfs that is mounted nowhere.
+#pragma once
+
+#include <vfs/vnode.hpp>
+
+namespace lentil {
+
+/// A new empty file, open for reading and writing. nomem.
+Result<RefPtr<File>> memfd_create(bool executable);
+
+} // namespace lentil
