@@ -44,7 +44,7 @@ Result<int> sys_eventfd2(uint32_t initial, uint32_t flags) {
     constexpr uint32_t semaphore = 1;
     if (flags & ~(semaphore | open_flags::cloexec | open_flags::nonblock))
         return Errno::inval;
-    RefPtr<File> file = TRY(eventfd_create(initial, flags & semaphore, flags & open_flags::nonblock));
+    RefPtr<File> file = TRY(eventfd_create(initial, flags & open_flags::nonblock, flags & semaphore));
     return install_file(std::move(file), flags & open_flags::cloexec);
 }
 

@@ -3,7 +3,7 @@
 // files on that list: level-triggered items stay on it while they are ready, edge-triggered ones until the next wake-up.
 #include <bsd/epoll.hpp>
 
-#include <bsd/anonymous.hpp>
+#include <bsd/inode_number.hpp>
 #include <libkern/dlist.hpp>
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
@@ -75,7 +75,14 @@ public:
             table->add(queue_);
         return has_ready() ? events & (poll_events::in | poll_events::rdnorm) : 0;
     }
-    Result<FileStat> stat() override { return anonymous_stat(); }
+    Result<FileStat> stat() override {
+        FileStat st; // mode 0600 without a type, as Linux's anonymous inodes have
+        st.device = anonymous_device;
+        st.inode = inode_;
+        st.mode = 0600;
+        st.links = 1;
+        return st;
+    }
     size_t describe(std::span<char> buffer) override {
         return format_to(buffer, "anon_inode:[eventpoll]").size();
     }
@@ -134,6 +141,7 @@ private:
         return (item.events & ~modes) | poll_events::err | poll_events::hup;
     }
 
+    const uint64_t inode_ = anonymous_inode();
     Mutex<Rank::epoll> lock_;
     Dlist<Item, &Item::item_link> items_; ///< changed with watch_lock and lock_ held
     SpinLock<Rank::epoll_ready> ready_lock_;

@@ -1,97 +1,101 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The eventfd file.
+// eventfd, and the numbers of files without a file system.
 #include <bsd/eventfd.hpp>
 
-#include <bsd/anonymous.hpp>
+#include <bsd/inode_number.hpp>
 #include <libkern/format.hpp>
-#include <sched/waitq.hpp>
 
 namespace lentil {
+
+namespace {
+constinit std::atomic<uint64_t> next_inode{1};
+}
+
+uint64_t anonymous_inode() { return next_inode.fetch_add(1, std::memory_order_relaxed); }
+
 namespace {
 
 class EventFile final : public File {
 public:
-    static constexpr const char* zone_name = "eventfd_files";
-    EventFile(uint64_t initial, bool semaphore, uint32_t open_flags_value)
-        : File(open_flags_value), count_(initial), semaphore_(semaphore) {}
+    static constexpr const char* zone_name = "eventfds";
+    static constexpr uint64_t max_count = ~uint64_t{0} - 1;
+    EventFile(uint64_t initial, uint32_t flags_value, bool semaphore)
+        : File(open_flags::read_write | flags_value), count_(initial), semaphore_(semaphore) {}
     void dispose() override { zone_delete(this); }
 
     Result<size_t> read(Uio& uio) override {
         if (uio.left() < sizeof(uint64_t))
             return Errno::inval;
-        uint64_t value = 0;
-        auto take = [&] {
-            SpinGuard guard(lock_);
-            if (count_ == 0)
-                return false;
-            value = semaphore_ ? 1 : count_;
-            count_ -= value;
-            return true;
-        };
-        TRY(wait(take));
-        queue_.wake_all();
-        return uio.put(&value, sizeof value);
+        uint64_t taken = 0;
+        for (;;) {
+            uint64_t now = count_.load(std::memory_order_acquire);
+            if (now == 0) {
+                if (nonblocking())
+                    return Errno::again;
+                if (wait_until(waitq_, "eventfd_read", [this] { return count_.load(std::memory_order_acquire) != 0; }) !=
+                    WaitResult::awoken)
+                    return Errno::restart_sys;
+                continue;
+            }
+            taken = semaphore_ ? 1 : now;
+            if (count_.compare_exchange_weak(now, now - taken, std::memory_order_acq_rel))
+                break;
+        }
+        waitq_.wake_all();
+        return uio.put(&taken, sizeof taken);
     }
 
     Result<size_t> write(Uio& uio) override {
         if (uio.left() < sizeof(uint64_t))
             return Errno::inval;
-        uint64_t value = 0;
-        if (TRY(uio.take(&value, sizeof value)) != sizeof value)
-            return Errno::fault;
-        if (value == UINT64_MAX)
+        uint64_t added = 0;
+        TRY(uio.take(&added, sizeof added));
+        if (added > max_count)
             return Errno::inval;
-        auto add = [&] {
-            SpinGuard guard(lock_);
-            if (value > limit - count_)
-                return false;
-            count_ += value;
-            return true;
-        };
-        TRY(wait(add));
-        queue_.wake_all();
-        return sizeof value;
+        for (;;) {
+            uint64_t now = count_.load(std::memory_order_acquire);
+            if (now > max_count - added) {
+                if (nonblocking())
+                    return Errno::again;
+                const auto fits = [&] { return count_.load(std::memory_order_acquire) <= max_count - added; };
+                if (wait_until(waitq_, "eventfd_write", fits) != WaitResult::awoken)
+                    return Errno::restart_sys;
+                continue;
+            }
+            if (count_.compare_exchange_weak(now, now + added, std::memory_order_acq_rel))
+                break;
+        }
+        waitq_.wake_all();
+        return sizeof added;
     }
 
     uint32_t poll(uint32_t events, PollTable* table) override {
+        using namespace poll_events;
         if (table)
-            table->add(queue_);
-        SpinGuard guard(lock_);
-        uint32_t ready = 0;
-        if (count_ > 0)
-            ready |= poll_events::in | poll_events::rdnorm;
-        if (count_ < limit)
-            ready |= poll_events::out | poll_events::wrnorm;
-        return ready & events;
+            table->add(waitq_);
+        const uint64_t now = count_.load(std::memory_order_acquire);
+        return ((now > 0 ? in | rdnorm : 0) | (now < max_count ? out | wrnorm : 0)) & events;
     }
-
-    Result<FileStat> stat() override { return anonymous_stat(); }
+    Result<FileStat> stat() override {
+        FileStat st;
+        st.device = anonymous_device;
+        st.inode = 0;
+        st.mode = 0600;
+        st.links = 1;
+        return st;
+    }
     size_t describe(std::span<char> buffer) override { return format_to(buffer, "anon_inode:[eventfd]").size(); }
 
 private:
-    static constexpr uint64_t limit = UINT64_MAX - 1;
-
-    template <class Attempt>
-    Result<void> wait(Attempt attempt) {
-        if (attempt())
-            return {};
-        if (nonblocking())
-            return Errno::again;
-        if (wait_until(queue_, "eventfd", attempt) == WaitResult::interrupted)
-            return Errno::restart_sys;
-        return {};
-    }
-
-    SpinLock<Rank::file_lock> lock_;
-    uint64_t count_;
+    std::atomic<uint64_t> count_;
     const bool semaphore_;
-    Waitq queue_;
+    Waitq waitq_;
 };
 
 } // namespace
 
-Result<RefPtr<File>> eventfd_create(uint64_t initial, bool semaphore, uint32_t flags) {
-    return make_ref<EventFile>(initial, semaphore, flags | open_flags::read_write);
+Result<RefPtr<File>> eventfd_create(uint64_t initial, uint32_t flags, bool semaphore) {
+    return RefPtr<File>(TRY(make_ref<EventFile>(initial, flags & open_flags::nonblock, semaphore)));
 }
 
 } // namespace lentil
