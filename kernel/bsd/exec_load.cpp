@@ -48,9 +48,10 @@ Result<void> map_segment(VmMap& map, File& file, const File::Mappable& source, c
         request.offset = page_floor(s.offset);
         request.file = source.file;
         TRY(map.map(request));
-        // The rest of the last file page is zero where the segment has more memory than file.
+        // Where the segment has more memory than file, its last file page is zero from there to the page's end, even
+        // past the segment: ld.so takes its first heap from that rest.
         if (s.memory_size > s.file_size && (file_end & page_mask) != 0)
-            TRY(zero_exactly(map, file_end, std::min(pages_end, memory_end) - file_end));
+            TRY(zero_exactly(map, file_end, pages_end - file_end));
     }
     if (memory_end > pages_end) {
         MapRequest request;
