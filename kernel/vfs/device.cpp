@@ -28,10 +28,10 @@ Result<RefPtr<File>> device_open(Vnode& node, uint64_t number, uint32_t flags) {
 size_t DeviceFile::describe(std::span<char> buffer) { return describe_node(*node_, buffer); }
 
 Result<RefPtr<Mount>> devfs_mount(const MountRequest& request) {
-    TmpfsMount::Options options = TmpfsMount::defaults();
-    options.mode = 0755;
-    options = TRY(TmpfsMount::parse(request.options, options));
-    RefPtr<TmpfsMount> mount = TRY(TmpfsMount::create(options));
+    TmpfsMount::Options base = TmpfsMount::defaults();
+    base.mode = 0755;
+    const TmpfsMount::Options options = TRY(TmpfsMount::parse(request.options, base));
+    RefPtr<TmpfsMount> mount = TRY(TmpfsMount::create(options, base));
     const auto fill = [&]() -> Result<void> {
         for (CharDevice* d = devices; d; d = d->next)
             TRY(mount->root->create(d->name, {VnodeType::character, d->mode, 0, d->gid, d->number}));

@@ -162,7 +162,6 @@ namespace {
 void memory_lines(TextBuffer& out, VmMap& map) {
     const VmMap::Totals m = map.totals();
     const auto line = [&](std::string_view name, uint64_t bytes) { out.add("{}:\t{:8} kB\n", name, bytes / 1024); };
-    line("VmPeak", m.size);
     line("VmSize", m.size);
     line("VmLck", 0);
     line("VmPin", 0);
@@ -174,7 +173,6 @@ void memory_lines(TextBuffer& out, VmMap& map) {
     line("VmData", m.data);
     line("VmStk", m.stack);
     line("VmExe", m.text);
-    line("VmLib", 0);
     line("VmPTE", m.page_tables);
     line("VmSwap", 0);
 }

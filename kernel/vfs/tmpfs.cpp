@@ -241,9 +241,10 @@ Result<TmpfsMount::Options> TmpfsMount::parse(std::string_view text, Options opt
     return options;
 }
 
-Result<RefPtr<TmpfsMount>> TmpfsMount::create(const Options& wanted) {
+Result<RefPtr<TmpfsMount>> TmpfsMount::create(const Options& wanted, const Options& defaults_then) {
     RefPtr<TmpfsMount> mount = TRY(make_ref<TmpfsMount>());
     mount->options = wanted;
+    mount->base = defaults_then;
     mount->device = mount_new_device();
     const Vnode::NewNode fresh{VnodeType::directory, wanted.mode, wanted.uid, wanted.gid};
     RefPtr<TmpfsNode> root = TRY(tmpfs_make_node(*mount, fresh));
@@ -292,7 +293,6 @@ void TmpfsMount::teardown() {
 }
 
 size_t TmpfsMount::describe_options(std::span<char> buffer) {
-    const Options base = defaults();
     size_t n = 0;
     const auto add = [&](std::string_view format, auto value) {
         n += format_to(buffer.subspan(n), format, value).size();
@@ -320,8 +320,9 @@ Result<void> TmpfsMount::remount(std::string_view text) {
 }
 
 Result<RefPtr<Mount>> tmpfs_mount(const MountRequest& request) {
-    const TmpfsMount::Options options = TRY(TmpfsMount::parse(request.options, TmpfsMount::defaults()));
-    return RefPtr<Mount>(TRY(TmpfsMount::create(options)));
+    const TmpfsMount::Options base = TmpfsMount::defaults();
+    const TmpfsMount::Options options = TRY(TmpfsMount::parse(request.options, base));
+    return RefPtr<Mount>(TRY(TmpfsMount::create(options, base)));
 }
 
 } // namespace lentil

@@ -28,12 +28,13 @@ public:
         gid_t gid;
     };
     /// A file system with an empty root directory.
-    static Result<RefPtr<TmpfsMount>> create(const Options& options);
+    static Result<RefPtr<TmpfsMount>> create(const Options& options, const Options& defaults);
     /// size=, nr_inodes=, mode=, uid=, gid= over `base`; inval.
     static Result<Options> parse(std::string_view text, Options base);
     static Options defaults();
 
     Options options{};
+    Options base{};                         ///< the defaults then: /proc/mounts shows what differs
     std::atomic<uint64_t> pages{0};         ///< that files hold
     std::atomic<uint64_t> nodes{0};         ///< alive, in the tree or not
     std::atomic<uint64_t> next_inode{1};

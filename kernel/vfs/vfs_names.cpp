@@ -61,9 +61,10 @@ Result<void> mknod(const VfsContext& context, int at, std::string_view path, mod
     case file_mode::directory: return Errno::perm;
     default: return Errno::inval;
     }
+    const Located where = TRY(new_name(context, at, path, false));
+    TRY(check_access(*where.parent, *context.cred, may::write | may::exec));
     if ((type == VnodeType::character || type == VnodeType::block) && !context.cred->capable(Capability::mknod))
         return Errno::perm;
-    const Located where = TRY(new_name(context, at, path, false));
     TRY(create_node(context, where, type, mode, device));
     return {};
 }
