@@ -38,7 +38,12 @@ void Pipe::drop_pages() {
         if (VmPage* page = std::exchange(slots_[i], nullptr))
             page_unref(page);
     read_at_ = write_at_ = 0;
-    used_.store(0, std::memory_order_release);
+    publish();
+}
+
+void Pipe::publish() {
+    used_.store(write_at_ - read_at_, std::memory_order_release);
+    space_.store(capacity() - (write_at_ - page_floor(read_at_)), std::memory_order_release);
 }
 
 void Pipe::add_end(bool reader, bool writer) {
@@ -85,14 +90,14 @@ Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
                     break;
                 }
                 read_at_ += *moved;
-                used_.fetch_sub(*moved, std::memory_order_acq_rel);
                 done += *moved;
-                if (used() == 0) { // keep this one page for the next write
+                if (read_at_ == write_at_) { // keep this one page for the next write
                     std::swap(slot, slots_[0]);
                     read_at_ = write_at_ = 0;
                 } else if (read_at_ % page_size == 0) {
                     page_unref(std::exchange(slot, nullptr));
                 }
+                publish();
                 if (*moved < n)
                     break;
             }
@@ -136,8 +141,8 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
                 error = Errno::pipe;
                 break;
             }
-            const bool fits = capacity() - used() >= unit;
-            while (fits && uio.left() > 0 && used() < capacity()) {
+            const bool fits = space() >= unit;
+            while (fits && uio.left() > 0 && space() > 0) {
                 VmPage*& slot = slots_[write_at_ / page_size % (capacity() / page_size)];
                 if (!slot) {
                     const Result<VmPage*> page = page_alloc();
@@ -148,14 +153,14 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
                     slot = *page;
                 }
                 const size_t offset = write_at_ % page_size;
-                const size_t n = std::min({uio.left(), capacity() - used(), page_size - offset});
+                const size_t n = std::min({uio.left(), space(), page_size - offset});
                 const Result<size_t> moved = uio.take(static_cast<char*>(page_data(slot)) + offset, n);
                 if (!moved) {
                     error = moved.error();
                     break;
                 }
                 write_at_ += *moved;
-                used_.fetch_add(*moved, std::memory_order_acq_rel);
+                publish();
                 done += *moved;
                 if (*moved < n) {
                     error = Errno::fault;
@@ -173,7 +178,7 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
         }
         const size_t wanted = std::min(uio.left(), atomic_size);
         const WaitResult result = wait_until(write_waitq_, "pipe_write", [&] {
-            return capacity() - used() >= wanted || readers_.load(std::memory_order_acquire) == 0;
+            return space() >= wanted || readers_.load(std::memory_order_acquire) == 0;
         });
         if (result != WaitResult::awoken) {
             error = Errno::restart_sys;
@@ -202,7 +207,7 @@ uint32_t Pipe::poll(uint32_t events, PollTable* table, bool readable, bool writa
             ready |= hup;
     }
     if (writable) {
-        if (capacity() - used() >= atomic_size)
+        if (space() >= atomic_size)
             ready |= out | wrnorm;
         if (readers_.load(std::memory_order_acquire) == 0)
             ready |= err;
@@ -244,6 +249,7 @@ Result<size_t> Pipe::set_capacity(size_t bytes) {
         kfree(slots_, old_pages * sizeof(VmPage*));
     slots_ = fresh;
     capacity_.store(pages * page_size, std::memory_order_relaxed);
+    publish();
     guard.unlock();
     write_waitq_.wake_all();
     return pages * page_size;

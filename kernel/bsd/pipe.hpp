@@ -35,6 +35,8 @@ private:
     friend class Fifo;
     static constexpr unsigned inline_slots = default_capacity / page_size;
     size_t used() const { return used_.load(std::memory_order_acquire); }
+    size_t space() const { return space_.load(std::memory_order_acquire); }
+    void publish(); ///< after a change of positions or capacity: used_ and space_
     void drop_pages();
 
     Mutex<Rank::pipe> lock_;
@@ -42,7 +44,9 @@ private:
     VmPage** slots_ = first_slots_;      ///< ring of capacity/page_size pages, made on first use
     uint64_t read_at_ = 0, write_at_ = 0;///< bytes since the beginning
     std::atomic<size_t> capacity_{default_capacity};
-    std::atomic<size_t> used_{0};        ///< written with lock_ held, read by wait predicates
+    // Written with lock_ held, read by wait predicates. A page is free only when all of it was read, so that no page of
+    // the ring has bytes of both ends.
+    std::atomic<size_t> used_{0}, space_{default_capacity};
     std::atomic<uint32_t> readers_{0}, writers_{0};
     std::atomic<uint32_t> reader_opens_{0}, writer_opens_{0}; ///< ever: whom an open of a FIFO waits for
     Waitq read_waitq_, write_waitq_, open_waitq_;

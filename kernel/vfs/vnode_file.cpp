@@ -33,19 +33,19 @@ private:
 
 /// How far a write of `n` bytes at `at` may go under RLIMIT_FSIZE; fbig (and SIGXFSZ) if not at all.
 Result<size_t> limit_file_size(uint64_t at, size_t n) {
-    if (!has_uthread() || n == 0)
+    if (!has_uthread())
         return n;
     const uint64_t limit = current_proc().limit(Limit::fsize).soft;
     if (limit == limit_infinity || at + n <= limit)
         return n;
-    if (at >= limit) {
+    if (at >= limit && (n > 0 || at > limit)) {
         SigInfo info;
         info.signo = sig_xfsz;
         info.code = si_code::kernel;
         signal_send(current_uthread(), info);
         return Errno::fbig;
     }
-    return static_cast<size_t>(limit - at);
+    return static_cast<size_t>(limit > at ? limit - at : 0);
 }
 
 class VnodeFile final : public File {
@@ -107,7 +107,8 @@ public:
             return Errno::inval;
         if (size > max_offset)
             return Errno::inval;
-        TRY(limit_file_size(size, 0));
+        if (size > TRY(node_->stat()).size)
+            TRY(limit_file_size(size, 0));
         AttributeChange change;
         change.set_size = true;
         change.size = size;
