@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Builds Lentil and boots it in QEMU, the serial line on this terminal. Ends when the guest powers off, with QEMU's
+exit code. Ctrl-A X ends it at once; Ctrl-C belongs to the guest."""
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import termios
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+import qemu  # noqa: E402
+
+TIMED_OUT = 124
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/boot", description=__doc__)
+    parser.add_argument("--smp", type=int, default=4, metavar="N", help="number of harts (default: 4)")
+    parser.add_argument("--memory", default="512M", metavar="SIZE", help="memory, such as 256M or 2G (default: 512M)")
+    parser.add_argument("--initrd", metavar="FILE", help="initramfs, cpio or cpio.gz (default: busybox and a shell)")
+    parser.add_argument("--append", default="", metavar="WORDS", help="the kernel's command line")
+    parser.add_argument("--disk", metavar="FILE", help="raw image of a virtio disk")
+    parser.add_argument("--machine", choices=qemu.MACHINES, default="virt")
+    parser.add_argument("--icount", action="store_true", help="virtual time: one instruction is one nanosecond")
+    parser.add_argument("--gdb", action="store_true", help="wait for gdb on port 1234 before the first instruction")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help=f"give up after this time, exit code {TIMED_OUT}")
+    parser.add_argument("--kernel", metavar="FILE", help="boot this kernel (default: build/Image)")
+    parser.add_argument("--checks", action="store_true", help="the debug kernel, build/checked/Image")
+    parser.add_argument("--dry-run", action="store_true", help="print the QEMU command and stop")
+    options = parser.parse_args()
+
+    build_dir = os.path.join(qemu.TOP, "build/checked" if options.checks else "build")
+    command = qemu.qemu_command(
+        kernel=options.kernel or os.path.join(build_dir, "Image"),
+        initrd=options.initrd or os.path.join(build_dir, "initramfs.cpio.gz"),
+        append=options.append, machine=options.machine, smp=options.smp, memory=options.memory, disk=options.disk,
+        icount=options.icount, gdb=options.gdb)
+    if options.dry_run:
+        print(shlex.join(command))
+        return 0
+    if not (options.kernel and options.initrd):
+        build = [os.path.join(qemu.TOP, "scripts/build")] + (["--checks"] if options.checks else [])
+        built = subprocess.run(build + ["boot"], stdin=subprocess.DEVNULL, check=False)
+        if built.returncode != 0:
+            return built.returncode
+    if options.gdb:
+        print("boot: waiting for gdb; in another terminal:\n"
+              f"  gdb-multiarch {os.path.relpath(build_dir)}/lentil.elf -x scripts/gdb/lentil.py -ex 'target remote :1234'", flush=True)
+
+    terminal = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    machine = subprocess.Popen(command)
+    try:
+        return machine.wait(timeout=options.timeout)
+    except subprocess.TimeoutExpired:
+        print(f"\nboot: no power-off within {options.timeout:g} seconds", file=sys.stderr)
+        return TIMED_OUT
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        qemu.stop(machine)
+        if terminal:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
