@@ -234,6 +234,10 @@ void uthread_exit(int32_t status) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
     uthread_leave_map(self);
+    // The last one takes task and map down as soon as nobody else counts: so leave both first. (A borrower is the only
+    // uthread of its proc, and the task is its lender's.)
+    if (!loan_is_borrower(proc))
+        task_leave();
 
     RefPtr<Uthread> ended;
     {
@@ -257,7 +261,7 @@ void uthread_exit(int32_t status) {
         end_proc(self, proc);
     }
     ended.reset();
-    task_leave();
+    task_leave(); // a borrower whose loan became a gift meanwhile
     thread_exit();
 }
 
