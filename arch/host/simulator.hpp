@@ -39,6 +39,10 @@ bool user_fetch32(uint32_t* word, vaddr_t address);
 /// The hart's clock.
 void set_time(nanos_t now_ns);
 
+/// Called in every shoot-down of user translations, on the hart that makes it: a place to let another hart do something
+/// while this one waits. nullptr: nothing.
+void set_shootdown_hook(void (*hook)());
+
 /// Counts since start.
 struct Counters {
     uint64_t shootdowns = 0;        ///< calls of tlb_shootdown

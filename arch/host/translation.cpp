@@ -9,10 +9,15 @@
 
 namespace lentil::host {
 
+namespace {
+void (*shootdown_hook)() = nullptr;
+}
+
 Counters& counters() {
     static Counters all;
     return all;
 }
+void set_shootdown_hook(void (*hook)()) { shootdown_hook = hook; }
 
 } // namespace lentil::host
 
@@ -113,6 +118,8 @@ void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length) {
         host::counters().remote_targets += hart != host_hart;
         forget(hart, start, length);
     });
+    if (host::shootdown_hook)
+        host::shootdown_hook();
 }
 
 void tlb_flush_local(AddressSpace& space, vaddr_t start, size_t length) {

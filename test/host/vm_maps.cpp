@@ -64,7 +64,9 @@ TEST_CASE_FIXTURE(Machine, "anonymous memory is zero, is made when written, and 
     for (int i = 0; i < 100; i++)
         CHECK(peek(*map, at + static_cast<vaddr_t>(i) * page_size) == 0);
     CHECK(map->pmap().resident() == 0);
+    const uint64_t faults = host::counters().user_faults;
     CHECK(poke(*map, at + 5 * page_size, 42));
+    CHECK(host::counters().user_faults == faults + 1);
     CHECK(peek(*map, at + 5 * page_size) == 42);
     CHECK(peek(*map, at + 5 * page_size + 1) == 0);
     CHECK(map->pmap().resident() == 1);
@@ -308,12 +310,16 @@ TEST_CASE_FIXTURE(Machine, "the last side to write takes the page over without a
     REQUIRE(parent->map(anonymous(page_size, base)).ok());
     CHECK(poke(*parent, base, 1));
     VmPage* const original = parent->pmap().lookup(base).page;
+    uint64_t faults = 0;
     {
         TestMap child = forked(*parent);
         CHECK(poke(*child, base, 2));
         CHECK(child->pmap().lookup(base).page != original);
     }
+    CHECK(peek(*parent, base) == 1);
+    faults = host::counters().user_faults;
     CHECK(poke(*parent, base, 3));
+    CHECK(host::counters().user_faults == faults + 1);
     CHECK(parent->pmap().lookup(base).page == original);
 }
 
@@ -389,7 +395,9 @@ TEST_CASE_FIXTURE(Machine, "shared anonymous memory stays shared over fork") {
     CHECK(poke(*parent, base, 1));
     TestMap child = forked(*parent);
     CHECK(peek(*child, base, 1) == 1);
+    const uint64_t faults = host::counters().user_faults;
     CHECK(poke(*child, base, 2, 1));
+    CHECK(host::counters().user_faults == faults); // nothing to copy: the right to write came along
     CHECK(poke(*child, base + page_size, 3, 1));
     CHECK(peek(*parent, base) == 2);
     CHECK(peek(*parent, base + page_size) == 3);
@@ -504,6 +512,48 @@ TEST_CASE_FIXTURE(Machine, "truncation finds entries that were split, moved and 
             CHECK(peek(*m, base + p * page_size) == -1);
         CHECK(m->pmap().resident() == 0);
     }
+    CHECK(object->resident_pages() == 0);
+}
+
+TEST_CASE_FIXTURE(Machine, "a map that is forked while another is being visited by truncation has no page past the end") {
+    TestMap first, second;
+    auto object = *VmObject::create(4 * page_size);
+    for (TestMap* map : {&first, &second}) {
+        REQUIRE((*map)->map(of_object(object, true, 4 * page_size, base)).ok());
+        CHECK(poke(**map, base + 3 * page_size, 1));
+    }
+    static VmMap* to_fork;
+    static RefPtr<VmMap> child;
+    to_fork = second.map.get();
+    host::set_shootdown_hook([] {
+        if (VmMap* parent = std::exchange(to_fork, nullptr)) {
+            const host::OnHart other(1);
+            child = *parent->fork();
+        }
+    });
+    object->set_size(page_size);
+    host::set_shootdown_hook(nullptr);
+    TestMap forked_map{std::exchange(child, nullptr)};
+    REQUIRE(forked_map.map);
+    for (VmMap* map : {first.map.get(), second.map.get(), forked_map.map.get()}) {
+        CHECK(map->pmap().resident() == 0);
+        CHECK(peek(*map, base + 3 * page_size) == -1);
+    }
+}
+
+TEST_CASE_FIXTURE(Machine, "a map that ends while truncation visits it is left alone") {
+    auto object = *VmObject::create(4 * page_size);
+    static RefPtr<VmMap> ending;
+    ending = new_map();
+    REQUIRE(ending->map(of_object(object, true, 4 * page_size, base)).ok());
+    CHECK(poke(*ending, base + 3 * page_size, 1));
+    unload(*ending);
+    host::set_shootdown_hook([] {
+        const host::OnHart other(1);
+        ending.reset(); // truncation holds the last reference now
+    });
+    object->set_size(0);
+    host::set_shootdown_hook(nullptr);
     CHECK(object->resident_pages() == 0);
 }
 
