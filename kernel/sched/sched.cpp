@@ -94,8 +94,8 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
     sched_publish(hart);
     // Who has to wait here may find a place elsewhere: a fair thread on an idle hart, an urgent one also on a hart that
     // runs something less urgent.
-    if (const SchedEntity* waiting = hart.runq.best(); waiting && (!waiting->is_fair() || !harts_idle.load().empty()))
-        sched_offer(Offer(*waiting));
+    if (const SchedEntity* waiting = hart.runq.best())
+        sched_offer_waiting(*waiting);
     // From a real-time thread down to something less urgent than what waits elsewhere: fetch that right after.
     if (self.sched.rt_priority > next.sched.rt_priority && sched_urgent_elsewhere(hart, next.sched.rt_priority))
         sched_poke(hart, machine::Ipi::reschedule);

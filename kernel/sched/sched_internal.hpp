@@ -60,6 +60,8 @@ struct Offer {
 };
 /// Asks an idle hart (or, for a real-time thread, one that runs something less urgent) to take a thread that was queued.
 void sched_offer(const Offer& offer);
+/// The same for the best that waits on a locked hart; cheap if nobody can take it.
+void sched_offer_waiting(const SchedEntity& waiting);
 /// Takes a waiting thread from another hart to this one, if there is one more urgent than `above_priority` (-1: any).
 /// No lock held, interrupts off.
 bool sched_steal(Hart& self, int32_t above_priority);

@@ -166,6 +166,11 @@ void sched_offer(const Offer& offer) {
     sched_poke(*target, machine::Ipi::reschedule);
 }
 
+void sched_offer_waiting(const SchedEntity& waiting) {
+    if (!waiting.is_fair() || !harts_idle.load().empty())
+        sched_offer(Offer(waiting));
+}
+
 bool sched_urgent_elsewhere(const Hart& self, int32_t priority) {
     bool found = false;
     harts_up.load().for_each([&](unsigned i) {
@@ -192,6 +197,9 @@ bool sched_steal(Hart& self, int32_t above_priority) {
         SchedEntity* entity = victim.runq.find_movable(self.index);
         if (entity && entity->rt_priority > above_priority)
             taken = &take_out(victim, *entity, self);
+        // Only the best that waits is ever offered: now it is the turn of the next.
+        if (const SchedEntity* next = taken ? victim.runq.best() : nullptr)
+            sched_offer_waiting(*next);
         RunqLock::release(victim);
     };
     later.for_each(look_at);
@@ -265,11 +273,9 @@ void sched_balance(Hart& self) {
     }
     RunqLock::acquire(self);
     self.runq.limit_lag();
-    const SchedEntity* waiting = self.runq.best();
-    const Offer offer = waiting ? Offer(*waiting) : Offer(SchedEntity());
+    if (const SchedEntity* waiting = self.runq.best())
+        sched_offer_waiting(*waiting);
     RunqLock::release(self);
-    if (waiting && !harts_idle.load().empty())
-        sched_offer(offer);
 }
 
 } // namespace lentil
