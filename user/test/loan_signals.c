@@ -173,7 +173,7 @@ static void to_the_thread(void) {
     pthread_join(thread, NULL);
 }
 
-static siginfo_t child_info;
+static volatile siginfo_t child_info;
 static void on_child(int number, siginfo_t* info, void* context) {
     handled += number && context ? 1 : 0;
     child_info = *info;
