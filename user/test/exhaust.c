@@ -61,10 +61,10 @@ static void taker_with_copies(void) { // the memory goes in breaking shared page
     memset(p, 3, size);
     still_works();
     struct object_counts before = read_objects();
-    pid_t pid[150];
+    pid_t pid[60];
     int made = 0, p2[2];
     CHECK_EQ(pipe(p2), 0);
-    for (; made < 150; ++made) {
+    for (; made < 60; ++made) {
         pid[made] = fork();
         if (pid[made] < 0)
             break; // ENOMEM is a right answer
