@@ -5,7 +5,7 @@ import os
 from harness import TOP, Machine, boot_test, count_guest_lines
 
 # Seconds without an end that mean a hang; for programs that need longer than the default.
-LIMITS = {}
+LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600}
 DEFAULT_LIMIT = 300
 
 
