@@ -167,6 +167,7 @@ void take_down(Proc& proc) {
 
     ReapedProcs reaped;
     RefPtr<Uthread> ended;
+    RefPtr<Task> gift;
     LoanEnd loan_end;
     {
         ProcTreeGuard guard(proc_tree_lock);
@@ -183,6 +184,7 @@ void take_down(Proc& proc) {
         proc.state = ProcState::zombie;
         report_end_locked(proc, reaped);
         loan_end = loan_release_locked(proc);
+        gift = std::move(proc.task); // the lender was killed while its borrower was taken down: a task came after all
         loan_check_locked();
     }
     // From here on the proc may be gone.
@@ -191,6 +193,10 @@ void take_down(Proc& proc) {
     if (loan_end == LoanEnd::handed_back) {
         uthread_apply_sched();
         thread_return_to_user();
+    }
+    if (gift) {
+        task_leave();
+        gift.reset();
     }
     thread_exit();
 }
