@@ -47,6 +47,19 @@ void check_firmware() {
             panic("the firmware lacks an SBI extension: one of TIME, IPI, RFENCE, HSM");
 }
 
+/// Firmware that reserves nothing below the image does not say where it lives itself: all of that memory is left to it.
+void reserve_silent_firmware(paddr_t image) {
+    for (unsigned m = 0; m < boot_info.memory_count; m++) {
+        const MemoryRange memory = boot_info.memory[m];
+        if (image <= memory.start || image - memory.start >= memory.size)
+            continue;
+        for (unsigned i = 0; i < boot_info.reserved_count; i++)
+            if (boot_info.reserved[i].start < image && boot_info.reserved[i].start + boot_info.reserved[i].size > memory.start)
+                return;
+        platform::boot_memory_reserve(boot_info, memory.start, image - memory.start);
+    }
+}
+
 /// The rest of the start, on the boot hart's own stack and thread.
 [[noreturn]] void boot_on_own_stack() {
     hart_init_self();
@@ -75,6 +88,7 @@ extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, 
     platform::TreeFacts facts;
     check(platform::read_boot_tree(tree, hart_id, direct_map_size, boot_info, facts));
     panic_activity = nullptr;
+    reserve_silent_firmware(image);
     platform::boot_memory_reserve(boot_info, image, static_cast<uint64_t>(__image_end - __image_start));
     platform::boot_memory_reserve(boot_info, tree_address, tree.size());
 

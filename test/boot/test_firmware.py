@@ -9,10 +9,11 @@ LOAD = 0x80200000     # where QEMU's virt board loads what -kernel names
 IMAGE_AT = 0x80400000 # where the stub expects the kernel
 
 
-def board_tree(edit=""):
+def board_tree(edit=None, smp=1):
     """The device tree of QEMU's virt board, changed by an edit of its source (a function of text)."""
     path = os.path.join(LOGS, "virt.dtb")
-    subprocess.run(["qemu-system-riscv64", "-M", f"virt,dumpdtb={path}", "-m", "128M"], check=True, capture_output=True)
+    subprocess.run(["qemu-system-riscv64", "-M", f"virt,dumpdtb={path}", "-m", "128M", "-smp", str(smp)],
+                   check=True, capture_output=True)
     source = subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", path], check=True, capture_output=True, text=True).stdout
     source = edit(source) if edit else source
     return subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb"], check=True, capture_output=True, input=source.encode()).stdout
@@ -35,12 +36,12 @@ def image_behind_stub(name, setup, tree=b"", image_at=IMAGE_AT):
     return base + ".bin"
 
 
-def stops_with(sentence, message, setup, code=1, append="", **options):
+def stops_with(sentence, message, setup, code=1, append="", smp=1, **options):
     @boot_test(sentence)
     def test():
         made = {key: value() if callable(value) else value for key, value in options.items()}
         kernel = image_behind_stub("firmware-" + "-".join(sentence.split()[:6]), setup, **made)
-        with Machine(sentence, kernel=kernel, initrd=None, append=append, smp=1, memory="128M",
+        with Machine(sentence, kernel=kernel, initrd=None, append=append, smp=smp, memory="128M",
                      panic_expected=True) as machine:
             machine.expect(message, 60)
             # Without a tree the kernel does not know the device that gives QEMU an exit code: then it is the firmware's 0.
@@ -50,6 +51,11 @@ def stops_with(sentence, message, setup, code=1, append="", **options):
 def without(node):
     """Disables a node of the tree by giving it another type."""
     return lambda source: source.replace(f'device_type = "{node}"', 'device_type = "nothing"')
+
+
+def disabled(source, node):
+    start = source.index(node + " {")
+    return source[:start] + source[start:].replace('status = "okay"', 'status = "disabled"', 1)
 
 
 def damaged():
@@ -70,3 +76,5 @@ stops_with("too little memory is said", "panic: too little memory", OURS,
            tree=lambda: board_tree(lambda s: s.replace("0x00 0x8000000>", "0x00 0x400000>")))
 stops_with("an image between the multiples of 2 MiB says so", "multiple of 2 MiB", "", code=0, image_at=IMAGE_AT + 0x1000)
 stops_with("an image at another multiple of 2 MiB runs", "panic: on request", "", append="panic_test=panic", image_at=IMAGE_AT + 0x600000)
+stops_with("a hart that the tree disables is left alone, the others run", r"3 harts(.|\s)*no initramfs", OURS, smp=4,
+           tree=lambda: board_tree(lambda s: disabled(s, "cpu@1"), smp=4))
