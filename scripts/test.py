@@ -144,9 +144,9 @@ def main():
     counts = Counts()
     if stages != ["lint"]:
         started = time.monotonic()
-        builds = [["scripts/build"]]
+        builds = [["scripts/build"] + (["boot-tests"] if stages == ["boot"] else [])]
         if "boot" in stages:
-            builds.append(["scripts/build", "--checks"])
+            builds.append(["scripts/build", "--checks", "boot"])
         for build in builds:
             if subprocess.run(build, cwd=TOP, stdin=subprocess.DEVNULL, check=False).returncode:
                 counts.result(f"{' '.join(build)} succeeds", "the build failed")
