@@ -16,6 +16,7 @@ namespace {
 constexpr size_t flush_all_above = 32 * page_size; ///< longer ranges: one full flush is cheaper
 
 constinit AddressSpace the_kernel_space;
+constinit std::atomic<uint64_t> remote_shootdowns{0};
 
 void flush_user_local() {
     uint64_t asid = 0; // in a register: rs2 = x0 would drop the kernel's global entries too
@@ -37,8 +38,10 @@ void flush(HartSet harts, vaddr_t start, size_t length) {
     if (harts.has(self))
         flush_local(start, length);
     harts.remove(self);
-    if (!harts.empty())
+    if (!harts.empty()) {
+        remote_shootdowns.fetch_add(1, std::memory_order_relaxed);
         sbi::remote_sfence_vma(harts, start, length > flush_all_above ? ~uint64_t{0} : length);
+    }
     irq_restore(irq);
 }
 
@@ -75,6 +78,8 @@ void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length) {
     std::atomic_thread_fence(std::memory_order_seq_cst); // entries first, then who is active
     flush(space.active.load(), start, length);
 }
+
+uint64_t tlb_remote_shootdowns() { return remote_shootdowns.load(std::memory_order_relaxed); }
 
 void tlb_flush_local(AddressSpace&, vaddr_t start, size_t length) { flush_local(start, length); }
 

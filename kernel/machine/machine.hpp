@@ -93,6 +93,8 @@ void init_root(void* root_table);
 void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length);
 /// The same on this hart alone: enough after rights were added, since others merely take a fault that finds them.
 void tlb_flush_local(AddressSpace& space, vaddr_t start, size_t length);
+/// How often that (or the kernel's) had to reach another hart, since boot.
+uint64_t tlb_remote_shootdowns();
 /// Forgets kernel translations on every hart.
 void tlb_shootdown_kernel(vaddr_t start, size_t length);
 /// After code was written where it will be executed (exec, mprotect to exec): all harts see it.

@@ -38,8 +38,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
         {"context_switches", &HartCounters::context_switches}, {"timer_interrupts", &HartCounters::timer_interrupts},
         {"idle_entries", &HartCounters::idle_entries},         {"ipis", &HartCounters::ipis_sent},
         {"steals", &HartCounters::steals},                     {"preemptions", &HartCounters::preemptions},
-        {"shootdowns", &HartCounters::shootdowns_sent},        {"syscalls", &HartCounters::syscalls},
-        {"page_faults", &HartCounters::page_faults},           {"interrupts", &HartCounters::interrupts},
+        {"syscalls", &HartCounters::syscalls},                 {"page_faults", &HartCounters::page_faults},
     };
     for (const auto& s : sums) {
         uint64_t sum = 0;
@@ -47,6 +46,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
             [&](unsigned i) { sum += (hart_by_index(i).counters.*s.counter).load(std::memory_order_relaxed); });
         out.add("{} {}\n", s.name, sum);
     }
+    out.add("shootdowns {}\n", machine::tlb_remote_shootdowns());
     return {};
 }
 

@@ -76,7 +76,8 @@ Result<void> stat(TextBuffer& out, const ProcTarget&) {
         const HartTimes t = hart_times(hart);
         sum.user += t.user, sum.system += t.system, sum.idle += t.idle;
         switches += hart.counters.context_switches.load(std::memory_order_relaxed);
-        interrupts += hart.counters.interrupts.load(std::memory_order_relaxed);
+        interrupts += hart.counters.timer_interrupts.load(std::memory_order_relaxed) +
+                      hart.counters.ipis_received.load(std::memory_order_relaxed);
     });
     out.add("cpu  {} 0 {} {} 0 0 0 0 0 0\n", sum.user, sum.system, sum.idle);
     harts.for_each([&](unsigned i) {

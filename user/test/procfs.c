@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// /proc as ps, top and the tests read it.
+#include "check.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+static char text[65536];
+
+static void load(const char* path) {
+    if (check_read_file(path, text, sizeof text) < 0)
+        check_fail("cannot read %s: errno %d", path, errno);
+}
+
+// The fields of stat from the third on.
+static long field(int number) {
+    char* at = strrchr(text, ')') + 2;
+    for (int i = 3; i < number; i++) {
+        at = strchr(at, ' ');
+        CHECK(at != NULL);
+        at++;
+    }
+    return number == 3 ? *at : strtol(at, NULL, 10);
+}
+
+static void stat_fields(void) {
+    load("/proc/self/stat");
+    CHECK_EQ(strtol(text, NULL, 10), getpid());
+    CHECK(strstr(text, "(procfs)") != NULL);
+    CHECK_EQ(field(3), 'R');
+    CHECK_EQ(field(4), getppid());
+    CHECK_EQ(field(5), getpgrp());
+    CHECK_EQ(field(6), getsid(0));
+    CHECK_EQ(field(20), 1);
+    CHECK(field(23) > 4096 && field(24) > 0);
+    CHECK_EQ(field(38), SIGCHLD);
+    int count = 1;
+    for (char* p = text; (p = strchr(p, ' ')); p++)
+        count++;
+    CHECK_EQ(count, 52);
+    CHECK_EQ(nice(5), 5);
+    load("/proc/self/stat");
+    CHECK_EQ(field(18), 25);
+    CHECK_EQ(field(19), 5);
+    double end = check_now() + 0.3;
+    while (check_now() < end) {
+    }
+    load("/proc/self/stat");
+    CHECK(field(14) + field(15) >= 10); // ticks of 10 ms
+}
+
+static void states(void) {
+    pid_t sleeper = fork();
+    if (sleeper == 0)
+        for (;;)
+            pause();
+    pid_t spinner = fork();
+    if (spinner == 0)
+        for (;;) {
+        }
+    pid_t gone = fork();
+    if (gone == 0)
+        _exit(7);
+    CHECK_SOON(check_state_of(sleeper) == 'S', 5);
+    CHECK_SOON(check_state_of(spinner) == 'R', 5);
+    CHECK_SOON(check_state_of(gone) == 'Z', 5);
+    kill(sleeper, SIGSTOP);
+    CHECK_SOON(check_state_of(sleeper) == 'T', 5);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)gone);
+    CHECK_EQ(check_read_file(path, text, sizeof text), 0);
+    kill(sleeper, SIGKILL);
+    kill(spinner, SIGKILL);
+    check_reap(sleeper);
+    check_reap(spinner);
+    check_reap(gone);
+    snprintf(path, sizeof path, "/proc/%d", (int)gone);
+    CHECK_ERRNO(access(path, F_OK), ENOENT);
+}
+
+static void status_lines(void) {
+    CHECK_EQ(check_value_in("/proc/self/status", "Pid"), getpid());
+    CHECK_EQ(check_value_in("/proc/self/status", "PPid"), getppid());
+    CHECK_EQ(check_value_in("/proc/self/status", "Threads"), 1);
+    CHECK(check_value_in("/proc/self/status", "VmRSS") > 0);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGUSR1);
+    signal(SIGUSR2, SIG_IGN);
+    load("/proc/self/status");
+    CHECK(strstr(text, "SigBlk:\t0000000000000200\n") != NULL);
+    CHECK(strstr(text, "SigPnd:\t0000000000000200\n") != NULL || strstr(text, "ShdPnd:\t0000000000000200\n") != NULL);
+    CHECK(strstr(text, "SigIgn:\t0000000000000800\n") != NULL);
+}
+
+static void maps_lines(void) {
+    load("/proc/self/maps");
+    unsigned long start, end, last = 0;
+    bool code = false, stack = false;
+    unsigned long here = (unsigned long)maps_lines, local = (unsigned long)&start;
+    for (char* line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char rights[8];
+        CHECK_EQ(sscanf(line, "%lx-%lx %4s", &start, &end, rights), 3);
+        CHECK(start >= last && end > start);
+        last = end;
+        if (here >= start && here < end) {
+            code = strcmp(rights, "r-xp") == 0 && strchr(line, '/') != NULL;
+            CHECK(strchr(line, '/') - line == 73);
+        }
+        if (local >= start && local < end)
+            stack = strcmp(rights, "rw-p") == 0 && strstr(line, "[stack]") != NULL;
+    }
+    CHECK(code);
+    CHECK(stack);
+}
+
+static void links_lead(void) {
+    char path[256] = {0};
+    CHECK(readlink("/proc/self/exe", path, sizeof path - 1) > 0);
+    CHECK(strstr(path, "procfs") != NULL);
+    CHECK_EQ(chdir("/proc"), 0);
+    memset(path, 0, sizeof path);
+    CHECK_EQ(readlink("/proc/self/cwd", path, sizeof path - 1), 5);
+    CHECK(strcmp(path, "/proc") == 0);
+    memset(path, 0, sizeof path);
+    CHECK_EQ(readlink("/proc/self/root", path, sizeof path - 1), 1);
+    CHECK_EQ(readlink("/proc/self", path, sizeof path - 1), snprintf(text, sizeof text, "%d", (int)getpid()));
+    int fd = open("/proc/self/exe", O_RDONLY);
+    CHECK(fd >= 0);
+    char magic[4];
+    CHECK_EQ(read(fd, magic, 4), 4);
+    CHECK(memcmp(magic, "\177ELF", 4) == 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    struct stat by_link, by_fd;
+    CHECK_EQ(stat(path, &by_link), 0);
+    CHECK_EQ(fstat(fd, &by_fd), 0);
+    CHECK_EQ(by_link.st_ino, by_fd.st_ino);
+    close(fd);
+    CHECK_ERRNO(readlink(path, magic, 4), ENOENT);
+}
+
+static void listings(void) {
+    int seen = 0;
+    DIR* dir = opendir("/proc");
+    CHECK(dir != NULL);
+    for (struct dirent* e; (e = readdir(dir));) {
+        if (atoi(e->d_name) == getpid())
+            seen++;
+        if (strcmp(e->d_name, "meminfo") == 0 || strcmp(e->d_name, "self") == 0)
+            seen++;
+    }
+    CHECK_EQ(seen, 3);
+    closedir(dir);
+    int a = open("/dev/null", O_RDONLY), b = dup2(a, 77);
+    bool found_a = false, found_b = false;
+    dir = opendir("/proc/self/fd");
+    for (struct dirent* e; (e = readdir(dir));) {
+        found_a |= atoi(e->d_name) == a;
+        found_b |= atoi(e->d_name) == b;
+    }
+    CHECK(found_a && found_b);
+    closedir(dir);
+    CHECK_ERRNO(open("/proc/new", O_RDWR | O_CREAT, 0644), ENOENT);
+    CHECK_ERRNO(open("/proc/0", O_RDONLY), ENOENT);
+    CHECK_ERRNO(open("/proc/007", O_RDONLY), ENOENT);
+    CHECK_ERRNO(open("/proc/99999999999999", O_RDONLY), ENOENT);
+}
+
+static void* wait_in_thread(void* argument) {
+    char byte;
+    (void)!read(*(int*)argument, &byte, 1);
+    return NULL;
+}
+static void threads(void) {
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    pthread_t thread[3];
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(pthread_create(&thread[i], NULL, wait_in_thread, &ends[0]), 0);
+    int count = 0;
+    DIR* dir = opendir("/proc/self/task");
+    for (struct dirent* e; (e = readdir(dir));)
+        count += atoi(e->d_name) > 0;
+    closedir(dir);
+    CHECK_EQ(count, 4);
+    CHECK_EQ(check_value_in("/proc/self/status", "Threads"), 4);
+    CHECK_EQ(check_value_in("/proc/thread-self/status", "Pid"), getpid());
+    close(ends[1]);
+    for (int i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    CHECK_SOON(check_value_in("/proc/self/status", "Threads") == 1, 5);
+}
+
+static void names_and_settings(void) {
+    int fd = open("/proc/self/comm", O_RDWR);
+    CHECK(fd >= 0);
+    CHECK_EQ(write(fd, "another-name-too-long", 21), 21);
+    load("/proc/self/comm");
+    CHECK(strcmp(text, "another-name-to\n") == 0);
+    fd = open("/proc/self/oom_score_adj", O_RDWR);
+    CHECK_EQ(write(fd, "500\n", 4), 4);
+    load("/proc/self/oom_score_adj");
+    CHECK(strcmp(text, "500\n") == 0);
+    CHECK_ERRNO(write(fd, "5000", 4), EINVAL);
+    CHECK_ERRNO(write(open("/proc/self/status", O_RDONLY), "x", 1), EBADF);
+    struct rlimit limit = {100, 200};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    load("/proc/self/limits");
+    CHECK(strstr(text, "Max open files            100                  200                  files     \n") != NULL);
+}
+
+static void private_files(void) {
+    CHECK_EQ(setgid(65534), 0);
+    CHECK_EQ(setuid(65534), 0);
+    CHECK_ERRNO(open("/proc/1/environ", O_RDONLY), EACCES);
+    CHECK_ERRNO(open("/proc/1/fd", O_RDONLY), EACCES);
+    CHECK_ERRNO(readlink("/proc/1/exe", text, 100), EACCES);
+    CHECK_ERRNO(open("/proc/1/cwd/etc", O_RDONLY), EACCES);
+    load("/proc/1/stat");
+    CHECK_EQ(strtol(text, NULL, 10), 1);
+}
+
+static void system_files(void) {
+    CHECK(check_value_in("/proc/meminfo", "MemTotal") > 10000);
+    CHECK(check_value_in("/proc/meminfo", "MemFree") > 0);
+    CHECK(check_value_in("/proc/stat", "btime") > 1000000000);
+    CHECK(check_value_in("/proc/stat", "ctxt") > 0);
+    double up, idle;
+    load("/proc/uptime");
+    CHECK_EQ(sscanf(text, "%lf %lf", &up, &idle), 2);
+    check_sleep_ms(300);
+    double later;
+    load("/proc/uptime");
+    CHECK_EQ(sscanf(text, "%lf %lf", &later, &idle), 2);
+    CHECK(later - up > 0.2);
+    load("/proc/loadavg");
+    float a, b, c;
+    int running, all, last;
+    CHECK_EQ(sscanf(text, "%f %f %f %d/%d %d", &a, &b, &c, &running, &all, &last), 6);
+    CHECK(running >= 1 && all >= running && last > 0);
+    load("/proc/mounts");
+    CHECK(strstr(text, " /proc proc ") != NULL);
+    load("/proc/filesystems");
+    CHECK(strstr(text, "nodev\tproc\n") != NULL);
+    load("/proc/sys/kernel/random/boot_id");
+    CHECK_EQ(strlen(text), 37);
+    char before[64];
+    strcpy(before, text);
+    load("/proc/sys/kernel/random/boot_id");
+    CHECK(strcmp(before, text) == 0);
+    load("/proc/sys/kernel/random/uuid");
+    CHECK(strcmp(before, text) != 0);
+}
+
+// A file of /proc that is read in small pieces shows one moment, and from its beginning the next.
+static void one_moment(void) {
+    int fd = open("/proc/uptime", O_RDONLY);
+    char whole[64] = {0}, pieces[64] = {0};
+    CHECK(pread(fd, whole, 63, 0) > 0);
+    for (int i = 0; i < 63; i++) {
+        ssize_t n = pread(fd, pieces + i, 1, i);
+        if (n == 0)
+            break;
+        if (i == 0)
+            check_sleep_ms(50);
+    }
+    double a = atof(pieces);
+    CHECK(a >= atof(whole));
+    check_sleep_ms(50);
+    CHECK(pread(fd, whole, 63, 0) > 0);
+    CHECK(atof(whole) > a);
+}
+
+static void object_counts(void) {
+    long before = check_value_in("/proc/lentil/objects", "pipes");
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(check_value_in("/proc/lentil/objects", "pipes"), before + 1);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_EQ(check_value_in("/proc/lentil/objects", "pipes"), before);
+    CHECK(check_value_in("/proc/lentil/objects", "pages_free") > 0);
+    long faults = check_counter("page_faults"), calls = check_counter("syscalls");
+    char* p = mmap(NULL, 100 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 100; i++)
+        p[i * 4096] = 1;
+    CHECK(check_counter("page_faults") >= faults + 100);
+    CHECK(check_counter("syscalls") > calls);
+    load("/proc/lentil/harts");
+    CHECK(strncmp(text, "hart 0 timer_interrupts ", 24) == 0);
+}
+
+// Marked as Lentil's alone: what an emulator of Linux programs shows of itself instead.
+static const struct check_case cases[] = {
+    {"stat has its 52 fields, with times, priority and state", stat_fields, 0, true},
+    {"state letters: running, sleeping, stopped, zombie, and then nothing", states, 0, false},
+    {"status names the process, its memory and its signals", status_lines, 0, true},
+    {"maps lists what is mapped, in order, with names in their column", maps_lines, 0, false},
+    {"exe, cwd, root, self and fd lead where they say", links_lead, 0, false},
+    {"directories list processes and descriptors", listings, 0, false},
+    {"task lists the threads, and only while they live", threads, 0, true},
+    {"comm, oom_score_adj and limits show what was set", names_and_settings, 0, false},
+    {"what is private stays so for other users", private_files, 0, false},
+    {"files about the system have what tools look for", system_files, 0, false},
+    {"a file read in pieces shows one moment", one_moment, 0, false},
+    {"counters and object counts follow what is done", object_counts, 0, true},
+};
+CHECK_MAIN(cases)
