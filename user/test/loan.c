@@ -431,21 +431,6 @@ static void borrower_alarm(void) {
     CHECK_EQ(handled, 0);
 }
 
-static timer_t posix_timer;
-static void use_posix_timer(void) {
-    struct itimerspec t = {.it_value = {1000, 0}};
-    CHECK_ERRNO(timer_settime(posix_timer, 0, &t, NULL), EINVAL);
-}
-static void posix_timers(void) {
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
-    signal(SIGUSR1, on_signal);
-    CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &posix_timer), 0);
-    struct itimerspec t = {.it_value = {0, 50000000}};
-    CHECK_EQ(timer_settime(posix_timer, 0, &t, NULL), 0);
-    lend_ok(use_posix_timer);
-    CHECK_SOON(handled == 1, 5);
-}
-
 // --- per-thread things ---
 
 static void change_name(void) {
@@ -623,7 +608,6 @@ static const struct check_case cases[] = {
     {"EC-114 the scheduling policy is the borrower's own", policy, 0, false},
     {"EC-120 the lender's alarm rings in the lender, after release", alarms, 0, false},
     {"EC-120 the borrower's alarm rings in the borrower", borrower_alarm, 0, false},
-    {"EC-121 POSIX timers stay with the lender", posix_timers, 0, false},
     {"the name set by prctl is the borrower's own", names, 0, false},
     {"EC-04 the TLS pointer is inherited and then the borrower's own", tls_pointer, 0, false},
     {"the robust futex list is the borrower's own", robust_list, 0, false},
