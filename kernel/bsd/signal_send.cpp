@@ -21,8 +21,10 @@ bool wants(const Proc& proc, const Uthread& uthread, int signo) {
     return thread->interrupt_level.load(std::memory_order_relaxed) == 0;
 }
 
-/// Whether `uthread`, executing or parked, lets `signo` end its proc.
-bool dies_of(const Uthread& uthread, int signo) {
+/// Whether `uthread`, executing or parked, lets `signo` end its proc. A stopped one takes it when it is continued.
+bool dies_of(const Proc& proc, const Uthread& uthread, int signo) {
+    if (uthread.sig.stopped && proc.sig.stopping)
+        return false;
     return uthread.state.load(std::memory_order_relaxed) != UthreadState::dead && !uthread.sig.mask.has(signo);
 }
 
@@ -33,9 +35,9 @@ bool is_fatal(const Proc& proc, Uthread* target, int signo) {
     if (signo == sig_kill)
         return true;
     if (target)
-        return dies_of(*target, signo);
+        return dies_of(proc, *target, signo);
     for (const Uthread& u : proc.uthreads)
-        if (dies_of(u, signo))
+        if (dies_of(proc, u, signo))
             return true;
     return false;
 }
