@@ -305,6 +305,12 @@ static void waiting_work_is_taken(void) {
 struct hart_counts {
     long timer, idle, ipis;
 };
+static long field_of(const char* line, const char* name) {
+    const char* at = strstr(line, name);
+    if (!at || at > line + strcspn(line, "\n"))
+        check_fail("a line of /proc/lentil/harts has no%s", name);
+    return strtol(at + strlen(name), NULL, 10);
+}
 static void read_harts(struct hart_counts* counts) {
     char text[4096];
     CHECK(check_read_file("/proc/lentil/harts", text, sizeof text) > 0);
@@ -313,9 +319,9 @@ static void read_harts(struct hart_counts* counts) {
         snprintf(key, sizeof key, "hart %d ", h);
         char* line = strstr(text, key);
         CHECK(line != NULL);
-        CHECK_EQ(sscanf(line, "hart %*d timer_interrupts %ld idle_entries %ld ipis %ld", &counts[h].timer,
-                        &counts[h].idle, &counts[h].ipis),
-                 3);
+        counts[h].timer = field_of(line, " timer_interrupts ");
+        counts[h].idle = field_of(line, " idle_entries ");
+        counts[h].ipis = field_of(line, " ipis ");
     }
 }
 static void idle_is_quiet(void) {
