@@ -45,6 +45,17 @@ Hart& least(HartSet among, Hart& last, Measure measure) {
     return *best;
 }
 
+/// The hart with the most urgent thread that waits.
+Hart* most_urgent_waiting(HartSet among) {
+    Hart* best = nullptr;
+    among.for_each([&](unsigned i) {
+        Hart& hart = hart_by_index(i);
+        if (!best || hart.waiting_rt.load(std::memory_order_relaxed) > best->waiting_rt.load(std::memory_order_relaxed))
+            best = &hart;
+    });
+    return best;
+}
+
 Hart& choose_hart(const Thread& thread, Hart& last, Arrival arrival) {
     const HartSet allowed = allowed_for(thread.sched.affinity);
     if (allowed.count() == 1)
@@ -202,6 +213,9 @@ bool sched_steal(Hart& self, int32_t above_priority) {
             sched_offer_waiting(*next);
         RunqLock::release(victim);
     };
+    // The most urgent first: it is the one that somebody may have been woken for.
+    if (const Hart* best = most_urgent_waiting(others); best && best->waiting_rt.load(std::memory_order_relaxed) > 0)
+        look_at(best->index);
     later.for_each(look_at);
     HartSet(others.bits() & ~later.bits()).for_each(look_at);
     if (!taken)
