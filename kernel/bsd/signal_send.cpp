@@ -21,11 +21,12 @@ bool wants(const Proc& proc, const Uthread& uthread, int signo) {
     return thread->interrupt_level.load(std::memory_order_relaxed) == 0;
 }
 
-/// Whether `uthread`, executing or parked, lets `signo` end its proc. A stopped one takes it when it is continued.
+/// Whether `uthread`, executing or parked, lets `signo` end its proc. In a stop it does not look before SIGCONT.
 bool dies_of(const Proc& proc, const Uthread& uthread, int signo) {
-    if (uthread.sig.stopped && proc.sig.stopping)
+    const UthreadState state = uthread.state.load(std::memory_order_relaxed);
+    if (state == UthreadState::dead || (proc.sig.stopping && (uthread.sig.stopped || state == UthreadState::parked)))
         return false;
-    return uthread.state.load(std::memory_order_relaxed) != UthreadState::dead && !uthread.sig.mask.has(signo);
+    return !uthread.sig.mask.has(signo);
 }
 
 bool is_fatal(const Proc& proc, Uthread* target, int signo) {
@@ -59,19 +60,6 @@ void drop_everywhere(Proc& proc, SigSet set) {
         pending_drop(u.sig.pending, proc.sig.queued_count, set);
 }
 
-/// SIGCONT takes effect when it is sent, whether or not it is blocked or ignored. True if the parent is to be told.
-bool resume(Proc& proc) {
-    ProcSignals& sig = proc.sig;
-    drop_everywhere(proc, stop_signals);
-    if (!sig.stopping)
-        return false;
-    const bool was_stopped = sig.stopped;
-    sig.stopping = sig.stopped = sig.stop_unreported = false;
-    sig.continued_unreported = was_stopped;
-    sig.stop_waitq.wake_all();
-    return was_stopped;
-}
-
 bool group_exit(Proc& proc, int32_t wait_status) {
     ProcSignals& sig = proc.sig;
     if (sig.group_exit)
@@ -89,6 +77,25 @@ bool group_exit(Proc& proc, int32_t wait_status) {
     if (parked)
         loan_recall(proc);
     return true;
+}
+
+/// SIGCONT takes effect when it is sent, whether or not it is blocked or ignored. True if the parent is to be told.
+bool resume(Proc& proc) {
+    ProcSignals& sig = proc.sig;
+    drop_everywhere(proc, stop_signals);
+    if (!sig.stopping)
+        return false;
+    const bool was_stopped = sig.stopped;
+    sig.stopping = sig.stopped = sig.stop_unreported = false;
+    sig.continued_unreported = was_stopped;
+    sig.stop_waitq.wake_all();
+    // What the stop held back ends the proc now, also if all its uthreads are parked.
+    for (int signo = 1; signo <= signal_count; signo++)
+        if (sig.shared.set.has(signo) && is_fatal(proc, nullptr, signo)) {
+            group_exit(proc, wait_status::killed(signo));
+            break;
+        }
+    return was_stopped;
 }
 
 /// A signal just became pending: wakes whoever takes it. One uthread is enough; the main one if it wants it.
@@ -176,7 +183,7 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
         drop_everywhere(proc, SigSet::of(sig_cont));
 
     Result<void> result;
-    if (!is_ignored(proc, target, signo)) {
+    if (!proc.sig.group_exit && !is_ignored(proc, target, signo)) {
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
         switch (pending_add(pending, proc.sig.queued_count, info, limit)) {
         case Enqueued::added:

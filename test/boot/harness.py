@@ -202,7 +202,7 @@ def boot_test(sentence, own_lines=False):
 def count_guest_lines(report, machine, name, timeout):
     """Reports every `ok` and `not ok` line of a guest program that was just started, up to its `1..N`."""
     start = machine.read_to
-    end = machine.expect(r"^1\.\.(\d+)\r*$", timeout)
+    end = machine.expect(r"^1\.\.(\d+)\r*\n", timeout)
     text = bytes(machine.output[start:end.start()]).decode(errors="replace")
     seen = 0
     for line in text.replace("\r", "").split("\n"):
