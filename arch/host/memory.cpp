@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// RAM of the simulated machine: a sparse file, mapped once for the direct map and page by page in the kernel's window.
+// RAM of the simulated machine: a sparse file, mapped once for the direct map and page by page in the
+// kernel's window.
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <host/simulator.hpp>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <host/simulator.hpp>
 
 namespace lentil::machine {
 
@@ -75,11 +75,14 @@ void reserve(vaddr_t start, uint64_t size) {
 
 } // namespace
 
-AddressSpace& kernel_space() { return the_kernel_space; }
+AddressSpace& kernel_space() {
+    return the_kernel_space;
+}
 
 void init_root(void* root_table) {
     constexpr size_t half = page_size / 2;
-    std::memcpy(static_cast<char*>(root_table) + half, static_cast<const char*>(direct_map(the_kernel_space.root)) + half, half);
+    std::memcpy(static_cast<char*>(root_table) + half,
+                static_cast<const char*>(direct_map(the_kernel_space.root)) + half, half);
 }
 
 void tlb_shootdown_kernel(vaddr_t start, size_t length) {

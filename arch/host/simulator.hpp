@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What tests can do to the simulated machine. Every hart has a TLB that forgets nothing by itself and an instruction cache
-// that never looks again: a missing shoot-down or instruction fence shows at once, and always.
+// What tests can do to the simulated machine. Every hart has a TLB that forgets nothing by itself and an
+// instruction cache that never looks again: a missing shoot-down or instruction fence shows at once, and
+// always.
 #pragma once
 
 #include <span>
@@ -29,24 +30,25 @@ private:
     unsigned before_;
 };
 
-/// Panics if any hart's TLB holds a translation of the space it has loaded that the page tables do not (or not with as many
-/// rights): to be called when no operation is under way.
+/// Panics if any hart's TLB holds a translation of the space it has loaded that the page tables do not (or
+/// not with as many rights): to be called when no operation is under way.
 void check_translations();
 
-/// The instruction word that user mode would fetch at `address` (2-aligned). False on a fault that was not resolved.
+/// The instruction word that user mode would fetch at `address` (2-aligned). False on a fault that was not
+/// resolved.
 bool user_fetch32(uint32_t* word, vaddr_t address);
 
 /// The hart's clock.
 void set_time(nanos_t now_ns);
 
-/// Called in every shoot-down of user translations, on the hart that makes it: a place to let another hart do something
-/// while this one waits. nullptr: nothing.
+/// Called in every shoot-down of user translations, on the hart that makes it: a place to let another hart do
+/// something while this one waits. nullptr: nothing.
 void set_shootdown_hook(void (*hook)());
 
 /// Counts since start.
 struct Counters {
-    uint64_t shootdowns = 0;        ///< calls of tlb_shootdown
-    uint64_t remote_targets = 0;    ///< other harts that they reached
+    uint64_t shootdowns = 0;     ///< calls of tlb_shootdown
+    uint64_t remote_targets = 0; ///< other harts that they reached
     uint64_t instruction_syncs = 0;
     uint64_t user_faults = 0;
 };

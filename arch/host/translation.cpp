@@ -2,10 +2,9 @@
 // Translations as the harts remember them, and access to user memory through them.
 #include <algorithm>
 #include <cstring>
+#include <host/simulator.hpp>
 #include <unordered_map>
 #include <vector>
-
-#include <host/simulator.hpp>
 
 namespace lentil::host {
 
@@ -17,7 +16,9 @@ Counters& counters() {
     static Counters all;
     return all;
 }
-void set_shootdown_hook(void (*hook)()) { shootdown_hook = hook; }
+void set_shootdown_hook(void (*hook)()) {
+    shootdown_hook = hook;
+}
 
 } // namespace lentil::host
 
@@ -26,8 +27,9 @@ namespace lentil::machine {
 namespace {
 
 struct Memory {
-    std::unordered_map<vaddr_t, Pte> tlb;                  ///< of the loaded space
-    std::unordered_map<paddr_t, std::vector<char>> icache; ///< contents of a page when it was first fetched from
+    std::unordered_map<vaddr_t, Pte> tlb; ///< of the loaded space
+    std::unordered_map<paddr_t, std::vector<char>>
+        icache; ///< contents of a page when it was first fetched from
 };
 
 Memory& memory_of(unsigned hart) {
@@ -50,14 +52,16 @@ Pte walk(const AddressSpace& space, vaddr_t va) {
 void forget(unsigned hart, vaddr_t start, size_t length) {
     auto& tlb = memory_of(hart).tlb;
     if (length >> page_shift > tlb.size()) {
-        std::erase_if(tlb, [&](const auto& known) { return known.first - page_floor(start) < page_ceil(length); });
+        std::erase_if(tlb,
+                      [&](const auto& known) { return known.first - page_floor(start) < page_ceil(length); });
         return;
     }
     for (vaddr_t va = page_floor(start); va < start + length; va += page_size)
         tlb.erase(va);
 }
 
-/// Where user address `va` lies in RAM for an access on this hart, faults taken; nullptr if one was not resolved.
+/// Where user address `va` lies in RAM for an access on this hart, faults taken; nullptr if one was not
+/// resolved.
 char* translate(vaddr_t address, Prot access) {
     const vaddr_t va = page_floor(address);
     for (unsigned tries = 0; address < Pte::user_end; tries++) {
@@ -82,7 +86,7 @@ char* translate(vaddr_t address, Prot access) {
     return nullptr;
 }
 
-template <class F>
+template<class F>
 size_t for_each_piece(vaddr_t start, size_t n, Prot access, F visit) {
     size_t done = 0;
     while (done < n) {
@@ -148,7 +152,8 @@ size_t user_write(vaddr_t to, const void* from, size_t n) {
 }
 
 size_t user_zero(vaddr_t to, size_t n) {
-    return for_each_piece(to, n, Prot::write, [](char* memory, size_t, size_t part) { std::memset(memory, 0, part); });
+    return for_each_piece(to, n, Prot::write,
+                          [](char* memory, size_t, size_t part) { std::memset(memory, 0, part); });
 }
 
 long user_read_string(char* to, vaddr_t from, size_t max) {
@@ -161,7 +166,9 @@ long user_read_string(char* to, vaddr_t from, size_t max) {
     return static_cast<long>(max);
 }
 
-bool user_load32(uint32_t* value, vaddr_t address) { return user_read(value, address, sizeof *value) == sizeof *value; }
+bool user_load32(uint32_t* value, vaddr_t address) {
+    return user_read(value, address, sizeof *value) == sizeof *value;
+}
 
 bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t desired) {
     if (!user_load32(old, address))

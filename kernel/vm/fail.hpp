@@ -8,8 +8,9 @@
 
 namespace lentil {
 
-/// Set in debug builds by whoever injects faults: asked once for every page, zone object, buffer, kernel stack and kmem
-/// range before anything is tried; true makes the request fail as if memory were out. May be called with spin locks held.
+/// Set in debug builds by whoever injects faults: asked once for every page, zone object, buffer, kernel
+/// stack and kmem range before anything is tried; true makes the request fail as if memory were out. May be
+/// called with spin locks held.
 extern constinit std::atomic<bool (*)()> allocation_fault_hook;
 
 inline bool allocation_must_fail() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Translations of the kernel's own window, where stacks and large buffers live. One implementation walks page tables
-// (kernel_pmap.cpp); a host program has no such tables and brings its own (arch/host).
+// Translations of the kernel's own window, where stacks and large buffers live. One implementation walks page
+// tables (kernel_pmap.cpp); a host program has no such tables and brings its own (arch/host).
 #pragma once
 
 #include <vm/page.hpp>
@@ -21,10 +21,11 @@ inline bool in_kernel_window(const void* p) {
 /// Makes the window's upper tables, which every later root table shares. Called once, before the first Pmap.
 void kernel_pmap_init();
 
-/// Readable and writable mapping of one page of the window, to a page that the caller keeps. Callers hold the kmem lock.
-/// nomem for a table.
+/// Readable and writable mapping of one page of the window, to a page that the caller keeps. Callers hold the
+/// kmem lock. nomem for a table.
 Result<void> kernel_map(vaddr_t va, VmPage* page);
-/// Removes one; returns its page. The caller shoots the range down before the page or the address is used again.
+/// Removes one; returns its page. The caller shoots the range down before the page or the address is used
+/// again.
 VmPage* kernel_unmap(vaddr_t va);
 
 } // namespace lentil

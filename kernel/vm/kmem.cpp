@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The kernel's window: address ranges, stacks with guard pages, large buffers; and the start of the memory system.
+// The kernel's window: address ranges, stacks with guard pages, large buffers; and the start of the memory
+// system.
 #include <cstring>
 
 #include <sched/thread.hpp>
@@ -39,7 +40,9 @@ constinit std::atomic<uint64_t> stacks_created{0};
 constinit std::atomic<int64_t> stacks_in_use{0};
 constinit StackStock stack_stocks[max_harts];
 
-RangeTree& ranges() { return *reinterpret_cast<RangeTree*>(ranges_storage); }
+RangeTree& ranges() {
+    return *reinterpret_cast<RangeTree*>(ranges_storage);
+}
 
 constexpr size_t stack_span = kernel_stack_size + page_size;
 
@@ -223,7 +226,9 @@ void kmem_free(void* start, size_t size) {
     release(first - page_size);
 }
 
-uint64_t kernel_stacks_created() { return stacks_created.load(std::memory_order_relaxed); }
+uint64_t kernel_stacks_created() {
+    return stacks_created.load(std::memory_order_relaxed);
+}
 uint64_t kernel_stacks_in_use() {
     const int64_t n = stacks_in_use.load(std::memory_order_relaxed);
     return n > 0 ? static_cast<uint64_t>(n) : 0;

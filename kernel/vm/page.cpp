@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Physical pages: records carved from RAM itself, a buddy allocator, and a small stock of single pages for every hart.
+// Physical pages: records carved from RAM itself, a buddy allocator, and a small stock of single pages for
+// every hart.
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -21,7 +22,8 @@ constexpr PageNumber no_page = ~PageNumber{0};
 constexpr unsigned max_order = 10;
 constexpr unsigned max_ranges = 16;
 
-/// RAM without a hole, with one record a page; reserved pages have records too, so that they can be added later.
+/// RAM without a hole, with one record a page; reserved pages have records too, so that they can be added
+/// later.
 struct Range {
     VmPage* records = nullptr;
     PageNumber first = 0;
@@ -33,7 +35,8 @@ struct FreeList {
     uint64_t blocks = 0;
 };
 
-/// Single pages of one hart; touched by that hart with interrupts off. `count` is read by page_counts elsewhere.
+/// Single pages of one hart; touched by that hart with interrupts off. `count` is read by page_counts
+/// elsewhere.
 struct Stock {
     static constexpr uint32_t capacity = 32, batch = 16;
     std::atomic<uint32_t> count{0};
@@ -71,7 +74,9 @@ VmPage& record(PageNumber number) {
     return range->records[number - range->first];
 }
 
-constexpr uint32_t free_flags(unsigned order) { return page_free_block | order << 8; }
+constexpr uint32_t free_flags(unsigned order) {
+    return page_free_block | order << 8;
+}
 
 void list_push(PageNumber number, unsigned order) {
     VmPage& page = record(number);
@@ -101,7 +106,8 @@ void list_remove(PageNumber number, unsigned order) {
 
 /// Lock held.
 void buddy_free(PageNumber number, unsigned order) {
-    free_in_lists.store(free_in_lists.load(std::memory_order_relaxed) + (uint64_t{1} << order), std::memory_order_relaxed);
+    free_in_lists.store(free_in_lists.load(std::memory_order_relaxed) + (uint64_t{1} << order),
+                        std::memory_order_relaxed);
     const Range* range = range_of(number);
     for (; order < max_order; order++) {
         const PageNumber buddy = number ^ (PageNumber{1} << order);
@@ -168,7 +174,8 @@ void give_single(VmPage* page) {
     stock.count.store(count, std::memory_order_relaxed);
 }
 
-/// Adds [first, end) to the free lists in the largest aligned blocks. Their records say "free, no references".
+/// Adds [first, end) to the free lists in the largest aligned blocks. Their records say "free, no
+/// references".
 void free_run(PageNumber first, PageNumber end) {
     total_pages.fetch_add(end - first, std::memory_order_relaxed);
     SpinGuard guard(lock);
@@ -230,7 +237,7 @@ PageNumber find_room(Span span, PageNumber pages, const SpanList& reserved) {
 }
 
 /// Calls `visit(first, end)` for every part of `span` outside `reserved`.
-template <class F>
+template<class F>
 void for_each_free(Span span, const SpanList& reserved, F visit) {
     PageNumber at = span.first;
     for (unsigned i = 0; i < reserved.count && at < span.end; i++) {
@@ -252,7 +259,8 @@ void make_records(Span span, PageNumber where, const SpanList& reserved) {
     for (PageNumber i = 0; i < range.count; i++)
         new (&range.records[i]) VmPage;
     for (unsigned i = 0; i < reserved.count; i++)
-        for (PageNumber n = std::max(reserved.spans[i].first, span.first); n < std::min(reserved.spans[i].end, span.end); n++) {
+        for (PageNumber n = std::max(reserved.spans[i].first, span.first);
+             n < std::min(reserved.spans[i].end, span.end); n++) {
             VmPage& page = range.records[n - span.first];
             page.flags.store(page_reserved, std::memory_order_relaxed);
             page.refs.store(1, std::memory_order_relaxed);
@@ -325,7 +333,9 @@ Result<VmPage*> page_alloc_order(unsigned order) {
     return page;
 }
 
-Result<VmPage*> page_alloc() { return page_alloc_order(0); }
+Result<VmPage*> page_alloc() {
+    return page_alloc_order(0);
+}
 
 Result<VmPage*> page_alloc_zeroed() {
     VmPage* page = TRY(page_alloc_order(0));
@@ -358,7 +368,9 @@ void page_unref(VmPage* page) {
     give_single(page);
 }
 
-paddr_t page_pa(const VmPage* page) { return paddr_t{number_of(page)} << page_shift; }
+paddr_t page_pa(const VmPage* page) {
+    return paddr_t{number_of(page)} << page_shift;
+}
 
 VmPage* page_at(paddr_t pa) {
     const uint64_t number = pa >> page_shift;
@@ -368,7 +380,9 @@ VmPage* page_at(paddr_t pa) {
     return range ? &range->records[number - range->first] : nullptr;
 }
 
-VmPage* zero_page() { return the_zero_page; }
+VmPage* zero_page() {
+    return the_zero_page;
+}
 
 PageCounts page_counts() {
     PageCounts counts{};
@@ -380,7 +394,9 @@ PageCounts page_counts() {
     return counts;
 }
 
-void page_count_kernel(int64_t pages) { kernel_pages.fetch_add(pages, std::memory_order_relaxed); }
+void page_count_kernel(int64_t pages) {
+    kernel_pages.fetch_add(pages, std::memory_order_relaxed);
+}
 
 void page_add_range(paddr_t start, uint64_t size) {
     const Span span = span_inside(start, size);

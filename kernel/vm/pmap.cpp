@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The pmap: walking and changing the page tables of one map. Pages leave in three steps: their entries are cleared, all
-// harts that could still translate forget them, then the references are dropped.
+// The pmap: walking and changing the page tables of one map. Pages leave in three steps: their entries are
+// cleared, all harts that could still translate forget them, then the references are dropped.
 #include <algorithm>
 #include <cstring>
 
@@ -14,25 +14,34 @@ namespace {
 
 constexpr unsigned top_level = Pte::levels - 1;
 
-constexpr vaddr_t span_of(unsigned level) { return vaddr_t{page_size} << (9 * level); }
+constexpr vaddr_t span_of(unsigned level) {
+    return vaddr_t{page_size} << (9 * level);
+}
 static_assert(Pte::entries == 512 && Pte::levels >= 2);
 
-Pte* table_at(paddr_t pa) { return static_cast<Pte*>(machine::direct_map(pa)); }
+Pte* table_at(paddr_t pa) {
+    return static_cast<Pte*>(machine::direct_map(pa));
+}
 Pte load(const Pte& entry) {
     Pte value;
     __atomic_load(&entry, &value, __ATOMIC_RELAXED);
     return value;
 }
 /// Release: what the entry points to is seen before the entry is.
-void store(Pte& entry, Pte value) { __atomic_store(&entry, &value, __ATOMIC_RELEASE); }
-bool is_empty(Pte entry) { return entry == Pte{}; }
-
-Pmap::Mapping describe(Pte entry) {
-    return {page_at(entry.address()), entry.valid() ? entry.prot() : Prot::none, entry.accessed(), entry.dirty()};
+void store(Pte& entry, Pte value) {
+    __atomic_store(&entry, &value, __ATOMIC_RELEASE);
+}
+bool is_empty(Pte entry) {
+    return entry == Pte{};
 }
 
-/// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one shoot-down in
-/// an operation.
+Pmap::Mapping describe(Pte entry) {
+    return {page_at(entry.address()), entry.valid() ? entry.prot() : Prot::none, entry.accessed(),
+            entry.dirty()};
+}
+
+/// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one
+/// shoot-down in an operation.
 class Gather {
 public:
     explicit Gather(machine::AddressSpace& space) : space_(space) {}
@@ -90,7 +99,8 @@ struct PmapInternals {
             pmap.peak_resident_.store(now, std::memory_order_relaxed);
     }
     static void count_tables(Pmap& pmap, int64_t pages) {
-        pmap.table_pages_.store(pmap.table_pages_.load(std::memory_order_relaxed) + static_cast<uint64_t>(pages),
+        pmap.table_pages_.store(pmap.table_pages_.load(std::memory_order_relaxed) +
+                                    static_cast<uint64_t>(pages),
                                 std::memory_order_relaxed);
         page_count_kernel(pages);
     }
@@ -137,13 +147,13 @@ struct PmapInternals {
         return &table[Pte::index(va, 0)];
     }
 
-    /// Calls `visit(entry, va)` for every entry of [start, end) in level-0 tables that are there; empty ones included.
-    /// `visit_table(table, va of its first entry, first, last)`.
-    template <class F>
+    /// Calls `visit(entry, va)` for every entry of [start, end) in level-0 tables that are there; empty ones
+    /// included. `visit_table(table, va of its first entry, first, last)`.
+    template<class F>
     static void for_each_table(const Pmap& pmap, vaddr_t start, vaddr_t end, F visit_table) {
         walk(table_at(pmap.space_.root), top_level, start, end, visit_table);
     }
-    template <class F>
+    template<class F>
     static void walk(Pte* table, unsigned level, vaddr_t start, vaddr_t end, F& visit_table) {
         if (level == 0) {
             visit_table(table, start, end);
@@ -159,8 +169,8 @@ struct PmapInternals {
     }
 
     /// Clears [start, end) below `table` of `level`, whose record is `page` (nullptr: the root, never freed).
-    static void remove(Pmap& pmap, Gather& gather, Pte* table, VmPage* table_page, unsigned level, vaddr_t start,
-                       vaddr_t end) {
+    static void remove(Pmap& pmap, Gather& gather, Pte* table, VmPage* table_page, unsigned level,
+                       vaddr_t start, vaddr_t end) {
         if (level == 0) {
             uint64_t cleared = 0;
             int64_t resident = 0;
@@ -375,7 +385,8 @@ Result<void> Pmap::move(vaddr_t from, vaddr_t to, size_t length) {
     return {};
 }
 
-void Pmap::for_each(vaddr_t start, vaddr_t end, void (*visit)(vaddr_t, const Mapping&, void*), void* context) const {
+void Pmap::for_each(vaddr_t start, vaddr_t end, void (*visit)(vaddr_t, const Mapping&, void*),
+                    void* context) const {
     PmapInternals::for_each_table(*this, start, end, [&](Pte* table, vaddr_t from, vaddr_t to) {
         for (vaddr_t va = from; va < to; va += page_size)
             if (const Pte value = load(table[Pte::index(va, 0)]); !is_empty(value))

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The page-fault path, and copies to and from a map that is not loaded.
 //
-// A private page may be written in place exactly if its count is one: then this map's entry is the only thing that holds
-// it. An object's page carries the object's own reference, the zero page its own, a page shared by fork that of the other
-// side; so all of these are copied, and the chain that fork makes is never longer than one page.
+// A private page may be written in place exactly if its count is one: then this map's entry is the only thing
+// that holds it. An object's page carries the object's own reference, the zero page its own, a page shared by
+// fork that of the other side; so all of these are copied, and the chain that fork makes is never longer than
+// one page.
 //
-// Executable pages. Before an entry that allows execution becomes visible, all harts are made to forget instructions that
-// they fetched from that page's former contents; `page_icache_ok` remembers that it was done, until the page becomes
-// writable somewhere, is written by the kernel, or is freed. User mode that writes code through its own mapping tells the
-// kernel, as on Linux (riscv_flush_icache).
+// Executable pages. Before an entry that allows execution becomes visible, all harts are made to forget
+// instructions that they fetched from that page's former contents; `page_icache_ok` remembers that it was
+// done, until the page becomes writable somewhere, is written by the kernel, or is freed. User mode that
+// writes code through its own mapping tells the kernel, as on Linux (riscv_flush_icache).
 #include <algorithm>
 #include <cstring>
 
@@ -26,9 +27,13 @@ bool allows(Prot prot, Prot access) {
     return has(effective, access);
 }
 
-bool is_sole(const VmPage* page) { return page->refs.load(std::memory_order_acquire) == 1; }
+bool is_sole(const VmPage* page) {
+    return page->refs.load(std::memory_order_acquire) == 1;
+}
 
-bool fetched(const VmPage* page) { return page->flags.load(std::memory_order_relaxed) & page_icache_ok; }
+bool fetched(const VmPage* page) {
+    return page->flags.load(std::memory_order_relaxed) & page_icache_ok;
+}
 
 /// To be called before pages are mapped with `prot`.
 void before_mapping(std::span<VmPage* const> pages, Prot prot) {
@@ -63,7 +68,8 @@ VmMapEntry* VmMapInternals::find_or_grow(VmMap& map, vaddr_t va) {
     VmMapEntry* e = first_after(map, va);
     if (!e || e->start <= va)
         return e;
-    if (!e->grows_down || e->object || va < min_address || e->end - va > map.stack_limit.load(std::memory_order_relaxed))
+    if (!e->grows_down || e->object || va < min_address ||
+        e->end - va > map.stack_limit.load(std::memory_order_relaxed))
         return nullptr;
     if (const VmMapEntry* below = previous(map, *e); below)
         if (!below->grows_down && below->prot != Prot::none && va - below->end < stack_gap)
@@ -183,9 +189,11 @@ size_t VmMap::read_memory(vaddr_t from, void* to, size_t n) {
         VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
         if (!entry || !has(entry->max_prot, Prot::read))
             break;
-        if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
+        if (!pmap_.lookup(va).page &&
+            VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
             break;
-        std::memcpy(static_cast<char*>(to) + done, static_cast<const char*>(page_data(pmap_.lookup(va).page)) + (at - va), part);
+        std::memcpy(static_cast<char*>(to) + done,
+                    static_cast<const char*>(page_data(pmap_.lookup(va).page)) + (at - va), part);
         done += part;
     }
     return done;
@@ -204,7 +212,8 @@ size_t VmMap::write_memory(vaddr_t to, const void* from, size_t n, bool force) {
         if (VmMapInternals::resolve(*this, *entry, va, Prot::write) != FaultResult::ok)
             break;
         VmPage* page = pmap_.lookup(va).page;
-        std::memcpy(static_cast<char*>(page_data(page)) + (at - va), static_cast<const char*>(from) + done, part);
+        std::memcpy(static_cast<char*>(page_data(page)) + (at - va), static_cast<const char*>(from) + done,
+                    part);
         if (fetched(page))
             page->flags.fetch_and(~uint32_t{page_icache_ok}, std::memory_order_relaxed);
         if (has(entry->prot, Prot::exec))

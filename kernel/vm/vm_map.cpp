@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The map's entries: finding, splitting, merging; map and unmap. An operation that can fail does so before it changes
-// anything that user mode can see: entries are allocated first, and a split alone changes nothing.
+// The map's entries: finding, splitting, merging; map and unmap. An operation that can fail does so before it
+// changes anything that user mode can see: entries are allocated first, and a split alone changes nothing.
 #include <algorithm>
 
 #include <vm/vm_map_internal.hpp>
@@ -15,7 +15,7 @@ DeadEntries::~DeadEntries() {
     }
 }
 
-// ---- entries -------------------------------------------------------------------------------------------------------
+// ---- entries ----------------------------------------------------------------------------------------------
 
 VmMapEntry* VmMapInternals::first_after(VmMap& map, vaddr_t va) {
     auto it = map.entries_.upper_bound(va);
@@ -74,11 +74,13 @@ bool VmMapInternals::is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respec
 
 Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length) {
     auto below = [&](vaddr_t top) -> vaddr_t {
-        auto it = map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
+        auto it =
+            map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
         if (it != map.entries_.end())
             top = std::min(top, room_end(*it));
         for (;;) {
-            const vaddr_t bottom = it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
+            const vaddr_t bottom =
+                it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
             if (top > bottom && top - bottom >= length)
                 return top - length;
             if (it == map.entries_.begin())
@@ -203,7 +205,8 @@ bool VmMapInternals::within_limit(VmMap& map, uint64_t more) {
     return map.size_bytes_ + more <= limit;
 }
 
-void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&)) {
+void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first,
+                              void (*visited)(VmObject&, VmMapping&)) {
     MutexGuard guard(map.lock_);
     const uint64_t end_offset = first << page_shift;
     for (VmMapEntry& entry : map.entries_) {
@@ -216,7 +219,7 @@ void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void
     }
 }
 
-// ---- the map -------------------------------------------------------------------------------------------------------
+// ---- the map ----------------------------------------------------------------------------------------------
 
 Result<RefPtr<VmMap>> VmMap::create() {
     auto map = TRY(make_ref<VmMap>());
@@ -262,7 +265,8 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
                 if (request.no_replace)
                     return Errno::exist;
                 uint64_t replaced = 0;
-                I::for_each(*this, at, at + length, [&](VmMapEntry&, vaddr_t from, vaddr_t to) { replaced += to - from; });
+                I::for_each(*this, at, at + length,
+                            [&](VmMapEntry&, vaddr_t from, vaddr_t to) { replaced += to - from; });
                 if (length > replaced && !I::within_limit(*this, length - replaced))
                     return Errno::nomem;
                 TRY(I::split(*this, at, at + length));
@@ -297,9 +301,9 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
     if (entry)
         zone_delete(entry);
     if (result && request.populate && request.prot != Prot::none) {
-        const Prot access = machine::has(request.prot, Prot::write) ? Prot::write
+        const Prot access = machine::has(request.prot, Prot::write)  ? Prot::write
                             : machine::has(request.prot, Prot::read) ? Prot::read
-                                                                      : Prot::exec;
+                                                                     : Prot::exec;
         for (vaddr_t va = *result; va < *result + length; va += page_size)
             if (fault(va, access) != FaultResult::ok)
                 break; // as Linux: what does not fit comes, or fails, later

@@ -6,8 +6,8 @@
 
 namespace lentil {
 
-/// Entries that left their map, to be destroyed after its lock was released: the file behind one may be closed by that.
-/// Declared before the guard, so destroyed after it.
+/// Entries that left their map, to be destroyed after its lock was released: the file behind one may be
+/// closed by that. Declared before the guard, so destroyed after it.
 class DeadEntries {
 public:
     DeadEntries() = default;
@@ -58,7 +58,7 @@ struct VmMapInternals {
     static bool within_limit(VmMap& map, uint64_t more);
 
     /// Calls visit(entry, from, to) for the parts of entries inside [start, end), which may be empty.
-    template <class F>
+    template<class F>
     static void for_each(VmMap& map, vaddr_t start, vaddr_t end, F visit) {
         for (VmMapEntry* e = start < end ? first_after(map, start) : nullptr; e && e->start < end;) {
             VmMapEntry* following = next(map, *e);
@@ -67,12 +67,14 @@ struct VmMapInternals {
         }
     }
 
-    /// Removes the translations of `object` from page `first` on, and calls `visited` for its entries. Takes the map's lock.
-    static void truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&));
+    /// Removes the translations of `object` from page `first` on, and calls `visited` for its entries. Takes
+    /// the map's lock.
+    static void truncate(VmMap& map, VmObject& object, uint64_t first,
+                         void (*visited)(VmObject&, VmMapping&));
 
     // -- vm_fault.cpp --
-    /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry gives; asking for
-    /// more than those is not an error here.
+    /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
+    /// gives; asking for more than those is not an error here.
     static FaultResult resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access);
     static FaultResult make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write);
     static FaultResult unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared);
@@ -82,11 +84,13 @@ struct VmMapInternals {
     static VmMapEntry* find_or_grow(VmMap& map, vaddr_t va);
 };
 
-/// [start, start+length) rounded out to pages: inval unless `start` is aligned and the range lies in the user half.
+/// [start, start+length) rounded out to pages: inval unless `start` is aligned and the range lies in the user
+/// half.
 struct PageRange {
     vaddr_t start = 0, end = 0;
     static Result<PageRange> of(vaddr_t start, uint64_t length) {
-        if (!is_page_aligned(start) || length > VmMapInternals::user_end || start > VmMapInternals::user_end - page_ceil(length))
+        if (!is_page_aligned(start) || length > VmMapInternals::user_end ||
+            start > VmMapInternals::user_end - page_ceil(length))
             return Errno::inval;
         return PageRange{start, start + page_ceil(length)};
     }

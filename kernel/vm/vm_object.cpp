@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Memory objects: a radix tree of pages, reading and writing, and who maps it.
 //
-// Truncation and the lock order. A fault holds its map's lock and takes the object's: vm_map < vm_object. Truncation
-// starts from the object and needs the maps. So it
-//   1. sets the size and empties the tree past it, under the object's lock: page() gives out nothing beyond from here on;
-//   2. for each mapping not visited yet, takes a reference to the map under the object's lock, drops that lock, takes the
+// Truncation and the lock order. A fault holds its map's lock and takes the object's: vm_map < vm_object.
+// Truncation starts from the object and needs the maps. So it
+//   1. sets the size and empties the tree past it, under the object's lock: page() gives out nothing beyond
+//   from here on;
+//   2. for each mapping not visited yet, takes a reference to the map under the object's lock, drops that
+//   lock, takes the
 //      map's lock, and removes the translations past the end.
-// A fault that got a page before step 1 holds the map's lock until the page is mapped, so step 2 finds it there. A map
-// whose count is zero already runs on no hart any more and drops its translations itself. An entry that a split, a fork
-// or mremap makes from another, with translations, stands as visited or not as that other one does (add_mapping); an
-// entry made from nothing has no translation past the end and counts as visited. Visited mappings go to the back of the
-// list, so looking at the front tells whether one is left.
+// A fault that got a page before step 1 holds the map's lock until the page is mapped, so step 2 finds it
+// there. A map whose count is zero already runs on no hart any more and drops its translations itself. An
+// entry that a split, a fork or mremap makes from another, with translations, stands as visited or not as
+// that other one does (add_mapping); an entry made from nothing has no translation past the end and counts as
+// visited. Visited mappings go to the back of the list, so looking at the front tells whether one is left.
 #include <algorithm>
 #include <cstring>
 
@@ -73,7 +75,8 @@ struct VmObjectInternals {
         ASSERT(!slot);
         slot = page;
         (*leaf)->used++;
-        object.resident_.store(object.resident_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        object.resident_.store(object.resident_.load(std::memory_order_relaxed) + 1,
+                               std::memory_order_relaxed);
         return {};
     }
     static Result<RadixNode*> leaf_for(VmObject& object, uint64_t index) {
@@ -99,7 +102,8 @@ struct VmObjectInternals {
         }
         return at;
     }
-    /// Frees nodes that an insertion made in vain: empty ones towards `index`, and levels above that hold one branch.
+    /// Frees nodes that an insertion made in vain: empty ones towards `index`, and levels above that hold one
+    /// branch.
     static void tidy(VmObject& object, uint64_t index) {
         if (object.root_ && prune(node(object.root_), object.height_ - 1, index))
             drop_root(object);
@@ -128,7 +132,8 @@ struct VmObjectInternals {
         }
     }
 
-    /// Drops the pages from `first` on, below `at` of `level` whose first page is `base`. Returns whether it is empty now.
+    /// Drops the pages from `first` on, below `at` of `level` whose first page is `base`. Returns whether it
+    /// is empty now.
     static bool drop_from(VmObject& object, RadixNode* at, unsigned level, uint64_t base, uint64_t first) {
         for (unsigned i = 0; i < node_slots; i++) {
             void*& slot = at->slots[i];
@@ -139,7 +144,8 @@ struct VmObjectInternals {
                 if (start < first)
                     continue;
                 page_unref(static_cast<VmPage*>(slot));
-                object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+                object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1,
+                                       std::memory_order_relaxed);
             } else {
                 const uint64_t last = start + ((uint64_t{1} << (node_bits * level)) - 1);
                 if (last < first || !drop_from(object, node(slot), level - 1, start, first))
@@ -164,7 +170,7 @@ struct VmObjectInternals {
     }
 
     /// Moves bytes page by page. `move(page, offset in it, bytes done, bytes)` returns how many it moved.
-    template <class GetPage, class Move>
+    template<class GetPage, class Move>
     static Result<size_t> transfer(VmObject& object, uint64_t offset, size_t n, GetPage get_page, Move move) {
         const uint64_t size = object.size();
         if (offset >= size)
@@ -280,17 +286,19 @@ void VmObject::pages_if_present(uint64_t first, std::span<VmPage*> out) {
 }
 
 Result<size_t> VmObject::read(uint64_t offset, vaddr_t user_to, size_t n) {
-    return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::reader(*this),
-                                       [&](VmPage* page, size_t at, size_t done, size_t want) {
-                                           return page ? machine::user_write(user_to + done, VmObjectInternals::data(page) + at, want)
-                                                       : machine::user_zero(user_to + done, want);
-                                       });
+    return VmObjectInternals::transfer(
+        *this, offset, n, VmObjectInternals::reader(*this),
+        [&](VmPage* page, size_t at, size_t done, size_t want) {
+            return page ? machine::user_write(user_to + done, VmObjectInternals::data(page) + at, want)
+                        : machine::user_zero(user_to + done, want);
+        });
 }
 
 Result<size_t> VmObject::write(uint64_t offset, vaddr_t user_from, size_t n) {
     return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::writer(*this),
                                        [&](VmPage* page, size_t at, size_t done, size_t want) {
-                                           const size_t moved = machine::user_read(VmObjectInternals::data(page) + at, user_from + done, want);
+                                           const size_t moved = machine::user_read(
+                                               VmObjectInternals::data(page) + at, user_from + done, want);
                                            VmObjectInternals::written(page);
                                            return moved;
                                        });
@@ -300,7 +308,8 @@ Result<size_t> VmObject::read_kernel(uint64_t offset, void* to, size_t n) {
     return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::reader(*this),
                                        [&](VmPage* page, size_t at, size_t done, size_t want) {
                                            if (page)
-                                               std::memcpy(static_cast<char*>(to) + done, VmObjectInternals::data(page) + at, want);
+                                               std::memcpy(static_cast<char*>(to) + done,
+                                                           VmObjectInternals::data(page) + at, want);
                                            else
                                                std::memset(static_cast<char*>(to) + done, 0, want);
                                            return want;
@@ -310,7 +319,8 @@ Result<size_t> VmObject::read_kernel(uint64_t offset, void* to, size_t n) {
 Result<size_t> VmObject::write_kernel(uint64_t offset, const void* from, size_t n) {
     return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::writer(*this),
                                        [&](VmPage* page, size_t at, size_t done, size_t want) {
-                                           std::memcpy(VmObjectInternals::data(page) + at, static_cast<const char*>(from) + done, want);
+                                           std::memcpy(VmObjectInternals::data(page) + at,
+                                                       static_cast<const char*>(from) + done, want);
                                            VmObjectInternals::written(page);
                                            return want;
                                        });

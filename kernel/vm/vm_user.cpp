@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Typed access to user memory.
-#include <vm/vm_user.hpp>
-
 #include <algorithm>
+
+#include <vm/vm_user.hpp>
 
 namespace lentil {
 

@@ -21,7 +21,8 @@ struct Zone::Slab {
     uint32_t order;
 };
 
-/// Objects of one hart, touched with interrupts off. `balance` is what this hart took minus what it gave back.
+/// Objects of one hart, touched with interrupts off. `balance` is what this hart took minus what it gave
+/// back.
 struct Zone::HartCache {
     static constexpr uint32_t capacity = 13;
     uint32_t count;
@@ -101,7 +102,7 @@ struct ZoneInternals {
         zone.registered_.store(1, std::memory_order_release);
     }
 
-    // -- slabs; the zone's lock is held -----------------------------------------------------------------------------
+    // -- slabs; the zone's lock is held ---------------------------------------------------------------------
 
     static void link(Zone& zone, Zone::Slab* slab) {
         slab->prev = nullptr;
@@ -136,7 +137,13 @@ struct ZoneInternals {
             return nullptr;
         page_count_kernel(int64_t{1} << order);
         auto* slab = static_cast<Zone::Slab*>(page_data(page));
-        *slab = {nullptr, nullptr, &zone, nullptr, static_cast<uint32_t>(((page_size << order) - head) / zone.stride_), 0, order};
+        *slab = {nullptr,
+                 nullptr,
+                 &zone,
+                 nullptr,
+                 static_cast<uint32_t>(((page_size << order) - head) / zone.stride_),
+                 0,
+                 order};
         for (unsigned i = 0; i < 1u << order; i++)
             page[i].owner = reinterpret_cast<uint64_t>(slab);
         char* objects = reinterpret_cast<char*>(slab) + head;
@@ -198,7 +205,7 @@ struct ZoneInternals {
         return reinterpret_cast<Zone::Slab*>(page_at(machine::direct_map_pa(object))->owner);
     }
 
-    // -- in front of the lock -------------------------------------------------------------------------------------------
+    // -- in front of the lock -------------------------------------------------------------------------------
 
     static Zone::HartCache* cache(Zone& zone) {
         Zone::HartCache* caches = zone.caches_.load(std::memory_order_acquire);
@@ -206,7 +213,8 @@ struct ZoneInternals {
     }
 
     static void count(Zone::HartCache& cache, int64_t change) {
-        cache.balance.store(cache.balance.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
+        cache.balance.store(cache.balance.load(std::memory_order_relaxed) + change,
+                            std::memory_order_relaxed);
     }
 
     static void* allocate(Zone& zone) {
@@ -321,7 +329,8 @@ void zone_reclaim() {
         ZoneInternals::reclaim(*zone);
 }
 
-void for_each_zone(void (*visit)(const char* name, size_t size, uint64_t in_use, void* context), void* context) {
+void for_each_zone(void (*visit)(const char* name, size_t size, uint64_t in_use, void* context),
+                   void* context) {
     for (Zone* zone = ZoneInternals::first(); zone; zone = ZoneInternals::next(*zone))
         visit(zone->name(), zone->size(), zone->in_use(), context);
 }
