@@ -48,6 +48,7 @@ struct Hart {
     std::atomic<uint32_t> load{0};             ///< weights of fair threads, the running one included
     std::atomic<int32_t> running_priority{-1}; ///< -1 idle, 0 fair, 1..99 real-time
     std::atomic<int32_t> waiting_rt{0};        ///< best real-time priority that waits here, 0 for none
+    std::atomic<uint64_t> waiting_rt_affinity{0}; ///< where that one may run
     std::atomic<uint64_t> fair_time{0};
 
     // -- the hart itself, interrupts off ------------------------------------------------------------------------------------

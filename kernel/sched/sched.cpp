@@ -96,10 +96,8 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
     // runs something less urgent.
     if (const SchedEntity* waiting = hart.runq.best())
         sched_offer_waiting(*waiting);
-    // Something more urgent than what runs now may wait elsewhere: fetch it right after. (An idle hart looks by itself.)
-    if (!next.is_idle && (self.is_idle || !self.sched.is_fair() || !next.sched.is_fair()) &&
-        sched_urgent_elsewhere(hart, next.sched.rt_priority))
-        sched_poke(hart, machine::Ipi::reschedule);
+    if (!next.is_idle && (self.is_idle || !self.sched.is_fair() || !next.sched.is_fair()))
+        sched_see_to_urgent(hart, next.sched.rt_priority);
     if (&next == &self) {
         RunqLock::release(hart);
         return;

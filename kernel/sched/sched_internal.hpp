@@ -57,6 +57,7 @@ struct Offer {
     int32_t rt_priority;
     HartSet affinity;
     explicit Offer(const SchedEntity& e) : rt_priority(e.rt_priority), affinity(e.affinity) {}
+    Offer(int32_t priority, HartSet harts) : rt_priority(priority), affinity(harts) {}
 };
 /// Asks an idle hart (or, for a real-time thread, one that runs something less urgent) to take a thread that was queued.
 void sched_offer(const Offer& offer);
@@ -67,6 +68,9 @@ void sched_offer_waiting(const SchedEntity& waiting);
 bool sched_steal(Hart& self, int32_t above_priority);
 /// Does a real-time thread more urgent than `priority` wait on another hart?
 bool sched_urgent_elsewhere(const Hart& self, int32_t priority);
+/// After a switch to a thread of `priority` on `self`: sees to a real-time thread that waits on another hart, which may have
+/// been meant for this one.
+void sched_see_to_urgent(Hart& self, int32_t priority);
 /// At the end of a slice, no lock held, interrupts off: hands a waiting thread to a hart that is ahead.
 void sched_balance(Hart& self);
 /// Makes `hart` look whether it should switch or rearm its timer. Any locks held; interrupts off.

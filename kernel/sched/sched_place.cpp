@@ -138,6 +138,8 @@ void sched_publish(Hart& hart) {
     hart.load.store(static_cast<uint32_t>(hart.runq.load()), std::memory_order_relaxed);
     hart.running_priority.store(hart.current->is_idle ? -1 : hart.current->sched.rt_priority, std::memory_order_relaxed);
     hart.waiting_rt.store(hart.runq.best_rt_priority(), std::memory_order_relaxed);
+    if (const SchedEntity* best = hart.runq.best(); best && !best->is_fair())
+        hart.waiting_rt_affinity.store(best->affinity.bits(), std::memory_order_relaxed);
     hart.fair_time.store(hart.runq.fair_time(), std::memory_order_relaxed);
 }
 
@@ -191,6 +193,22 @@ bool sched_urgent_elsewhere(const Hart& self, int32_t priority) {
             found = true;
     });
     return found;
+}
+
+void sched_see_to_urgent(Hart& self, int32_t priority) {
+    HartSet others = harts_up.load();
+    others.remove(self.index);
+    const Hart* hart = most_urgent_waiting(others);
+    if (!hart)
+        return;
+    const int32_t waiting = hart->waiting_rt.load(std::memory_order_relaxed);
+    if (waiting == 0)
+        return;
+    const HartSet allowed(hart->waiting_rt_affinity.load(std::memory_order_relaxed));
+    if (waiting > priority && allowed.has(self.index))
+        sched_poke(self, machine::Ipi::reschedule); // fetch it right after
+    else
+        sched_offer({waiting, allowed}); // this hart was asked, but has something more urgent by now
 }
 
 bool sched_steal(Hart& self, int32_t above_priority) {
