@@ -12,6 +12,7 @@ struct LinuxItimerval {
     Timeval interval, value;
 };
 
+Result<int> sys_signalfd4(int fd, UserPtr<uint64_t> mask, uint64_t size, uint32_t flags);
 Result<void> sys_getitimer(int which, UserPtr<LinuxItimerval> value);
 Result<void> sys_setitimer(int which, UserPtr<LinuxItimerval> value, UserPtr<LinuxItimerval> old);
 Result<uint64_t> sys_restart_syscall();
