@@ -101,12 +101,18 @@ static void scheduling(void) {
     CHECK_EQ(sched_getaffinity(0, sizeof set, &set), 0);
     CHECK(CPU_COUNT(&set) >= 1);
     CHECK_ERRNO(syscall(SYS_sched_getaffinity, 0, 7, &set), EINVAL);
+    int last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &set))
+        --last;
     CPU_ZERO(&set);
     CHECK_ERRNO(sched_setaffinity(0, sizeof set, &set), EINVAL);
-    CPU_SET(0, &set);
+    CPU_SET(last, &set);
     CHECK_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+    CPU_ZERO(&set);
+    CHECK_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+    CHECK(CPU_COUNT(&set) == 1 && CPU_ISSET(last, &set));
     for (int i = 0; i < 100; ++i) {
-        CHECK_EQ(sched_getcpu(), 0);
+        CHECK_EQ(sched_getcpu(), last);
         sched_yield();
     }
     CHECK_EQ(setpriority(PRIO_PROCESS, 0, 5), 0);
