@@ -34,7 +34,7 @@ static void still_works(void) {
 
 static void one_taker(void) {
     still_works();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     for (int i = 0; i < 3; ++i) {
         came_to_its_end(check_reap(spawn(take_everything)));
         still_works();
@@ -44,7 +44,7 @@ static void one_taker(void) {
 
 static void several_takers(void) {
     still_works();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     pid_t pid[6];
     for (int i = 0; i < 6; ++i)
         pid[i] = spawn(take_everything);
@@ -60,7 +60,7 @@ static void taker_with_copies(void) { // the memory goes in breaking shared page
     CHECK(p != MAP_FAILED);
     memset(p, 3, size);
     still_works();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     pid_t pid[60];
     int made = 0, p2[2];
     CHECK_EQ(pipe(p2), 0);
@@ -92,7 +92,7 @@ static void taker_with_copies(void) { // the memory goes in breaking shared page
 
 static void fill_files(void) {
     still_works();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     int fd = open("/tmp/exhaust.fill", O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK(fd >= 0);
     pid_t pid = fork();

@@ -35,7 +35,7 @@ static void exec_true(void) {
 static void ten_thousand(void) {
     enum { workers = 5, each = 2000 };
     warm_up();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     pid_t worker[workers];
     for (int w = 0; w < workers; ++w) {
         worker[w] = fork();
@@ -66,7 +66,7 @@ static void ten_thousand(void) {
 static void five_hundred_execs(void) {
     warm_up();
     CHECK_EXITED(lend(exec_true), 7);
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     for (int i = 0; i < 500; ++i)
         CHECK_EXITED(lend(exec_true), 7);
     objects_are_back(&before);
@@ -76,7 +76,7 @@ static void many_alive(void) {
     enum { count = 400 };
     static pid_t pid[count];
     warm_up();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     int p[2];
     CHECK_EQ(pipe(p), 0);
     for (int i = 0; i < count; ++i) {
@@ -127,7 +127,7 @@ static void kill_bomb(void) {
 }
 static void fork_bomb(void) {
     warm_up();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     refused = shared_memory(4096);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t pid = spawn(bomb);
@@ -183,7 +183,7 @@ static void limit_is_exact(void) {
 
 static void address_space(void) {
     warm_up();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     for (int i = 0; i < 10; ++i) {
         pid_t pid = fork();
         if (pid == 0) {
@@ -210,7 +210,7 @@ static void address_space(void) {
 
 static void descriptors(void) {
     warm_up();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     for (int i = 0; i < 10; ++i) {
         pid_t pid = fork();
         if (pid == 0) {
@@ -320,7 +320,7 @@ static void signal_storm(void) {
     long seconds = text ? atol(text) : 60;
     warm_up();
     CHECK_EXITED(lend(exec_true), 7);
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     f = (struct field*)(uintptr_t)shared_memory(4096);
     pid_t pid[players];
     for (int i = 0; i < players; ++i) {
@@ -356,7 +356,7 @@ static void signal_storm(void) {
 
 static void random_kills(void) {
     warm_up();
-    struct object_counts before = read_objects();
+    struct object_counts before = settled_objects();
     for (int round = 0; round < 150; ++round) {
         pid_t pid = fork();
         if (pid == 0) {
