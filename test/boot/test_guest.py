@@ -7,6 +7,8 @@ from harness import TOP, Machine, boot_test, count_guest_lines
 # Seconds without an end that mean a hang; for programs that need longer than the default.
 LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600}
 DEFAULT_LIMIT = 300
+# Machines of another size; for programs that use up all there is.
+MEMORY = {"exhaust": "128M"}
 
 
 def programs():
@@ -17,7 +19,7 @@ def programs():
 def runs_guest_program(name):
     @boot_test(f"{name}: the guest program runs to its end", own_lines=True)
     def test(report):
-        with Machine(f"guest {name}") as machine:
+        with Machine(f"guest {name}", memory=MEMORY.get(name, "512M")) as machine:
             machine.wait_for_shell()
             machine.send(f"/test/{name}\n")
             count_guest_lines(report, machine, name, LIMITS.get(name, DEFAULT_LIMIT))
