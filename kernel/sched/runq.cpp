@@ -69,7 +69,8 @@ void SchedEntity::set(const SchedParams& params) {
 }
 
 uint64_t Runq::max_lead(const SchedEntity& entity) {
-    return weighted(sched_time::max_lag_ns, std::min(entity.weight, uint32_t{nice_0_weight}));
+    // A light thread is far ahead after a few slices, and rightly so.
+    return std::max(static_cast<uint64_t>(sched_time::max_lag_ns), weighted(4 * sched_time::slice_ns, entity.weight));
 }
 
 void Runq::attach(SchedEntity& entity, bool woken) {

@@ -40,7 +40,8 @@ inline constexpr nanos_t rr_slice_ns = 100'000'000;    ///< SCHED_RR's, as on Li
 inline constexpr nanos_t wake_credit_ns = 3'000'000;   ///< how far behind the others a sleeper may start
 inline constexpr nanos_t wake_margin_ns = 1'000'000;   ///< a woken thread must be behind by this much to preempt
 inline constexpr nanos_t balance_lead_ns = 12'000'000; ///< a hart this far ahead in fair time takes over a thread
-inline constexpr nanos_t max_lag_ns = 24'000'000;      ///< no hart or thread is owed more than this
+/// No hart or thread is owed more than this. Long enough to make up for a hart that its host stopped for a while.
+inline constexpr nanos_t max_lag_ns = 200'000'000;
 } // namespace sched_time
 
 /// 1024 for nice 0, a factor of 1.25 per step (10 % of the hart between neighbours), 3 for SCHED_IDLE.
