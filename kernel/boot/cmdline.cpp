@@ -5,23 +5,43 @@
 
 namespace lentil {
 
+namespace {
+
+/// The words of the command line, each with a terminator, quotes taken off.
+constinit char words[sizeof machine::boot_info.command_line] = {};
+constinit size_t words_size = 0;
+
+} // namespace
+
+void cmdline_init() {
+    bool quoted = false, in_word = false;
+    for (const char c : std::string_view(machine::boot_info.command_line)) {
+        const bool blank = c == ' ' || c == '\t' || c == '\n';
+        if (c == '"') {
+            quoted = !quoted;
+            in_word = true;
+        } else if (!blank || quoted) {
+            words[words_size++] = c;
+            in_word = true;
+        } else if (in_word) {
+            words[words_size++] = '\0';
+            in_word = false;
+        }
+    }
+    // The line was shorter than its buffer, so there is room for the last terminator.
+    if (in_word)
+        words[words_size++] = '\0';
+}
+
 void cmdline_for_each(void (*visit)(std::string_view, bool, void*), void* context) {
-    std::string_view line = machine::boot_info.command_line;
     bool after_dashes = false;
-    while (true) {
-        const size_t start = line.find_first_not_of(" \t\n");
-        if (start == std::string_view::npos)
-            return;
-        line.remove_prefix(start);
-        const size_t end = line.find_first_of(" \t\n");
-        const std::string_view word = line.substr(0, end);
+    for (size_t at = 0; at < words_size;) {
+        const std::string_view word(words + at);
+        at += word.size() + 1;
         if (word == "--" && !after_dashes)
             after_dashes = true;
         else
             visit(word, after_dashes, context);
-        if (end == std::string_view::npos)
-            return;
-        line.remove_prefix(end);
     }
 }
 

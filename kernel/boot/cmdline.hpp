@@ -7,6 +7,8 @@
 
 namespace lentil {
 
+/// Splits the line into words; double quotes keep blanks together and are taken off. Once, before anything else here.
+void cmdline_init();
 /// The value of the last `name=value` word; empty if there is none.
 std::string_view cmdline_value(std::string_view name);
 /// Whether `name` stands as a word of its own.

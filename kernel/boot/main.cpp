@@ -71,6 +71,7 @@ using namespace lentil;
 
 extern "C" [[noreturn]] void kernel_main() {
     const machine::BootInfo& info = machine::boot_info;
+    cmdline_init();
     log_set_quiet(cmdline_has("quiet"));
     kprint("{} on {}, {} hart{}\n", version_string, info.model, info.hart_count, info.hart_count == 1 ? "" : "s");
     vm_init();

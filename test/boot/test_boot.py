@@ -19,3 +19,10 @@ def boots_to_shell(sentence, **options):
 for count in (1, 2, 4, 8):
     for kind, kernel in (("release", RELEASE), ("debug", CHECKED)):
         boots_to_shell(f"the {kind} kernel boots to a shell on {count} harts and powers off", smp=count, kernel=kernel)
+
+
+@boot_test("double quotes on the command line keep the words of a value together")
+def quoted_words():
+    with Machine("quoted words", append='run="echo $((6 * 7)) words"') as machine:
+        machine.expect("42 words")
+        check_equal(machine.wait_for_end(), 0, "QEMU's exit code")
