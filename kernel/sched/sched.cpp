@@ -283,7 +283,9 @@ void thread_interrupt(Thread& thread, uint32_t level) {
 
 void thread_clear_interrupt(Thread& thread) { thread.interrupt_level.store(0, std::memory_order_relaxed); }
 
-void thread_set_params(Thread& thread, const SchedParams& params) {
+namespace {
+
+void set_params(Thread& thread, const SchedParams& params) {
     ASSERT(!(params.affinity & harts_up.load()).empty());
     IrqGuard irq;
     if (thread.hart.load(std::memory_order_relaxed) == nullptr) { // never started: the caller's alone
@@ -317,10 +319,21 @@ void thread_set_params(Thread& thread, const SchedParams& params) {
         hart.preempt_wanted = true; // what runs next is chosen anew
         sched_publish(hart);
         RunqLock::release(hart);
-        // For the calling thread itself too: the IPI comes when interrupts go on again, and it moves before it returns.
+        if (&thread == &current_thread())
+            sched_set_resched(thread);
         sched_poke(hart, machine::Ipi::reschedule);
         return;
     }
+}
+
+} // namespace
+
+void thread_set_params(Thread& thread, const SchedParams& params) {
+    set_params(thread, params);
+    // An IPI to oneself may come some instructions late. Looked at here, the caller never goes on where it may not be; with
+    // interrupts off it is the IPI that moves it, when they go on again.
+    if (&thread == &current_thread())
+        sched_preempt_point();
 }
 
 void sched_set_resched(Thread& self) {
