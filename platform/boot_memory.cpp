@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <platform/boot_memory.hpp>
-
 #include <algorithm>
 #include <iterator>
 
 #include <libkern/assert.hpp>
+#include <platform/boot_memory.hpp>
 
 namespace lentil::platform {
 

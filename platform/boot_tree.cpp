@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <platform/boot_tree.hpp>
-
 #include <algorithm>
 #include <cstring>
 #include <iterator>
 
 #include <platform/boot_memory.hpp>
+#include <platform/boot_tree.hpp>
 
 namespace lentil::platform {
 
@@ -15,7 +14,7 @@ using machine::MemoryRange;
 
 namespace {
 
-template <size_t N>
+template<size_t N>
 void copy_text(char (&to)[N], std::string_view text) {
     const size_t n = std::min(text.size(), N - 1);
     std::memcpy(to, text.data(), n);
@@ -23,7 +22,7 @@ void copy_text(char (&to)[N], std::string_view text) {
 }
 
 /// Walks an ISA string: f(name) for every extension, single letters one by one ("g" spelled out).
-template <class F>
+template<class F>
 void for_each_extension(std::string_view isa, F&& f) {
     if (!isa.starts_with("rv64"))
         return;
@@ -214,7 +213,8 @@ const char* read_chosen(const DeviceTree& tree, BootInfo& info) {
     if (!start || !end || *start > *end || (*start < *end && !inside_memory(info, *start, *end)))
         return "the device tree's initrd does not lie in memory";
     info.initrd = {*start, *end - *start};
-    return boot_memory_reserve(info, *start, *end - *start) ? nullptr : "the device tree reserves too many memory ranges";
+    return boot_memory_reserve(info, *start, *end - *start) ? nullptr
+                                                            : "the device tree reserves too many memory ranges";
 }
 
 } // namespace

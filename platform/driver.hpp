@@ -30,11 +30,11 @@ public:
     explicit operator bool() const { return size_ != 0; }
     uint64_t size() const { return size_; }
 
-    template <class T>
+    template<class T>
     T read(uint64_t offset) const {
         return *static_cast<volatile T*>(at(offset));
     }
-    template <class T>
+    template<class T>
     void write(uint64_t offset, T value) const {
         *static_cast<volatile T*>(at(offset)) = value;
     }

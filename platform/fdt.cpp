@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <platform/fdt.hpp>
-
 #include <cstring>
-
 #include <libfdt/libfdt.h>
+
+#include <platform/fdt.hpp>
 
 namespace lentil::platform {
 
@@ -156,7 +155,8 @@ size_t DeviceTree::size() const { return fdt_totalsize(blob_); }
 std::optional<Region> DeviceTree::reservation(unsigned i) const {
     uint64_t start = 0, size = 0;
     const int count = fdt_num_mem_rsv(blob_);
-    if (count < 0 || i >= static_cast<unsigned>(count) || fdt_get_mem_rsv(blob_, static_cast<int>(i), &start, &size) != 0)
+    if (count < 0 || i >= static_cast<unsigned>(count) ||
+        fdt_get_mem_rsv(blob_, static_cast<int>(i), &start, &size) != 0)
         return std::nullopt;
     return Region{start, size};
 }

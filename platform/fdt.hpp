@@ -87,7 +87,7 @@ private:
 };
 
 /// Visits the direct children of `node`.
-template <class F>
+template<class F>
 void for_each_child(Node node, F&& visit) {
     for (Node c = node.first_child(); c; c = c.next_sibling())
         visit(c);

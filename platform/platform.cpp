@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The driver table and what the found devices serve.
-#include <platform/platform.hpp>
-
 #include <libkern/format.hpp>
 #include <platform/driver.hpp>
+#include <platform/platform.hpp>
 
 namespace lentil::platform {
 

@@ -91,7 +91,8 @@ const char* plic_probe(Node node) {
 
 bool irq_attach(Node device, void (*handler)(void*), void* context) {
     const auto interrupt = interrupt_of(device);
-    if (!registers || !interrupt || interrupt->controller != phandle || interrupt->number == 0 || interrupt->number > sources)
+    if (!registers || !interrupt || interrupt->controller != phandle || interrupt->number == 0 ||
+        interrupt->number > sources)
         return false;
     const uint32_t number = interrupt->number;
     handlers[number] = {handler, context};

@@ -11,12 +11,9 @@ constinit Mmio registers;
 
 void act(machine::PowerAction action) {
     switch (action) {
-    case machine::PowerAction::off:
-        return registers.write32(0, pass);
-    case machine::PowerAction::reboot:
-        return registers.write32(0, reset);
-    case machine::PowerAction::off_failure:
-        return registers.write32(0, 1u << 16 | fail);
+    case machine::PowerAction::off: return registers.write32(0, pass);
+    case machine::PowerAction::reboot: return registers.write32(0, reset);
+    case machine::PowerAction::off_failure: return registers.write32(0, 1u << 16 | fail);
     }
 }
 

@@ -64,8 +64,8 @@ const char* ns16550_probe(Node node) {
         return nullptr;
     }
     write(interrupt_enable, 0);
-    write(fifo_control, 1);     // FIFOs on
-    write(modem_control, 0xb);  // DTR, RTS, and OUT2: the interrupt line of a PC
+    write(fifo_control, 1);    // FIFOs on
+    write(modem_control, 0xb); // DTR, RTS, and OUT2: the interrupt line of a PC
     if (!irq_attach(node, interrupt, nullptr))
         return "no interrupt: output only";
     write(interrupt_enable, 1); // on reception

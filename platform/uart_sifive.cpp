@@ -6,7 +6,8 @@ namespace lentil::platform {
 
 namespace {
 
-constexpr uint64_t transmit_data = 0, receive_data = 4, transmit_control = 8, receive_control = 0xc, interrupt_enable = 0x10;
+constexpr uint64_t transmit_data = 0, receive_data = 4, transmit_control = 8, receive_control = 0xc,
+                   interrupt_enable = 0x10;
 constexpr uint32_t full_or_empty = 1u << 31; ///< transmitter full, or receiver empty
 constexpr uint32_t enable = 1, receive_watermark = 2;
 

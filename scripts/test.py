@@ -4,7 +4,7 @@
     scripts/test                    all of it: lint, host, model, boot
     scripts/test STAGE [PATTERN]    one stage; PATTERN chooses host programs, or boot tests by their sentence
 
-lint   layers, file sizes, licences
+lint   layers, file sizes, licences, formatting
 host   doctest programs on this machine, under ASan and UBSan
 model  the Promela model of the loan, checked by SPIN
 boot   machines in QEMU; logs are in build/test-logs
@@ -12,6 +12,7 @@ boot   machines in QEMU; logs are in build/test-logs
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -78,6 +79,12 @@ def lint(counts, _pattern):
             bare_files.append(path)
     counts.result("no source file has more than 800 lines", ", ".join(long_files))
     counts.result("every source file names its licence", ", ".join(bare_files))
+
+    # Releases of clang-format disagree about details; Debian 12's is the one that decides.
+    formatter = shutil.which("clang-format-14") or shutil.which("clang-format")
+    text, code = output_of(formatter, "--dry-run", "-Werror",
+                           *(path for path in source_files() if path.endswith((".hpp", ".cpp", ".h", ".c"))))
+    counts.result("every source file is formatted as .clang-format has it", code and first_line(text))
 
 
 # ---- host ------------------------------------------------------------------------------------------------------------

@@ -84,53 +84,29 @@ struct HostHart {
 inline constinit HostHart host_harts[max_harts];
 inline constinit unsigned host_hart = 0; ///< where the flow of control is
 
-inline Thread* current_thread() {
-    return host_harts[host_hart].thread;
-}
-inline void set_current_thread(Thread* thread) {
-    host_harts[host_hart].thread = thread;
-}
-inline unsigned hart_index() {
-    return host_hart;
-}
+inline Thread* current_thread() { return host_harts[host_hart].thread; }
+inline void set_current_thread(Thread* thread) { host_harts[host_hart].thread = thread; }
+inline unsigned hart_index() { return host_hart; }
 
 inline bool irq_save() {
     const bool was = host_harts[host_hart].irq_enabled;
     host_harts[host_hart].irq_enabled = false;
     return was;
 }
-inline void irq_enable() {
-    host_harts[host_hart].irq_enabled = true;
-}
-inline void irq_disable() {
-    host_harts[host_hart].irq_enabled = false;
-}
+inline void irq_enable() { host_harts[host_hart].irq_enabled = true; }
+inline void irq_disable() { host_harts[host_hart].irq_enabled = false; }
 inline void irq_restore(bool enabled) {
     if (enabled)
         irq_enable();
 }
-inline bool irq_enabled() {
-    return host_harts[host_hart].irq_enabled;
-}
-inline void cpu_relax() {
-    panic("waiting for another hart, but there is one flow of control");
-}
-inline void wait_for_interrupt() {
-    panic("waiting for an interrupt, but none is simulated");
-}
-inline void context_switch(Context&, Context&) {
-    panic("context switches are not simulated yet");
-}
-[[noreturn]] inline void enter_user(Trapframe&) {
-    panic("user mode is not simulated");
-}
-inline Trapframe& user_frame(ThreadArch& ta) {
-    return ta.frame;
-}
+inline bool irq_enabled() { return host_harts[host_hart].irq_enabled; }
+inline void cpu_relax() { panic("waiting for another hart, but there is one flow of control"); }
+inline void wait_for_interrupt() { panic("waiting for an interrupt, but none is simulated"); }
+inline void context_switch(Context&, Context&) { panic("context switches are not simulated yet"); }
+[[noreturn]] inline void enter_user(Trapframe&) { panic("user mode is not simulated"); }
+inline Trapframe& user_frame(ThreadArch& ta) { return ta.frame; }
 
-inline void fp_init(ThreadArch& ta) {
-    ta.fp = {};
-}
+inline void fp_init(ThreadArch& ta) { ta.fp = {}; }
 inline void fp_save(ThreadArch&) {}
 inline void fp_load(ThreadArch&) {}
 

@@ -15,11 +15,7 @@ inline constexpr uint64_t direct_map_size = uint64_t{64} << 30;
 inline constexpr vaddr_t kmem_start = 0x2060'0000'0000;
 inline constexpr vaddr_t kmem_end = kmem_start + (uint64_t{1} << 30);
 
-inline void* direct_map(paddr_t pa) {
-    return reinterpret_cast<void*>(direct_map_base + pa);
-}
-inline paddr_t direct_map_pa(const void* p) {
-    return reinterpret_cast<uint64_t>(p) - direct_map_base;
-}
+inline void* direct_map(paddr_t pa) { return reinterpret_cast<void*>(direct_map_base + pa); }
+inline paddr_t direct_map_pa(const void* p) { return reinterpret_cast<uint64_t>(p) - direct_map_base; }
 
 } // namespace lentil::machine

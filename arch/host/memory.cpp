@@ -75,9 +75,7 @@ void reserve(vaddr_t start, uint64_t size) {
 
 } // namespace
 
-AddressSpace& kernel_space() {
-    return the_kernel_space;
-}
+AddressSpace& kernel_space() { return the_kernel_space; }
 
 void init_root(void* root_table) {
     constexpr size_t half = page_size / 2;

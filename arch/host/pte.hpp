@@ -34,15 +34,12 @@ public:
     constexpr Pte with_prot(Prot prot) const {
         return Pte((bits_ & ~(uint64_t{7} | is_valid | was_accessed | was_written)) | bits_of(prot));
     }
-    constexpr Pte with_accessed(bool on) const {
-        return Pte(on ? bits_ | was_accessed : bits_ & ~was_accessed);
-    }
+    constexpr Pte with_accessed(bool on) const { return Pte(on ? bits_ | was_accessed : bits_ & ~was_accessed); }
 
     friend constexpr bool operator==(Pte, Pte) = default;
 
 private:
-    static constexpr unsigned address_shift =
-        4; // 56 bits of address end at bit 59; bits 4 to 15 are free for flags
+    static constexpr unsigned address_shift = 4; // 56 bits of address end at bit 59; bits 4 to 15 are free for flags
     static constexpr uint64_t is_valid = 8, is_table = 16, is_user = 32, was_accessed = 64, was_written = 128;
 
     constexpr explicit Pte(uint64_t bits) : bits_(bits) {}
@@ -58,8 +55,7 @@ private:
     uint64_t bits_ = 0;
 };
 
-static_assert(Pte::leaf(0x1234000, Prot::none, true) != Pte() &&
-              !Pte::leaf(0x1234000, Prot::none, true).valid());
+static_assert(Pte::leaf(0x1234000, Prot::none, true) != Pte() && !Pte::leaf(0x1234000, Prot::none, true).valid());
 static_assert(Pte::leaf(0x1234000, Prot::write, true).address() == 0x1234000);
 static_assert(Pte::leaf(0x1234000, Prot::write, true).prot() == (Prot::read | Prot::write));
 static_assert(Pte::table(0xff1234000).address() == 0xff1234000 && !Pte::table(0x1000).is_leaf());

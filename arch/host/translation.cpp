@@ -16,9 +16,7 @@ Counters& counters() {
     static Counters all;
     return all;
 }
-void set_shootdown_hook(void (*hook)()) {
-    shootdown_hook = hook;
-}
+void set_shootdown_hook(void (*hook)()) { shootdown_hook = hook; }
 
 } // namespace lentil::host
 
@@ -27,9 +25,8 @@ namespace lentil::machine {
 namespace {
 
 struct Memory {
-    std::unordered_map<vaddr_t, Pte> tlb; ///< of the loaded space
-    std::unordered_map<paddr_t, std::vector<char>>
-        icache; ///< contents of a page when it was first fetched from
+    std::unordered_map<vaddr_t, Pte> tlb;                  ///< of the loaded space
+    std::unordered_map<paddr_t, std::vector<char>> icache; ///< contents of a page when it was first fetched from
 };
 
 Memory& memory_of(unsigned hart) {
@@ -52,8 +49,7 @@ Pte walk(const AddressSpace& space, vaddr_t va) {
 void forget(unsigned hart, vaddr_t start, size_t length) {
     auto& tlb = memory_of(hart).tlb;
     if (length >> page_shift > tlb.size()) {
-        std::erase_if(tlb,
-                      [&](const auto& known) { return known.first - page_floor(start) < page_ceil(length); });
+        std::erase_if(tlb, [&](const auto& known) { return known.first - page_floor(start) < page_ceil(length); });
         return;
     }
     for (vaddr_t va = page_floor(start); va < start + length; va += page_size)
@@ -152,8 +148,7 @@ size_t user_write(vaddr_t to, const void* from, size_t n) {
 }
 
 size_t user_zero(vaddr_t to, size_t n) {
-    return for_each_piece(to, n, Prot::write,
-                          [](char* memory, size_t, size_t part) { std::memset(memory, 0, part); });
+    return for_each_piece(to, n, Prot::write, [](char* memory, size_t, size_t part) { std::memset(memory, 0, part); });
 }
 
 long user_read_string(char* to, vaddr_t from, size_t max) {
@@ -166,9 +161,7 @@ long user_read_string(char* to, vaddr_t from, size_t max) {
     return static_cast<long>(max);
 }
 
-bool user_load32(uint32_t* value, vaddr_t address) {
-    return user_read(value, address, sizeof *value) == sizeof *value;
-}
+bool user_load32(uint32_t* value, vaddr_t address) { return user_read(value, address, sizeof *value) == sizeof *value; }
 
 bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t desired) {
     if (!user_load32(old, address))

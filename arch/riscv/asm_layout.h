@@ -7,8 +7,8 @@
 #define DIRECT_MAP_BASE 0xffffffc000000000 // physical address 0 upwards, 128 GiB, by gigapages
 #define KMEM_BASE 0xffffffe000000000       // kernel stacks and mappings; the vm layer fills it
 #define KMEM_END 0xfffffff000000000
-#define IMAGE_BASE 0xffffffff80000000      // the kernel image, wherever it was loaded
-#define HART_AREA_BASE 0xffffffffc0000000  // boot and emergency stacks of the harts, with guard pages
+#define IMAGE_BASE 0xffffffff80000000     // the kernel image, wherever it was loaded
+#define HART_AREA_BASE 0xffffffffc0000000 // boot and emergency stacks of the harts, with guard pages
 
 #define HART_AREA_SIZE 0x10000
 #define MAX_HARTS 64 // of libkern/hartset.hpp
@@ -25,10 +25,10 @@
 #define TF_SIZE 288
 
 // ---- ThreadArch: first member of Thread, so tp points to it --------------------------------------------------------
-#define TA_FRAME 0        // address of the user trapframe: where the kernel stack starts for a trap from user mode
-#define TA_STACK_LIMIT 8  // lowest address of the kernel stack
-#define TA_SCRATCH 16     // holds the user's sp for a moment in trap entry
-#define TA_HART 24        // the HartArch that runs it
+#define TA_FRAME 0       // address of the user trapframe: where the kernel stack starts for a trap from user mode
+#define TA_STACK_LIMIT 8 // lowest address of the kernel stack
+#define TA_SCRATCH 16    // holds the user's sp for a moment in trap entry
+#define TA_HART 24       // the HartArch that runs it
 
 // ---- HartArch ------------------------------------------------------------------------------------------------------
 #define HART_EMERGENCY_TOP 0

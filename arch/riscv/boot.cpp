@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The boot hart's way from boot.S to kernel_main.
+#include <riscv/hart.hpp>
+#include <riscv/sbi.hpp>
+
 #include <debug/log.hpp>
 #include <debug/panic.hpp>
 #include <platform/boot_memory.hpp>
 #include <platform/boot_tree.hpp>
 #include <platform/platform.hpp>
-#include <riscv/hart.hpp>
-#include <riscv/sbi.hpp>
 
 extern "C" [[noreturn]] void kernel_main();
 extern "C" [[noreturn]] void riscv_call_on(void* stack_top, void (*function)());
@@ -54,7 +55,8 @@ void reserve_silent_firmware(paddr_t image) {
         if (image <= memory.start || image - memory.start >= memory.size)
             continue;
         for (unsigned i = 0; i < boot_info.reserved_count; i++)
-            if (boot_info.reserved[i].start < image && boot_info.reserved[i].start + boot_info.reserved[i].size > memory.start)
+            if (boot_info.reserved[i].start < image &&
+                boot_info.reserved[i].start + boot_info.reserved[i].size > memory.start)
                 return;
         platform::boot_memory_reserve(boot_info, memory.start, image - memory.start);
     }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-
 #include <riscv/trapframe.hpp>
 
 namespace lentil::machine {

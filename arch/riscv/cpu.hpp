@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstddef>
-
 #include <riscv/context.hpp>
 #include <riscv/layout.hpp>
 
@@ -28,7 +27,7 @@ struct ThreadArch {
     Trapframe* frame = nullptr; ///< where a trap from user mode puts the registers: the top of the kernel stack
     uint64_t stack_limit = 0;   ///< lowest address of the kernel stack
     uint64_t scratch = 0;
-    HartArch* hart = nullptr;   ///< the hart that runs it; set_current_thread() hands it on
+    HartArch* hart = nullptr; ///< the hart that runs it; set_current_thread() hands it on
     std::atomic<uint32_t> ast_pending{0};
     uint32_t fp_hart = no_hart; ///< hart whose registers hold (or held last) `fp`
     FpState fp;
@@ -54,12 +53,12 @@ static_assert(offsetof(ThreadArch, hart) == TA_HART);
 
 /// The arch's part of a hart.
 struct alignas(64) HartArch {
-    uint64_t emergency_top = 0;          ///< stack for the report when a kernel stack overflowed
-    uint32_t index = 0;                  ///< dense: place in boot_info.harts
+    uint64_t emergency_top = 0; ///< stack for the report when a kernel stack overflowed
+    uint32_t index = 0;         ///< dense: place in boot_info.harts
     std::atomic<uint32_t> ipi_pending{0};
-    uint64_t id = 0;                     ///< the firmware's
-    AddressSpace* space = nullptr;       ///< loaded in satp
-    ThreadArch* fp_owner = nullptr;      ///< whose floating-point registers were loaded last
+    uint64_t id = 0;                ///< the firmware's
+    AddressSpace* space = nullptr;  ///< loaded in satp
+    ThreadArch* fp_owner = nullptr; ///< whose floating-point registers were loaded last
 };
 
 static_assert(offsetof(HartArch, emergency_top) == HART_EMERGENCY_TOP);

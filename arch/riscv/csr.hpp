@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-
 #include <riscv/asm_layout.h>
 
 namespace lentil::riscv {
@@ -23,20 +22,20 @@ enum class Csr : unsigned {
     time = 0xc01,
 };
 
-template <Csr c>
+template<Csr c>
 inline uint64_t csr_read() {
     uint64_t v;
     asm volatile("csrr %0, %1" : "=r"(v) : "i"(static_cast<unsigned>(c)) : "memory");
     return v;
 }
 
-template <Csr c>
+template<Csr c>
 inline void csr_write(uint64_t v) {
     asm volatile("csrw %0, %1" ::"i"(static_cast<unsigned>(c)), "rK"(v) : "memory");
 }
 
 /// Sets bits and returns the old value.
-template <Csr c>
+template<Csr c>
 inline uint64_t csr_set(uint64_t bits) {
     uint64_t old;
     asm volatile("csrrs %0, %1, %2" : "=r"(old) : "i"(static_cast<unsigned>(c)), "rK"(bits) : "memory");
@@ -44,7 +43,7 @@ inline uint64_t csr_set(uint64_t bits) {
 }
 
 /// Clears bits and returns the old value.
-template <Csr c>
+template<Csr c>
 inline uint64_t csr_clear(uint64_t bits) {
     uint64_t old;
     asm volatile("csrrc %0, %1, %2" : "=r"(old) : "i"(static_cast<unsigned>(c)), "rK"(bits) : "memory");
@@ -60,7 +59,7 @@ inline constexpr uint64_t fs_off = 0x0000;
 inline constexpr uint64_t fs_initial = 0x2000;
 inline constexpr uint64_t fs_clean = 0x4000;
 inline constexpr uint64_t fs_dirty = 0x6000;
-inline constexpr uint64_t sstatus_sum = SSTATUS_SUM;   ///< supervisor may touch user pages
+inline constexpr uint64_t sstatus_sum = SSTATUS_SUM; ///< supervisor may touch user pages
 inline constexpr uint64_t sstatus_uxl = uint64_t{3} << 32;
 
 // ---- sie, sip, scause --------------------------------------------------------------------------------------------

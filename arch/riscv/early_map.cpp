@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The kernel's page tables, built once before translation is on. Runs at the physical address: everything here is
 // relative to the program counter, no absolute pointer (no switch tables, no strings, no calls elsewhere).
-#include <machine/machine.hpp>
 #include <riscv/csr.hpp>
+
+#include <machine/machine.hpp>
 
 extern "C" const char __image_start[], __text_end[], __rodata_end[], __image_end[];
 
@@ -54,9 +55,7 @@ extern "C" uint64_t early_map(paddr_t image) {
     const uint64_t rodata = static_cast<uint64_t>(__rodata_end - __image_start);
     const uint64_t size = static_cast<uint64_t>(__image_end - __image_start);
     for (uint64_t at = 0; at < size; at += page_size) {
-        const Prot prot = at < text     ? Prot::read | Prot::exec
-                          : at < rodata ? Prot::read
-                                        : Prot::read | Prot::write;
+        const Prot prot = at < text ? Prot::read | Prot::exec : at < rodata ? Prot::read : Prot::read | Prot::write;
         map_page(root, IMAGE_BASE + at, image + at, prot);
         if (at < rodata)
             map_page(root, direct_map_base + image + at, image + at, Prot::read);

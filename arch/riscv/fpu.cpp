@@ -15,9 +15,7 @@ namespace {
 
 /// The hart's registers are this thread's newest. Two sides, so that neither a freed thread's address nor another
 /// hart's older copy can be taken for it.
-bool owns_registers(const ThreadArch& ta) {
-    return ta.hart->fp_owner == &ta && ta.fp_hart == ta.hart->index;
-}
+bool owns_registers(const ThreadArch& ta) { return ta.hart->fp_owner == &ta && ta.fp_hart == ta.hart->index; }
 
 } // namespace
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Harts: stacks with guard pages, start through SBI HSM, set-up of the running one.
-#include <riscv/hart.hpp>
-
 #include <algorithm>
 #include <cstring>
+#include <riscv/hart.hpp>
+#include <riscv/sbi.hpp>
 
 #include <libkern/assert.hpp>
 #include <platform/boot_memory.hpp>
-#include <riscv/sbi.hpp>
 
 extern "C" [[noreturn]] void secondary_main(unsigned index);
 extern "C" uint64_t riscv_kernel_satp;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Inter-processor interrupts: a word of reasons per hart, the firmware's IPI to make it look.
 #include <riscv/hart.hpp>
-
 #include <riscv/sbi.hpp>
 
 namespace lentil::machine {

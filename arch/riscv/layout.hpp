@@ -2,8 +2,9 @@
 // The kernel's virtual address layout and the conversions that follow from it.
 #pragma once
 
-#include <libkern/types.hpp>
 #include <riscv/asm_layout.h>
+
+#include <libkern/types.hpp>
 
 namespace lentil::machine {
 

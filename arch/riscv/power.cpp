@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The end of the machine: by the board's device if it has one (its exit code reaches an emulator's caller), by the
 // firmware, or by whoever listens to semihosting calls.
+#include <riscv/sbi.hpp>
+
 #include <machine/machine.hpp>
 #include <platform/platform.hpp>
-#include <riscv/sbi.hpp>
 
 extern "C" uint64_t riscv_semihosting_call(uint64_t operation, const void* argument);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a panic says about this machine: the cause in words, the registers by name, the way along the frame pointers.
 #include <algorithm>
+#include <riscv/hart.hpp>
 
 #include <debug/panic.hpp>
 #include <libkern/format.hpp>
-#include <riscv/hart.hpp>
 
 extern "C" const char __text_end[];
 
@@ -13,9 +13,21 @@ namespace lentil::machine {
 namespace {
 
 constexpr std::string_view exceptions[] = {
-    "misaligned fetch", "fetch access fault",    "illegal instruction", "breakpoint",       "misaligned load",
-    "load access fault", "misaligned store",     "store access fault",  "call from user mode", "call from supervisor mode",
-    "reserved",          "call from machine mode", "fetch page fault",  "load page fault",  "reserved",
+    "misaligned fetch",
+    "fetch access fault",
+    "illegal instruction",
+    "breakpoint",
+    "misaligned load",
+    "load access fault",
+    "misaligned store",
+    "store access fault",
+    "call from user mode",
+    "call from supervisor mode",
+    "reserved",
+    "call from machine mode",
+    "fetch page fault",
+    "load page fault",
+    "reserved",
     "store page fault",
 };
 
@@ -33,8 +45,8 @@ std::string_view cause_text(uint64_t cause) {
 } // namespace
 
 void print_trap(const Trapframe& frame) {
-    kprint("cause {:#x}: {}, value {:#x}, pc {:#x}, sstatus {:#x}\n", frame.scause, cause_text(frame.scause), frame.stval,
-           frame.sepc, frame.sstatus);
+    kprint("cause {:#x}: {}, value {:#x}, pc {:#x}, sstatus {:#x}\n", frame.scause, cause_text(frame.scause),
+           frame.stval, frame.sepc, frame.sstatus);
     for (unsigned i = 0; i < std::size(registers); i++)
         kprint("{:3} {:016x}{}", registers[i], frame.x[i], i % 4 == 3 || i + 1 == std::size(registers) ? "\n" : "  ");
 }

@@ -38,13 +38,12 @@ Errno errno_of(int64_t error) {
     case -7: // already started
     case -8: // already stopped
         return Errno::already;
-    default:
-        return Errno::io;
+    default: return Errno::io;
     }
 }
 
 /// SBI names harts by a base id and a mask of 64 above it; our set may need several such calls.
-template <class F>
+template<class F>
 void for_each_mask(HartSet harts, F&& f) {
     while (!harts.empty()) {
         uint64_t base = ~uint64_t{0};
@@ -65,7 +64,8 @@ void for_each_mask(HartSet harts, F&& f) {
 
 } // namespace
 
-Result<uint64_t> call(Extension ext, uint32_t function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4) {
+Result<uint64_t> call(Extension ext, uint32_t function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+                      uint64_t a4) {
     const Return r = ecall(ext, function, a0, a1, a2, a3, a4);
     if (r.error < 0)
         return errno_of(r.error);
@@ -88,7 +88,8 @@ void remote_fence_i(HartSet harts) {
 }
 
 void remote_sfence_vma(HartSet harts, vaddr_t start, uint64_t length) {
-    for_each_mask(harts, [&](uint64_t mask, uint64_t base) { call(Extension::rfence, 1, mask, base, start, length).ok(); });
+    for_each_mask(harts,
+                  [&](uint64_t mask, uint64_t base) { call(Extension::rfence, 1, mask, base, start, length).ok(); });
 }
 
 Result<> hart_start(uint64_t id, paddr_t entry, uint64_t argument) {

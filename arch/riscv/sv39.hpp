@@ -16,7 +16,9 @@ public:
     constexpr Pte() = default;
     constexpr explicit Pte(uint64_t bits) : bits_(bits) {}
 
-    static constexpr unsigned index(vaddr_t va, unsigned level) { return va >> (page_shift + 9 * level) & (entries - 1); }
+    static constexpr unsigned index(vaddr_t va, unsigned level) {
+        return va >> (page_shift + 9 * level) & (entries - 1);
+    }
     /// Bytes that one entry of `level` maps.
     static constexpr uint64_t span(unsigned level) { return uint64_t{page_size} << (9 * level); }
 
@@ -54,7 +56,10 @@ private:
     static constexpr uint64_t bits_of(Prot prot) {
         if (prot == Prot::none)
             return 0;
-        return v | a | (has(prot, Prot::write) ? r | w | d : has(prot, Prot::read) ? r : 0) |
+        return v | a |
+               (has(prot, Prot::write)  ? r | w | d
+                : has(prot, Prot::read) ? r
+                                        : 0) |
                (has(prot, Prot::exec) ? x : 0);
     }
 
@@ -70,7 +75,8 @@ static_assert(Pte::leaf(0x1000, Prot::read, true).raw() == (1 << 10 | 0x53));
 static_assert(Pte::leaf(0x1000, Prot::write, true).raw() == (1 << 10 | 0xd7));
 static_assert(Pte::leaf(0x1000, Prot::read | Prot::exec, false).raw() == (1 << 10 | 0x6b));
 static_assert(!Pte::leaf(0x1000, Prot::none, true).valid());
-static_assert(Pte::leaf(0x1000, Prot::read | Prot::write, true).with_prot(Prot::read) == Pte::leaf(0x1000, Prot::read, true));
+static_assert(Pte::leaf(0x1000, Prot::read | Prot::write, true).with_prot(Prot::read) ==
+              Pte::leaf(0x1000, Prot::read, true));
 static_assert(Pte::leaf(0xfffffffffff000, Prot::exec, true).address() == 0xfffffffffff000);
 static_assert(!Pte::leaf(0x1000, Prot::read, true).with_accessed(false).accessed());
 

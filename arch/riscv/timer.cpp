@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Time counter and one-shot timer: Sstc's stimecmp where every hart has it, else through SBI.
 #include <riscv/hart.hpp>
-
 #include <riscv/sbi.hpp>
 
 namespace lentil::machine {

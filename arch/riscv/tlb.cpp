@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Which translation a hart uses, and making harts forget old ones. The simplest correct scheme: ASID 0 everywhere (so
 // it does not matter how many ASID bits a hart has) and a flush of the non-global entries at every switch.
-#include <riscv/hart.hpp>
-
 #include <cstring>
-
+#include <riscv/hart.hpp>
 #include <riscv/sbi.hpp>
 
 extern "C" uint64_t riscv_kernel_satp;
@@ -55,8 +53,8 @@ AddressSpace& kernel_space() {
 
 void init_root(void* root_table) {
     constexpr size_t half = page_size / 2;
-    std::memcpy(static_cast<char*>(root_table) + half,
-                static_cast<const char*>(direct_map(kernel_space().root)) + half, half);
+    std::memcpy(static_cast<char*>(root_table) + half, static_cast<const char*>(direct_map(kernel_space().root)) + half,
+                half);
 }
 
 void activate(AddressSpace& space) {

@@ -28,38 +28,29 @@ const Fixup* find_fixup(uint64_t pc) {
 /// What an access of this cause wanted; none if it is no page fault.
 Prot page_fault_access(Cause cause) {
     switch (cause) {
-    case Cause::fetch_page_fault:
-        return Prot::exec;
-    case Cause::load_page_fault:
-        return Prot::read;
-    case Cause::store_page_fault:
-        return Prot::write;
-    default:
-        return Prot::none;
+    case Cause::fetch_page_fault: return Prot::exec;
+    case Cause::load_page_fault: return Prot::read;
+    case Cause::store_page_fault: return Prot::write;
+    default: return Prot::none;
     }
 }
 
 UserException exception_of(Cause cause) {
     switch (cause) {
-    case Cause::breakpoint:
-        return UserException::breakpoint;
+    case Cause::breakpoint: return UserException::breakpoint;
     case Cause::fetch_misaligned:
     case Cause::load_misaligned:
-    case Cause::store_misaligned:
-        return UserException::misaligned;
+    case Cause::store_misaligned: return UserException::misaligned;
     case Cause::fetch_access:
     case Cause::load_access:
-    case Cause::store_access:
-        return UserException::access_fault;
-    default:
-        return UserException::illegal_instruction;
+    case Cause::store_access: return UserException::access_fault;
+    default: return UserException::illegal_instruction;
     }
 }
 
 void interrupt(uint64_t cause) {
     switch (cause & ~riscv::interrupt_bit) {
-    case riscv::irq_software:
-        return ipi_receive();
+    case riscv::irq_software: return ipi_receive();
     case riscv::irq_timer:
         timer_arm(no_deadline); // until the handler arms the next
         if (hooks.timer_interrupt)
@@ -71,8 +62,7 @@ void interrupt(uint64_t cause) {
         riscv::csr_clear<riscv::Csr::sie>(1 << riscv::irq_external);
         kprint("riscv: external interrupt without a handler: switched off\n");
         return;
-    default:
-        kprint("riscv: unknown interrupt {:#x}\n", cause);
+    default: kprint("riscv: unknown interrupt {:#x}\n", cause);
     }
 }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <riscv/csr.hpp>
 
 #include <libkern/types.hpp>
-#include <riscv/csr.hpp>
 
 namespace lentil::machine {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // User memory: range checks in front of usercopy.S. Supervisor mode can read kernel addresses whatever SUM says, so a
 // range must be proven to lie in the user half first.
-#include <machine/machine.hpp>
-
 #include <algorithm>
+
+#include <machine/machine.hpp>
 
 namespace lentil::machine {
 
@@ -50,7 +50,8 @@ bool user_load32(uint32_t* value, vaddr_t address) {
 }
 
 bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t desired) {
-    return clamp(address, sizeof(uint32_t)) == sizeof(uint32_t) && riscv_user_cmpxchg32(old, address, expected, desired);
+    return clamp(address, sizeof(uint32_t)) == sizeof(uint32_t) &&
+           riscv_user_cmpxchg32(old, address, expected, desired);
 }
 
 } // namespace lentil::machine

@@ -140,14 +140,13 @@ struct OpenHow {
 namespace fcntl_command {
 inline constexpr uint32_t dupfd = 0, getfd = 1, setfd = 2, getfl = 3, setfl = 4, getlk = 5, setlk = 6, setlkw = 7,
                           setown = 8, getown = 9, setsig = 10, getsig = 11, ofd_getlk = 36, ofd_setlk = 37,
-                          ofd_setlkw = 38, setlease = 1024, getlease = 1025, dupfd_cloexec = 1030,
-                          setpipe_size = 1031, getpipe_size = 1032, add_seals = 1033, get_seals = 1034;
+                          ofd_setlkw = 38, setlease = 1024, getlease = 1025, dupfd_cloexec = 1030, setpipe_size = 1031,
+                          getpipe_size = 1032, add_seals = 1033, get_seals = 1034;
 inline constexpr uint64_t fd_cloexec = 1;
 } // namespace fcntl_command
 
 namespace ioctl_command {
-inline constexpr uint32_t fionclex = 0x5450, fioclex = 0x5451, fionbio = 0x5421, fioasync = 0x5452,
-                          fionread = 0x541b;
+inline constexpr uint32_t fionclex = 0x5450, fioclex = 0x5451, fionbio = 0x5421, fioasync = 0x5452, fionread = 0x541b;
 }
 
 } // namespace lentil::abi

@@ -27,7 +27,7 @@ static_assert(sizeof(LinuxStack) == 24 && offsetof(LinuxStack, size) == 16);
 namespace stack_flags {
 inline constexpr uint32_t onstack = 1, disable = 2, autodisarm = 1u << 31;
 inline constexpr uint64_t least_size = 2048;
-}
+} // namespace stack_flags
 
 /// siginfo_t: three numbers and a union, 128 bytes. Every member of the union begins at 16.
 struct LinuxSiginfo {

@@ -21,14 +21,10 @@ Layout layout_of(const SigInfo& info) {
     case sig_fpe:
     case sig_segv:
     case sig_bus:
-    case sig_trap:
-        return Layout::fault;
-    case sig_chld:
-        return Layout::child;
-    case sig_io:
-        return Layout::poll;
-    default:
-        return Layout::queue;
+    case sig_trap: return Layout::fault;
+    case sig_chld: return Layout::child;
+    case sig_io: return Layout::poll;
+    default: return Layout::queue;
     }
 }
 
@@ -82,9 +78,7 @@ LinuxSiginfo to_linux(const SigInfo& info) {
         out.child.utime = info.utime / clock_tick_ns;
         out.child.stime = info.stime / clock_tick_ns;
         break;
-    case Layout::fault:
-        out.fault.address = info.address;
-        break;
+    case Layout::fault: out.fault.address = info.address; break;
     case Layout::poll:
         out.poll.band = info.band;
         out.poll.fd = info.fd;
@@ -105,7 +99,8 @@ SigInfo from_linux(const LinuxSiginfo& in, int signo) {
     return info;
 }
 
-Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, const SigAction& action, SigSet old_mask) {
+Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, const SigAction& action,
+                               SigSet old_mask) {
     Thread& thread = current_thread();
     UthreadSignals& sig = current_uthread().sig;
     const vaddr_t address = TRY(frame_address(frame, sig, action));
@@ -185,8 +180,6 @@ Result<void> set_altstack(Uthread& uthread, const LinuxStack& stack, vaddr_t sp)
     return {};
 }
 
-void signal_init() {
-    signal_hooks.push_frame = push_signal_frame;
-}
+void signal_init() { signal_hooks.push_frame = push_signal_frame; }
 
 } // namespace lentil::abi

@@ -8,7 +8,8 @@
 namespace lentil::abi {
 
 /// SignalHooks::push_frame: fault if the user's stack cannot take the frame; then nothing changed.
-Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, const SigAction& action, SigSet old_mask);
+Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, const SigAction& action,
+                               SigSet old_mask);
 /// rt_sigreturn: registers, mask and alternate stack from the frame at the stack pointer; fault or inval if it is none.
 Result<void> pop_signal_frame(machine::Trapframe& frame);
 

@@ -21,7 +21,8 @@ struct SignalfdInfo {
     uint64_t value, utime, stime, address;
     uint8_t room[48];
 };
-static_assert(sizeof(SignalfdInfo) == 128 && offsetof(SignalfdInfo, value) == 48 && offsetof(SignalfdInfo, address) == 72);
+static_assert(sizeof(SignalfdInfo) == 128 && offsetof(SignalfdInfo, value) == 48 &&
+              offsetof(SignalfdInfo, address) == 72);
 
 SignalfdInfo to_signalfd(const SigInfo& info) {
     SignalfdInfo out{};
@@ -60,7 +61,8 @@ public:
                     break;
                 if (nonblocking())
                     return Errno::again;
-                if (wait_until(current_proc().sig.wait_waitq, "signalfd", [this] { return pends(); }) != WaitResult::awoken)
+                if (wait_until(current_proc().sig.wait_waitq, "signalfd", [this] { return pends(); }) !=
+                    WaitResult::awoken)
                     return Errno::restart_sys;
                 continue;
             }

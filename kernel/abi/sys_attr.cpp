@@ -16,7 +16,8 @@ Result<FileStat> stat_of(int at, UserPath path, uint32_t flags) {
     const UserString name = TRY(path.copy());
     if (name.view().empty() && (flags & at_flags::empty_path) && at != at_fdcwd)
         return TRY(any_file(at))->stat();
-    return vfs::stat(VfsContext::current(), at, name.view(), flags & (at_flags::symlink_nofollow | at_flags::empty_path));
+    return vfs::stat(VfsContext::current(), at, name.view(),
+                     flags & (at_flags::symlink_nofollow | at_flags::empty_path));
 }
 
 Statfs statfs_from(const FsStat& s) {
@@ -67,7 +68,8 @@ Result<void> sys_newfstatat(int at, UserPath path, UserPtr<Stat> out, uint32_t f
 
 Result<void> sys_statx(int at, UserPath path, uint32_t flags, uint32_t mask, UserPtr<Statx> out) {
     constexpr uint32_t reserved = 0x80000000;
-    if (flags & ~(at_flags::symlink_nofollow | at_flags::no_automount | at_flags::empty_path | at_flags::statx_sync_type))
+    if (flags &
+        ~(at_flags::symlink_nofollow | at_flags::no_automount | at_flags::empty_path | at_flags::statx_sync_type))
         return Errno::inval;
     if ((flags & at_flags::statx_sync_type) == at_flags::statx_sync_type || (mask & reserved))
         return Errno::inval;
@@ -90,9 +92,7 @@ Result<void> sys_fstatfs(int fd, UserPtr<Statfs> out) {
     return out.write(statfs_from(TRY((*node)->fs_stat())));
 }
 
-Result<void> sys_faccessat(int at, UserPath path, uint32_t mode) {
-    return sys_faccessat2(at, path, mode, 0);
-}
+Result<void> sys_faccessat(int at, UserPath path, uint32_t mode) { return sys_faccessat2(at, path, mode, 0); }
 
 Result<void> sys_faccessat2(int at, UserPath path, uint32_t mode, uint32_t flags) {
     if ((mode & ~(may::exec | may::write | may::read)) ||
@@ -107,9 +107,7 @@ Result<void> sys_fchmod(int fd, mode_t mode) {
     return vfs::chmod(VfsContext::current(), *node, mode & 07777);
 }
 
-Result<void> sys_fchmodat(int at, UserPath path, mode_t mode) {
-    return sys_fchmodat2(at, path, mode, 0);
-}
+Result<void> sys_fchmodat(int at, UserPath path, mode_t mode) { return sys_fchmodat2(at, path, mode, 0); }
 
 Result<void> sys_fchmodat2(int at, UserPath path, mode_t mode, uint32_t flags) {
     if (flags & ~(at_flags::symlink_nofollow | at_flags::empty_path))

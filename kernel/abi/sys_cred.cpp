@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // User and group ids, and capabilities: the rules of credentials(7) and capabilities(7).
-#include <abi/sys_misc.hpp>
-
 #include <algorithm>
+
+#include <abi/sys_misc.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -78,9 +78,7 @@ private:
     RefPtr<Cred> fresh_;
 };
 
-bool is_any(uint32_t id, uint32_t a, uint32_t b, uint32_t c) {
-    return id == a || id == b || id == c;
-}
+bool is_any(uint32_t id, uint32_t a, uint32_t b, uint32_t c) { return id == a || id == b || id == c; }
 
 struct CapabilitySets {
     CapabilityData words[2] = {};
@@ -212,8 +210,8 @@ Result<uid_t> sys_setfsuid(uid_t uid) {
     const Cred& old = change.old();
     const uid_t before = old.fsuid;
     // There is no error result: a change that is not allowed just does not happen.
-    if (uid == unchanged || (!change.capable(Capability::setuid) && !is_any(uid, old.uid, old.euid, old.suid) &&
-                             uid != old.fsuid))
+    if (uid == unchanged ||
+        (!change.capable(Capability::setuid) && !is_any(uid, old.uid, old.euid, old.suid) && uid != old.fsuid))
         return before;
     if (change.begin().ok()) {
         change.fresh().fsuid = uid;
@@ -226,8 +224,8 @@ Result<gid_t> sys_setfsgid(gid_t gid) {
     CredChange change;
     const Cred& old = change.old();
     const gid_t before = old.fsgid;
-    if (gid == unchanged || (!change.capable(Capability::setgid) && !is_any(gid, old.gid, old.egid, old.sgid) &&
-                             gid != old.fsgid))
+    if (gid == unchanged ||
+        (!change.capable(Capability::setgid) && !is_any(gid, old.gid, old.egid, old.sgid) && gid != old.fsgid))
         return before;
     if (change.begin().ok()) {
         change.fresh().fsgid = gid;
@@ -250,18 +248,10 @@ Result<void> sys_getresgid(UserPtr<gid_t> real, UserPtr<gid_t> effective, UserPt
     return saved.write(cred->sgid);
 }
 
-Result<uid_t> sys_getuid() {
-    return current_proc().cred()->uid;
-}
-Result<uid_t> sys_geteuid() {
-    return current_proc().cred()->euid;
-}
-Result<gid_t> sys_getgid() {
-    return current_proc().cred()->gid;
-}
-Result<gid_t> sys_getegid() {
-    return current_proc().cred()->egid;
-}
+Result<uid_t> sys_getuid() { return current_proc().cred()->uid; }
+Result<uid_t> sys_geteuid() { return current_proc().cred()->euid; }
+Result<gid_t> sys_getgid() { return current_proc().cred()->gid; }
+Result<gid_t> sys_getegid() { return current_proc().cred()->egid; }
 
 Result<int> sys_getgroups(int size, UserPtr<gid_t> list) {
     const RefPtr<const Cred> cred = current_proc().cred();

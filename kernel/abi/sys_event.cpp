@@ -26,8 +26,8 @@ Result<int> wait_for_events(int epoll, UserPtr<EpollEvent> events, int count, na
         return Errno::fault;
     const RefPtr<File> file = TRY(any_file(epoll));
     EpollResult found[16];
-    const size_t n = TRY(epoll_wait(*file, std::span(found).first(std::min<size_t>(std::size(found), static_cast<size_t>(count))),
-                                    deadline_ns));
+    const size_t n = TRY(epoll_wait(
+        *file, std::span(found).first(std::min<size_t>(std::size(found), static_cast<size_t>(count))), deadline_ns));
     for (size_t i = 0; i < n; i++)
         TRY((events + i).write({found[i].events, 0, found[i].data}));
     return static_cast<int>(n);

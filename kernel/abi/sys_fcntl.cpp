@@ -34,16 +34,10 @@ Result<uint64_t> duplicate(RefPtr<File> file, uint64_t from, bool close_on_exec)
 Result<void> lock_range(File& file, const Flock& lock, LockRequest& request) {
     off_t base = 0;
     switch (static_cast<Whence>(lock.whence)) {
-    case Whence::set:
-        break;
-    case Whence::current:
-        base = TRY(file.seek(0, Whence::current));
-        break;
-    case Whence::end:
-        base = static_cast<off_t>(TRY(file.stat()).size);
-        break;
-    default:
-        return Errno::inval;
+    case Whence::set: break;
+    case Whence::current: base = TRY(file.seek(0, Whence::current)); break;
+    case Whence::end: base = static_cast<off_t>(TRY(file.stat()).size); break;
+    default: return Errno::inval;
     }
     off_t start = 0, last = INT64_MAX;
     if (__builtin_add_overflow(base, lock.start, &start))
@@ -118,9 +112,7 @@ Result<void> sys_flock(int fd, uint32_t operation) {
     return file_lock_set(*file, request, !(operation & no_block));
 }
 
-Result<int> sys_dup(int fd) {
-    return install_file(TRY(any_file(fd)), false);
-}
+Result<int> sys_dup(int fd) { return install_file(TRY(any_file(fd)), false); }
 
 Result<int> sys_dup3(int fd, int wanted, uint32_t flags) {
     if ((flags & ~open_flags::cloexec) || fd == wanted)
@@ -139,33 +131,23 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
     FdTable& fds = *current_proc().fds;
     const RefPtr<File> file = TRY(any_file(fd));
     switch (command) {
-    case dupfd:
-        return duplicate(file, argument, false);
-    case dupfd_cloexec:
-        return duplicate(file, argument, true);
-    case getfd:
-        return TRY(fds.close_on_exec(fd)) ? fd_cloexec : 0;
-    case setfd:
-        TRY(fds.set_close_on_exec(fd, argument & fd_cloexec));
-        return 0;
-    case getfl:
-        return file->flags.load(std::memory_order_relaxed) & ~creation_flags;
-    default:
-        break;
+    case dupfd: return duplicate(file, argument, false);
+    case dupfd_cloexec: return duplicate(file, argument, true);
+    case getfd: return TRY(fds.close_on_exec(fd)) ? fd_cloexec : 0;
+    case setfd: TRY(fds.set_close_on_exec(fd, argument & fd_cloexec)); return 0;
+    case getfl: return file->flags.load(std::memory_order_relaxed) & ~creation_flags;
+    default: break;
     }
     if (file->flags.load(std::memory_order_relaxed) & open_flags::path)
         return Errno::badf;
     switch (command) {
-    case setfl:
-        change_flags(*file, settable_flags, static_cast<uint32_t>(argument));
-        return 0;
+    case setfl: change_flags(*file, settable_flags, static_cast<uint32_t>(argument)); return 0;
     case getlk:
     case setlk:
     case setlkw:
     case ofd_getlk:
     case ofd_setlk:
-    case ofd_setlkw:
-        return record_lock(*file, command, UserPtr<Flock>(argument));
+    case ofd_setlkw: return record_lock(*file, command, UserPtr<Flock>(argument));
     case setpipe_size: {
         Pipe* pipe = file->pipe();
         if (!pipe)
@@ -178,13 +160,9 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
         if (!file->pipe())
             return Errno::badf;
         return file->pipe()->capacity();
-    case setown:
-        file->owner_pid.store(static_cast<int32_t>(argument), std::memory_order_relaxed);
-        return 0;
-    case getown:
-        return static_cast<uint64_t>(int64_t{file->owner_pid.load(std::memory_order_relaxed)});
-    default:
-        return Errno::inval;
+    case setown: file->owner_pid.store(static_cast<int32_t>(argument), std::memory_order_relaxed); return 0;
+    case getown: return static_cast<uint64_t>(int64_t{file->owner_pid.load(std::memory_order_relaxed)});
+    default: return Errno::inval;
     }
 }
 
@@ -199,14 +177,11 @@ Result<uint64_t> sys_ioctl(int fd, uint32_t command, uint64_t argument) {
         change_flags(*file, open_flags::nonblock,
                      TRY(UserPtr<int32_t>(argument).read()) != 0 ? open_flags::nonblock : 0);
         return 0;
-    default:
-        return file->ioctl(command, argument);
+    default: return file->ioctl(command, argument);
     }
 }
 
-Result<void> sys_close(int fd) {
-    return current_proc().fds->close(fd);
-}
+Result<void> sys_close(int fd) { return current_proc().fds->close(fd); }
 
 Result<void> sys_close_range(uint32_t first, uint32_t last, uint32_t flags) {
     constexpr uint32_t unshare = 2, mark_cloexec = 4;

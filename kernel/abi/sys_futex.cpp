@@ -60,10 +60,8 @@ Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value,
         TRY(futex_wait(address, value, command == wait ? futex_match_any : value3, process_private, limit));
         return 0;
     }
-    case wake:
-        return TRY(futex_wake(current_map(), address, wake_count, futex_match_any, process_private));
-    case wake_bitset:
-        return TRY(futex_wake(current_map(), address, wake_count, value3, process_private));
+    case wake: return TRY(futex_wake(current_map(), address, wake_count, futex_match_any, process_private));
+    case wake_bitset: return TRY(futex_wake(current_map(), address, wake_count, value3, process_private));
     case requeue:
     case cmp_requeue:
         if (static_cast<int32_t>(value) < 0 || count2 < 0)

@@ -284,13 +284,9 @@ Result<void> sys_sync() {
     return {}; // every file system here lives in memory
 }
 
-Result<void> sys_fsync(int fd) {
-    return TRY(open_file(fd))->sync();
-}
+Result<void> sys_fsync(int fd) { return TRY(open_file(fd))->sync(); }
 
-Result<void> sys_fdatasync(int fd) {
-    return sys_fsync(fd);
-}
+Result<void> sys_fdatasync(int fd) { return sys_fsync(fd); }
 
 Result<void> sys_syncfs(int fd) {
     TRY(open_file(fd));

@@ -86,9 +86,7 @@ Result<void> sys_getrusage(int who, UserPtr<Rusage> out) {
     Proc& proc = current_proc();
     Usage usage;
     switch (who) {
-    case self:
-        usage = proc.usage();
-        break;
+    case self: usage = proc.usage(); break;
     case children: {
         ProcTreeGuard guard(proc_tree_lock);
         usage = proc.children_usage;
@@ -103,8 +101,7 @@ Result<void> sys_getrusage(int who, UserPtr<Rusage> out) {
         usage.involuntary_switches += current_thread().switches_involuntary;
         break;
     }
-    default:
-        return Errno::inval;
+    default: return Errno::inval;
     }
     return out.write(Rusage::from(usage));
 }

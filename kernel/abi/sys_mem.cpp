@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Memory calls: Linux's flags and error rules in front of vm_map.
-#include <abi/sys_mem.hpp>
-
 #include <algorithm>
 
 #include <abi/files.hpp>
+#include <abi/sys_mem.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -87,9 +86,7 @@ Result<void> lock_range(vaddr_t start, uint64_t length) {
 
 } // namespace
 
-Result<uint64_t> sys_brk(uint64_t end) {
-    return current_map().set_break(end, current_proc().limit(Limit::data).soft);
-}
+Result<uint64_t> sys_brk(uint64_t end) { return current_map().set_break(end, current_proc().limit(Limit::data).soft); }
 
 Result<uint64_t> sys_mmap(uint64_t address, uint64_t length, uint32_t prot, uint32_t flags, int fd, uint64_t offset) {
     if (!is_page_aligned(offset))
@@ -106,17 +103,13 @@ Result<uint64_t> sys_mmap(uint64_t address, uint64_t length, uint32_t prot, uint
 
     MapRequest request;
     switch (flags & map_flags::type_mask) {
-    case map_flags::private_:
-        break;
+    case map_flags::private_: break;
     case map_flags::shared_validate:
         if (flags & ~map_flags::known)
             return Errno::opnotsupp;
         [[fallthrough]];
-    case map_flags::shared:
-        request.shared = true;
-        break;
-    default:
-        return Errno::inval;
+    case map_flags::shared: request.shared = true; break;
+    default: return Errno::inval;
     }
     request.no_replace = flags & map_flags::fixed_no_replace;
     request.fixed = (flags & map_flags::fixed) || request.no_replace;
@@ -130,7 +123,8 @@ Result<uint64_t> sys_mmap(uint64_t address, uint64_t length, uint32_t prot, uint
     request.length = length;
     request.prot = prot_from(prot);
     request.grows_down = flags & map_flags::grows_down;
-    request.populate = (flags & map_flags::locked) || ((flags & map_flags::populate) && !(flags & map_flags::non_block));
+    request.populate =
+        (flags & map_flags::locked) || ((flags & map_flags::populate) && !(flags & map_flags::non_block));
     if (file) {
         request.offset = offset;
         TRY(map_file(*file, flags, request));
@@ -190,9 +184,7 @@ Result<void> sys_msync(uint64_t start, uint64_t length, uint32_t flags) {
     return current_map().sync(range.start, range.length);
 }
 
-Result<void> sys_mlock(uint64_t start, uint64_t length) {
-    return lock_range(start, length);
-}
+Result<void> sys_mlock(uint64_t start, uint64_t length) { return lock_range(start, length); }
 
 Result<void> sys_mlock2(uint64_t start, uint64_t length, uint32_t flags) {
     constexpr uint32_t on_fault = 1;
@@ -222,9 +214,7 @@ Result<void> sys_mlockall(uint32_t flags) {
     return {};
 }
 
-Result<void> sys_munlockall() {
-    return {};
-}
+Result<void> sys_munlockall() { return {}; }
 
 Result<void> sys_mincore(uint64_t start, uint64_t length, uint64_t vector) {
     const Range range = TRY(page_range(start, length, Errno::nomem));

@@ -20,7 +20,8 @@ Result<void> sys_mlockall(uint32_t flags);
 Result<void> sys_munlockall();
 Result<void> sys_mincore(uint64_t start, uint64_t length, uint64_t vector);
 Result<void> sys_madvise(uint64_t start, uint64_t length, int advice);
-Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint64_t set_size, uint64_t set, uint32_t flags);
+Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint64_t set_size, uint64_t set,
+                               uint32_t flags);
 Result<void> sys_riscv_flush_icache(uint64_t start, uint64_t end, uint64_t flags);
 Result<void> sys_mlock2(uint64_t start, uint64_t length, uint32_t flags);
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Calls about the system as a whole, and prctl.
-#include <abi/sys_misc.hpp>
-
 #include <algorithm>
+#include <lentil_version.hpp>
 
+#include <abi/sys_misc.hpp>
 #include <bsd/host_name.hpp>
 #include <bsd/random.hpp>
 #include <debug/log.hpp>
-#include <lentil_version.hpp>
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
 #include <sched/waitq.hpp>
@@ -15,11 +14,9 @@
 namespace lentil::abi {
 namespace {
 
-bool capable(Capability c) {
-    return current_proc().cred()->capable(c);
-}
+bool capable(Capability c) { return current_proc().cred()->capable(c); }
 
-template <size_t N>
+template<size_t N>
 void fill(char (&field)[N], std::string_view text) {
     std::copy_n(text.data(), std::min(text.size(), N - 1), field);
 }
@@ -85,16 +82,13 @@ Result<uint64_t> ambient(uint64_t operation, uint64_t capability) {
         return Errno::inval;
     const RefPtr<const Cred> cred = current_proc().cred();
     switch (operation) {
-    case is_set:
-        return cred->cap_ambient >> capability & 1;
+    case is_set: return cred->cap_ambient >> capability & 1;
     case raise:
         if (!(cred->cap_permitted >> capability & 1) || !(cred->cap_inheritable >> capability & 1))
             return Errno::perm;
         return change_cred([](Cred& c, uint64_t n) { c.cap_ambient |= uint64_t{1} << n; }, capability);
-    case lower:
-        return change_cred([](Cred& c, uint64_t n) { c.cap_ambient &= ~(uint64_t{1} << n); }, capability);
-    default:
-        return Errno::inval;
+    case lower: return change_cred([](Cred& c, uint64_t n) { c.cap_ambient &= ~(uint64_t{1} << n); }, capability);
+    default: return Errno::inval;
     }
 }
 
@@ -111,13 +105,9 @@ Result<void> sys_uname(uint64_t out) {
     return copyout(out, &name, sizeof name);
 }
 
-Result<void> sys_sethostname(uint64_t name, int length) {
-    return set_name(HostName::node, name, length);
-}
+Result<void> sys_sethostname(uint64_t name, int length) { return set_name(HostName::node, name, length); }
 
-Result<void> sys_setdomainname(uint64_t name, int length) {
-    return set_name(HostName::domain, name, length);
-}
+Result<void> sys_setdomainname(uint64_t name, int length) { return set_name(HostName::domain, name, length); }
 
 Result<void> sys_sysinfo(UserPtr<Sysinfo> out) {
     Sysinfo info{};
@@ -126,8 +116,8 @@ Result<void> sys_sysinfo(UserPtr<Sysinfo> out) {
     sched_load_averages(info.loads);
     info.total_ram = pages.total * page_size;
     info.free_ram = pages.free * page_size;
-    info.procs = static_cast<uint16_t>(
-        std::min<uint64_t>(proc_counts.uthreads.load(std::memory_order_relaxed), UINT16_MAX));
+    info.procs =
+        static_cast<uint16_t>(std::min<uint64_t>(proc_counts.uthreads.load(std::memory_order_relaxed), UINT16_MAX));
     info.memory_unit = 1;
     return out.write(info);
 }
@@ -170,8 +160,7 @@ Result<uint64_t> sys_syslog(int type, uint64_t buffer, int size) {
         return Errno::perm;
     switch (type) {
     case close:
-    case open:
-        return 0;
+    case open: return 0;
     case read: {
         if (buffer == 0 || size < 0)
             return Errno::inval;
@@ -191,30 +180,24 @@ Result<uint64_t> sys_syslog(int type, uint64_t buffer, int size) {
         if (buffer == 0 || size < 0)
             return Errno::inval;
         const uint64_t end = log_end(), room = static_cast<uint64_t>(size);
-        uint64_t from = std::max({log_begin(), log_cleared_to.load(std::memory_order_relaxed), end - std::min(end, room)});
+        uint64_t from =
+            std::max({log_begin(), log_cleared_to.load(std::memory_order_relaxed), end - std::min(end, room)});
         const uint64_t n = TRY(copy_log(from, buffer, std::min(end - std::min(end, from), room)));
         if (type == read_clear)
             log_cleared_to.store(end, std::memory_order_relaxed);
         return n;
     }
-    case clear:
-        log_cleared_to.store(log_end(), std::memory_order_relaxed);
-        return 0;
+    case clear: log_cleared_to.store(log_end(), std::memory_order_relaxed); return 0;
     case console_off:
-    case console_on:
-        log_set_quiet(type == console_off);
-        return 0;
+    case console_on: log_set_quiet(type == console_off); return 0;
     case console_level:
         if (size < 1 || size > 8)
             return Errno::inval;
         log_set_quiet(size < 5); // below KERN_WARNING's level: nothing of ours is that urgent
         return 0;
-    case unread:
-        return log_end() - std::max(log_begin(), log_read_to.load(std::memory_order_relaxed));
-    case capacity:
-        return std::max<uint64_t>(log_end() - log_begin(), page_size);
-    default:
-        return Errno::inval;
+    case unread: return log_end() - std::max(log_begin(), log_read_to.load(std::memory_order_relaxed));
+    case capacity: return std::max<uint64_t>(log_end() - log_begin(), page_size);
+    default: return Errno::inval;
     }
 }
 
@@ -235,19 +218,34 @@ Result<void> sys_reboot(uint32_t magic1, uint32_t magic2, uint32_t command, uint
         kprint("reboot: power down\n");
         machine::power(machine::PowerAction::off);
     case 0x89abcdef: // CAD_ON and CAD_OFF: no keyboard sends Ctrl-Alt-Del
-    case 0:
-        return {};
-    default:
-        return Errno::inval;
+    case 0: return {};
+    default: return Errno::inval;
     }
 }
 
 Result<uint64_t> sys_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
     enum {
-        set_pdeathsig = 1, get_pdeathsig = 2, get_dumpable = 3, set_dumpable = 4, get_keepcaps = 7, set_keepcaps = 8,
-        set_name_ = 15, get_name = 16, get_seccomp = 21, capbset_read = 23, capbset_drop = 24, get_securebits = 27,
-        set_securebits = 28, get_timerslack = 30, set_child_subreaper = 36, get_child_subreaper = 37,
-        set_no_new_privs = 38, get_no_new_privs = 39, get_tid_address = 40, get_thp_disable = 42, cap_ambient = 47,
+        set_pdeathsig = 1,
+        get_pdeathsig = 2,
+        get_dumpable = 3,
+        set_dumpable = 4,
+        get_keepcaps = 7,
+        set_keepcaps = 8,
+        set_name_ = 15,
+        get_name = 16,
+        get_seccomp = 21,
+        capbset_read = 23,
+        capbset_drop = 24,
+        get_securebits = 27,
+        set_securebits = 28,
+        get_timerslack = 30,
+        set_child_subreaper = 36,
+        get_child_subreaper = 37,
+        set_no_new_privs = 38,
+        get_no_new_privs = 39,
+        get_tid_address = 40,
+        get_thp_disable = 42,
+        cap_ambient = 47,
     };
     constexpr uint64_t timer_slack_ns = 50000; ///< Linux's default; sleeps here are not slacker than that
     Proc& self = current_proc();
@@ -258,30 +256,22 @@ Result<uint64_t> sys_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint6
             return Errno::inval;
         uthread.parent_death_signal = static_cast<int32_t>(a);
         return 0;
-    case get_pdeathsig:
-        TRY(UserPtr<int32_t>(a).write(uthread.parent_death_signal));
-        return 0;
-    case get_dumpable:
-        return self.dumpable;
+    case get_pdeathsig: TRY(UserPtr<int32_t>(a).write(uthread.parent_death_signal)); return 0;
+    case get_dumpable: return self.dumpable;
     case set_dumpable:
         if (a > 1)
             return Errno::inval;
         self.dumpable = a != 0;
         return 0;
-    case get_keepcaps:
-        return self.keep_caps;
+    case get_keepcaps: return self.keep_caps;
     case set_keepcaps:
         if (a > 1)
             return Errno::inval;
         self.keep_caps = a != 0;
         return 0;
-    case set_name_:
-        return set_task_name(a);
-    case get_name:
-        TRY(copyout(a, uthread.name, sizeof uthread.name));
-        return 0;
-    case get_seccomp:
-        return 0;
+    case set_name_: return set_task_name(a);
+    case get_name: TRY(copyout(a, uthread.name, sizeof uthread.name)); return 0;
+    case get_seccomp: return 0;
     case capbset_read:
         return a >= capability_count ? Result<uint64_t>(Errno::inval) : self.cred()->cap_bounding >> a & 1;
     case capbset_drop:
@@ -290,8 +280,7 @@ Result<uint64_t> sys_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint6
         if (!capable(Capability::setpcap))
             return Errno::perm;
         return change_cred([](Cred& cred, uint64_t n) { cred.cap_bounding &= ~(uint64_t{1} << n); }, a);
-    case get_securebits:
-        return self.cred()->securebits;
+    case get_securebits: return self.cred()->securebits;
     case set_securebits: {
         constexpr uint64_t known = 0xff, locks = 0xaa;
         const uint64_t old = self.cred()->securebits;
@@ -301,16 +290,13 @@ Result<uint64_t> sys_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint6
             return Errno::perm;
         return change_cred([](Cred& cred, uint64_t bits) { cred.securebits = static_cast<uint32_t>(bits); }, a);
     }
-    case get_timerslack:
-        return timer_slack_ns;
+    case get_timerslack: return timer_slack_ns;
     case set_child_subreaper: {
         ProcTreeGuard guard(proc_tree_lock);
         self.is_subreaper = a != 0;
         return 0;
     }
-    case get_child_subreaper:
-        TRY(UserPtr<int32_t>(a).write(self.is_subreaper));
-        return 0;
+    case get_child_subreaper: TRY(UserPtr<int32_t>(a).write(self.is_subreaper)); return 0;
     case set_no_new_privs:
         if (a != 1 || b != 0 || c != 0 || d != 0)
             return Errno::inval;
@@ -320,17 +306,13 @@ Result<uint64_t> sys_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint6
         if (a != 0 || b != 0 || c != 0 || d != 0)
             return Errno::inval;
         return self.no_new_privs;
-    case get_tid_address:
-        TRY(UserPtr<uint64_t>(a).write(uthread.clear_child_tid));
-        return 0;
-    case get_thp_disable:
-        return 0;
+    case get_tid_address: TRY(UserPtr<uint64_t>(a).write(uthread.clear_child_tid)); return 0;
+    case get_thp_disable: return 0;
     case cap_ambient:
         if (c != 0 || d != 0)
             return Errno::inval;
         return ambient(a, b);
-    default:
-        return Errno::inval;
+    default: return Errno::inval;
     }
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <abi/sys_native.hpp>
-
 #include <bsd/fork.hpp>
 
 namespace lentil::abi {

@@ -133,8 +133,8 @@ Result<unsigned> sys_pselect6(int count, uint64_t in, uint64_t out, uint64_t exc
     std::span<PollItem> items = TRY(storage.make(watched));
     size_t n = 0;
     for (uint32_t fd = 0; fd < bits; fd++) {
-        const uint32_t events = (wants(0, fd) ? readable : 0) | (wants(1, fd) ? writable : 0) |
-                                (wants(2, fd) ? exceptional : 0);
+        const uint32_t events =
+            (wants(0, fd) ? readable : 0) | (wants(1, fd) ? writable : 0) | (wants(2, fd) ? exceptional : 0);
         if (events == 0)
             continue;
         items[n].file = TRY(any_file(static_cast<int>(fd)));

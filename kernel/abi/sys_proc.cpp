@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <abi/sys_proc.hpp>
-
 #include <algorithm>
 #include <cstring>
 
 #include <abi/rusage.hpp>
+#include <abi/sys_proc.hpp>
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/fork.hpp>
@@ -102,8 +101,7 @@ Result<void> do_exec(RefPtr<File> file, std::string_view path, vaddr_t argv, vad
 
 Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
     switch (which) {
-    case waitid_which::all:
-        return proc_wait(WaitFor::any, 0, options);
+    case waitid_which::all: return proc_wait(WaitFor::any, 0, options);
     case waitid_which::pid:
         if (id <= 0)
             return Errno::inval;
@@ -112,8 +110,7 @@ Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
         if (id < 0)
             return Errno::inval;
         return proc_wait(WaitFor::group, id, options);
-    default:
-        return Errno::inval;
+    default: return Errno::inval;
     }
 }
 
@@ -224,8 +221,8 @@ Result<void> sys_execveat(int directory, vaddr_t path_address, vaddr_t argv, vad
     if (flags & ~known)
         return Errno::inval;
     UserString path = TRY(UserString::copy(path_address));
-    RefPtr<File> file = TRY(
-        vfs::open_executable(VfsContext::current(), directory, path.view(), static_cast<uint32_t>(flags)));
+    RefPtr<File> file =
+        TRY(vfs::open_executable(VfsContext::current(), directory, path.view(), static_cast<uint32_t>(flags)));
     if (directory == vfs::at_cwd || path.view().starts_with('/'))
         return do_exec(std::move(file), path.view(), argv, envp);
     // The program, and a script's interpreter, find the file by a name that means the descriptor (execveat(2)).

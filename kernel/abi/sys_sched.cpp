@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Scheduling policy, priority and affinity.
-#include <abi/sys_misc.hpp>
-
 #include <algorithm>
 
+#include <abi/sys_misc.hpp>
 #include <bsd/priority.hpp>
 #include <sched/hart.hpp>
 
@@ -33,9 +32,7 @@ bool may_change(const Uthread& target) {
     return self->euid == other->euid || self->euid == other->uid || self->capable(Capability::sys_nice);
 }
 
-bool is_policy(int policy) {
-    return policy == 0 || policy == 1 || policy == 2 || policy == 3 || policy == 5;
-}
+bool is_policy(int policy) { return policy == 0 || policy == 1 || policy == 2 || policy == 3 || policy == 5; }
 
 /// Rules of sched_setscheduler(2) for the caller's rights.
 Result<void> check_rights(const Uthread& target, const SchedParams& old, const SchedParams& fresh) {
@@ -51,7 +48,7 @@ Result<void> check_rights(const Uthread& target, const SchedParams& old, const S
         if (fresh.rt_priority > old.rt_priority && static_cast<uint64_t>(fresh.rt_priority) > limit)
             return Errno::perm;
     }
-    if (fresh.nice < old.nice && static_cast<uint64_t>(20 - fresh.nice) > target.proc->limit(Limit::nice).soft)
+    if (fresh.nice<old.nice&& static_cast<uint64_t>(20 - fresh.nice)> target.proc->limit(Limit::nice).soft)
         return Errno::perm;
     return {};
 }
@@ -77,7 +74,7 @@ Result<void> change_policy(pid_t tid, int policy, int32_t priority, const int32_
 }
 
 /// Calls `visit` for each uthread that getpriority's which and who name; srch if there is none.
-template <class Visit>
+template<class Visit>
 Result<void> for_each_target(int which, int who, Visit visit) {
     enum { process = 0, group = 1, user = 2 };
     if (which < process || which > user)
@@ -261,7 +258,7 @@ Result<void> sys_setpriority(int which, int who, int nice) {
             return;
         }
         SchedParams params = params_of(u);
-        if (nice < params.nice && static_cast<uint64_t>(20 - nice) > u.proc->limit(Limit::nice).soft &&
+        if (nice<params.nice&& static_cast<uint64_t>(20 - nice)> u.proc->limit(Limit::nice).soft &&
             !current_proc().cred()->capable(Capability::sys_nice)) {
             failure = Errno::acces;
             return;

@@ -206,17 +206,10 @@ Result<void> sys_rt_sigprocmask(int how, UserPtr<uint64_t> set, UserPtr<uint64_t
         const SigSet in{TRY(set.read())};
         enum { block = 0, unblock = 1, replace = 2 };
         switch (how) {
-        case block:
-            signal_set_mask(self, was | in);
-            break;
-        case unblock:
-            signal_set_mask(self, was & ~in);
-            break;
-        case replace:
-            signal_set_mask(self, in);
-            break;
-        default:
-            return Errno::inval;
+        case block: signal_set_mask(self, was | in); break;
+        case unblock: signal_set_mask(self, was & ~in); break;
+        case replace: signal_set_mask(self, in); break;
+        default: return Errno::inval;
         }
     }
     if (old)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Clocks and sleeping.
 #include <abi/sys_time.hpp>
-
 #include <sched/clock.hpp>
 
 namespace lentil::abi {
@@ -16,13 +15,9 @@ struct CpuClock {
     bool of_thread;
 };
 
-CpuClock decode_cpu_clock(int32_t clock) {
-    return {~(clock >> 3), static_cast<uint32_t>(clock) & 3, (clock & 4) != 0};
-}
+CpuClock decode_cpu_clock(int32_t clock) { return {~(clock >> 3), static_cast<uint32_t>(clock) & 3, (clock & 4) != 0}; }
 
-nanos_t pick(nanos_t user, nanos_t system, uint32_t kind) {
-    return kind == 1 ? user : user + system;
-}
+nanos_t pick(nanos_t user, nanos_t system, uint32_t kind) { return kind == 1 ? user : user + system; }
 
 /// With proc_tree_lock held, or of the current uthread.
 nanos_t uthread_time(const Uthread& uthread, uint32_t kind) {
@@ -104,18 +99,14 @@ Result<nanos_t> read_clock(int32_t clock) {
     case clock_id::realtime:
     case clock_id::realtime_coarse:
     case clock_id::realtime_alarm:
-    case clock_id::tai:
-        return realtime_ns();
+    case clock_id::tai: return realtime_ns();
     case clock_id::monotonic:
     case clock_id::monotonic_raw:
     case clock_id::monotonic_coarse:
     case clock_id::boottime:
-    case clock_id::boottime_alarm:
-        return monotonic_ns();
-    case clock_id::process_cpu:
-        return proc_time(current_proc(), 2);
-    case clock_id::thread_cpu:
-        return uthread_time(current_uthread(), 2);
+    case clock_id::boottime_alarm: return monotonic_ns();
+    case clock_id::process_cpu: return proc_time(current_proc(), 2);
+    case clock_id::thread_cpu: return uthread_time(current_uthread(), 2);
     default:
         if (clock >= 0)
             return Errno::inval;
@@ -157,20 +148,15 @@ Result<void> sys_clock_nanosleep(int32_t clock, uint32_t flags, UserPtr<Timespec
     switch (clock) {
     case clock_id::realtime:
     case clock_id::realtime_alarm:
-    case clock_id::tai:
-        realtime = true;
-        break;
+    case clock_id::tai: realtime = true; break;
     case clock_id::monotonic:
     case clock_id::boottime:
-    case clock_id::boottime_alarm:
-        break;
+    case clock_id::boottime_alarm: break;
     case clock_id::process_cpu: // no sleeping on CPU time here
     case clock_id::monotonic_raw:
     case clock_id::realtime_coarse:
-    case clock_id::monotonic_coarse:
-        return Errno::opnotsupp;
-    default:
-        return Errno::inval;
+    case clock_id::monotonic_coarse: return Errno::opnotsupp;
+    default: return Errno::inval;
     }
     if (flags & ~uint32_t{timer_abstime})
         return Errno::inval;

@@ -88,11 +88,9 @@ consteval bool is_unique() {
 }
 static_assert(is_unique(), "a system call number is declared twice");
 
-Result<uint64_t> no_such_call(const machine::Trapframe&) {
-    return Errno::nosys;
-}
+Result<uint64_t> no_such_call(const machine::Trapframe&) { return Errno::nosys; }
 
-template <size_t Size>
+template<size_t Size>
 consteval auto thunks_by_number(std::span<const SyscallEntry> list, int sign) {
     std::array<SyscallThunk, Size> dense{};
     for (SyscallThunk& t : dense)
@@ -119,13 +117,9 @@ constexpr bool is_restart(Errno e) {
 
 } // namespace
 
-std::span<const SyscallEntry> linux_table() {
-    return linux_calls;
-}
+std::span<const SyscallEntry> linux_table() { return linux_calls; }
 
-std::span<const SyscallEntry> native_table() {
-    return entries(native_calls);
-}
+std::span<const SyscallEntry> native_table() { return entries(native_calls); }
 
 void dispatch(machine::Trapframe& frame) {
     Thread& self = current_thread();

@@ -32,7 +32,7 @@ struct SyscallEntry {
 };
 
 namespace detail {
-template <class T>
+template<class T>
 constexpr T decode(uint64_t raw) {
     if constexpr (std::is_constructible_v<T, vaddr_t> && std::is_class_v<T>)
         return T(raw); // UserPtr<...>
@@ -40,7 +40,7 @@ constexpr T decode(uint64_t raw) {
         return static_cast<T>(raw); // narrowing is the ABI: int arguments use the low 32 bits
 }
 
-template <class T>
+template<class T>
 consteval ArgKind kind_of() {
     if constexpr (std::is_same_v<T, UserPath>)
         return ArgKind::path;
@@ -52,10 +52,10 @@ consteval ArgKind kind_of() {
         return sizeof(T) == 8 ? ArgKind::word : ArgKind::unsigned_number;
 }
 
-template <auto Handler, class Signature = decltype(Handler)>
+template<auto Handler, class Signature = decltype(Handler)>
 struct Thunk;
 
-template <auto Handler, class R, class... A>
+template<auto Handler, class R, class... A>
 struct Thunk<Handler, R (*)(A...)> {
     static constexpr uint32_t arity = sizeof...(A);
     static_assert(arity <= 6);
@@ -69,7 +69,7 @@ struct Thunk<Handler, R (*)(A...)> {
     }
 
     static Result<uint64_t> call(const machine::Trapframe& frame) {
-        return [&]<size_t... I>(std::index_sequence<I...>) -> Result<uint64_t> {
+        return [&]<size_t... I>(std::index_sequence<I...>)->Result<uint64_t> {
             if constexpr (std::is_same_v<R, Result<void>>) {
                 TRY(Handler(decode<A>(frame.arg(I))...));
                 return uint64_t{0};
@@ -83,7 +83,8 @@ struct Thunk<Handler, R (*)(A...)> {
                 else
                     return static_cast<uint64_t>(value);
             }
-        }(std::index_sequence_for<A...>{});
+        }
+        (std::index_sequence_for<A...>{});
     }
 };
 } // namespace detail

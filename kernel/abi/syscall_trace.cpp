@@ -22,7 +22,7 @@ const SyscallEntry* find_entry(int64_t number) {
 /// Text on its way to one line; drops what does not fit.
 class Line {
 public:
-    template <class... A>
+    template<class... A>
     void add(std::string_view format, const A&... args) {
         length_ += format_to(std::span(buffer_).subspan(length_), format, args...).size();
     }
@@ -35,19 +35,11 @@ private:
 
 void add_argument(Line& line, ArgKind kind, uint64_t value) {
     switch (kind) {
-    case ArgKind::signed_number:
-        line.add("{}", static_cast<int32_t>(value));
-        break;
-    case ArgKind::signed_word:
-        line.add("{}", static_cast<int64_t>(value));
-        break;
-    case ArgKind::unsigned_number:
-        line.add("{:#x}", static_cast<uint32_t>(value));
-        break;
+    case ArgKind::signed_number: line.add("{}", static_cast<int32_t>(value)); break;
+    case ArgKind::signed_word: line.add("{}", static_cast<int64_t>(value)); break;
+    case ArgKind::unsigned_number: line.add("{:#x}", static_cast<uint32_t>(value)); break;
     case ArgKind::word:
-    case ArgKind::pointer:
-        line.add("{:#x}", value);
-        break;
+    case ArgKind::pointer: line.add("{:#x}", value); break;
     case ArgKind::path: {
         char text[96];
         const long n = machine::user_read_string(text, value, sizeof text);

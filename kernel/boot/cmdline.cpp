@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <boot/cmdline.hpp>
-
 #include <machine/machine.hpp>
 
 namespace lentil {
@@ -74,9 +73,9 @@ bool cmdline_has(std::string_view name) {
 }
 
 bool cmdline_is_kernels(std::string_view word) {
-    constexpr std::string_view names[] = {"init",  "rdinit",    "root",  "rootfstype", "rootwait", "console", "quiet",
-                                          "panic", "loglevel",  "trace", "selftest",   "ro",       "rw",      "earlycon",
-                                          "nosmp", "maxcpus",   "debug", "no4lvl",     "norandmaps"};
+    constexpr std::string_view names[] = {
+        "init",     "rdinit", "root", "rootfstype", "rootwait", "console", "quiet", "panic",  "loglevel",  "trace",
+        "selftest", "ro",     "rw",   "earlycon",   "nosmp",    "maxcpus", "debug", "no4lvl", "norandmaps"};
     const std::string_view name = word.substr(0, word.find('='));
     for (const std::string_view n : names)
         if (name == n)

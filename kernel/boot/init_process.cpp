@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <boot/init_process.hpp>
-
 #include <cstring>
 
 #include <boot/cmdline.hpp>
+#include <boot/init_process.hpp>
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/fork.hpp>
@@ -17,7 +16,7 @@ namespace lentil {
 namespace {
 
 /// The user can do something about these, so they are no panics: a clear line and a failing power-off.
-template <class... A>
+template<class... A>
 [[noreturn]] void give_up(std::string_view format, const A&... args) {
     kprint("boot: ");
     kprint(format, args...);
@@ -39,7 +38,6 @@ void unpack_initramfs() {
     if (end > first)
         page_add_range(first, end - first);
 }
-
 
 void append(StringList& list, std::string_view text) {
     if (list.used + text.size() + 1 > list.bytes.size())

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // kernel_main: reads like a table of contents. The boot flow of control brings up what cannot sleep and becomes the boot
 // hart's idle thread; a kernel thread does the rest and makes init.
+#include <lentil_version.hpp>
+
 #include <abi/syscall_trace.hpp>
 #include <boot/cmdline.hpp>
 #include <boot/init_process.hpp>
@@ -12,7 +14,6 @@
 #include <debug/log.hpp>
 #include <debug/panic.hpp>
 #include <debug/panic_test.hpp>
-#include <lentil_version.hpp>
 #include <libkern/format.hpp>
 #include <platform/platform.hpp>
 #include <sched/clock.hpp>
@@ -37,7 +38,8 @@ void install_hooks() {
         if (!thread->uthread)
             return format_to(buffer, "kernel thread {}", std::string_view(thread->name));
         const Proc& proc = *thread->uthread->proc;
-        return format_to(buffer, "process {} ({}), thread {}", proc.pid, std::string_view(proc.comm), thread->uthread->tid);
+        return format_to(buffer, "process {} ({}), thread {}", proc.pid, std::string_view(proc.comm),
+                         thread->uthread->tid);
     };
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <boot/user_traps.hpp>
-
 #include <abi/signal_frame.hpp>
 #include <abi/syscall.hpp>
+#include <boot/user_traps.hpp>
 #include <bsd/signal.hpp>
 #include <bsd/uthread.hpp>
 #include <sched/hart.hpp>
@@ -26,7 +25,7 @@ void on_syscall(machine::Trapframe& frame) {
 
 bool on_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot access, bool in_kernel) {
     HartCounters::bump(current_hart().counters.page_faults); // lost or misplaced if it moves just now: no matter
-    if (in_kernel) // inside a user copy: the time is the kernel's already
+    if (in_kernel)                                           // inside a user copy: the time is the kernel's already
         return user_page_fault(frame, address, access, true);
     KernelTime time;
     return user_page_fault(frame, address, access, false);

@@ -11,9 +11,25 @@ namespace lentil {
 
 /// Linux capability numbers that the kernel asks about.
 enum class Capability : uint32_t {
-    chown = 0, dac_override = 1, dac_read_search = 2, fowner = 3, fsetid = 4, kill = 5, setgid = 6, setuid = 7,
-    setpcap = 8, sys_chroot = 18, sys_ptrace = 19, sys_admin = 21, sys_boot = 22, sys_nice = 23, sys_resource = 24,
-    sys_time = 25, sys_tty_config = 26, mknod = 27, ipc_lock = 14,
+    chown = 0,
+    dac_override = 1,
+    dac_read_search = 2,
+    fowner = 3,
+    fsetid = 4,
+    kill = 5,
+    setgid = 6,
+    setuid = 7,
+    setpcap = 8,
+    sys_chroot = 18,
+    sys_ptrace = 19,
+    sys_admin = 21,
+    sys_boot = 22,
+    sys_nice = 23,
+    sys_resource = 24,
+    sys_time = 25,
+    sys_tty_config = 26,
+    mknod = 27,
+    ipc_lock = 14,
 };
 inline constexpr uint64_t all_capabilities = (uint64_t{1} << 41) - 1;
 

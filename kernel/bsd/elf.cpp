@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <bsd/elf.hpp>
-
 #include <cstring>
+
+#include <bsd/elf.hpp>
 
 namespace lentil::elf {
 
@@ -29,7 +29,7 @@ constexpr uint32_t load = 1, interpreter = 3, headers_themselves = 6, gnu_stack 
 constexpr uint32_t flag_exec = 1, flag_write = 2, flag_read = 4;
 constexpr uint64_t max_interpreter = 4096;
 
-template <class T>
+template<class T>
 T read_at(std::span<const uint8_t> bytes, size_t offset) {
     T value;
     std::memcpy(&value, bytes.data() + offset, sizeof value);
@@ -54,7 +54,8 @@ Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head) {
     return HeaderTable{header.program_headers, header.program_header_count};
 }
 
-Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size, vaddr_t user_end) {
+Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
+                    vaddr_t user_end) {
     const HeaderTable table = TRY(locate_program_headers(head));
     if (headers.size() < table.count * sizeof(ProgramHeader))
         return Errno::noexec;
@@ -71,9 +72,10 @@ Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> head
         case load: {
             if (p.memory_size == 0)
                 break;
-            if (p.file_size > p.memory_size || add_overflows(p.offset, p.file_size) || p.offset + p.file_size > file_size ||
-                add_overflows(p.address, p.memory_size) || p.address + p.memory_size > user_end - page_size ||
-                (p.address & page_mask) != (p.offset & page_mask) || image.segment_count == max_segments)
+            if (p.file_size > p.memory_size || add_overflows(p.offset, p.file_size) ||
+                p.offset + p.file_size > file_size || add_overflows(p.address, p.memory_size) ||
+                p.address + p.memory_size > user_end - page_size || (p.address & page_mask) != (p.offset & page_mask) ||
+                image.segment_count == max_segments)
                 return Errno::noexec;
             // Sorted and disjoint, as the ABI wants them: then no segment can unmap another.
             if (image.segment_count > 0 && page_floor(p.address) < image.highest())
@@ -94,14 +96,9 @@ Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> head
             image.interpreter_offset = p.offset;
             image.interpreter_size = p.file_size;
             break;
-        case headers_themselves:
-            image.program_headers_address = p.address;
-            break;
-        case gnu_stack:
-            image.stack_executable = p.flags & flag_exec;
-            break;
-        default:
-            break;
+        case headers_themselves: image.program_headers_address = p.address; break;
+        case gnu_stack: image.stack_executable = p.flags & flag_exec; break;
+        default: break;
         }
     }
     if (image.segment_count == 0)

@@ -12,8 +12,8 @@ namespace lentil::elf {
 inline constexpr unsigned max_segments = 32;
 
 struct Segment {
-    vaddr_t address = 0;      ///< before any load bias
-    uint64_t offset = 0;      ///< in the file
+    vaddr_t address = 0;                     ///< before any load bias
+    uint64_t offset = 0;                     ///< in the file
     uint64_t file_size = 0, memory_size = 0; ///< file_size <= memory_size
     bool readable = false, writable = false, executable = false;
 };
@@ -46,6 +46,7 @@ struct HeaderTable {
 Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head);
 
 /// `headers`: the program headers as located. `user_end`: first address past the user half. noexec for anything unsound.
-Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size, vaddr_t user_end);
+Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
+                    vaddr_t user_end);
 
 } // namespace lentil::elf

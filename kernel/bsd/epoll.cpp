@@ -2,7 +2,6 @@
 // Each item stands in its file's wait queues all the time; a wake-up there puts it on the ready list. epoll_wait asks the
 // files on that list: level-triggered items stay on it while they are ready, edge-triggered ones until the next wake-up.
 #include <bsd/epoll.hpp>
-
 #include <bsd/inode_number.hpp>
 #include <libkern/dlist.hpp>
 #include <libkern/format.hpp>
@@ -27,9 +26,9 @@ struct Item {
     Epoll* epoll = nullptr;
     File* file = nullptr; ///< not counted: the file's end removes the item
     int fd = -1;
-    uint32_t events = 0;  ///< e
-    uint64_t data = 0;    ///< e
-    bool ready = false;   ///< r; on the ready list
+    uint32_t events = 0;         ///< e
+    uint64_t data = 0;           ///< e
+    bool ready = false;          ///< r; on the ready list
     DlistLinks<Item> ready_link; ///< r
     DlistLinks<Item> item_link;  ///< e and w
     DlistLinks<Item> watch_link; ///< w
@@ -51,9 +50,7 @@ constexpr size_t watch_chains = 64;
 using WatchChain = Dlist<Item, &Item::watch_link>;
 constinit Mutex<Rank::epoll_watch> watch_lock;
 constinit WatchChain watched_files[watch_chains];
-WatchChain& chain_of(const File& file) {
-    return watched_files[reinterpret_cast<uintptr_t>(&file) / 64 % watch_chains];
-}
+WatchChain& chain_of(const File& file) { return watched_files[reinterpret_cast<uintptr_t>(&file) / 64 % watch_chains]; }
 
 } // namespace
 
@@ -83,9 +80,7 @@ public:
         st.links = 1;
         return st;
     }
-    size_t describe(std::span<char> buffer) override {
-        return format_to(buffer, "anon_inode:[eventpoll]").size();
-    }
+    size_t describe(std::span<char> buffer) override { return format_to(buffer, "anon_inode:[eventpoll]").size(); }
     Epoll* epoll() override { return this; }
 
     Result<void> add(File& file, int fd, uint32_t events, uint64_t data);
@@ -137,9 +132,7 @@ private:
     }
     static constexpr uint32_t modes =
         epoll_events::exclusive | epoll_events::wakeup | epoll_events::one_shot | epoll_events::edge;
-    static uint32_t wanted(const Item& item) {
-        return (item.events & ~modes) | poll_events::err | poll_events::hup;
-    }
+    static uint32_t wanted(const Item& item) { return (item.events & ~modes) | poll_events::err | poll_events::hup; }
 
     const uint64_t inode_ = anonymous_inode();
     Mutex<Rank::epoll> lock_;
@@ -269,9 +262,7 @@ Epoll::Collected Epoll::collect(std::span<EpollResult> out) {
     return {count, more};
 }
 
-Result<RefPtr<File>> epoll_create() {
-    return make_ref<Epoll>();
-}
+Result<RefPtr<File>> epoll_create() { return make_ref<Epoll>(); }
 
 Result<void> epoll_control(File& epoll_file, EpollOperation operation, File& file, int fd, uint32_t events,
                            uint64_t data) {
@@ -286,10 +277,8 @@ Result<void> epoll_control(File& epoll_file, EpollOperation operation, File& fil
             return Errno::perm;
         return epoll->add(file, fd, events, data);
     }
-    case EpollOperation::remove:
-        return epoll->remove(file, fd);
-    case EpollOperation::modify:
-        return epoll->modify(file, fd, events, data);
+    case EpollOperation::remove: return epoll->remove(file, fd);
+    case EpollOperation::modify: return epoll->modify(file, fd, events, data);
     }
     return Errno::inval;
 }
@@ -306,8 +295,8 @@ Result<size_t> epoll_wait(File& epoll_file, std::span<EpollResult> out, nanos_t 
             continue;
         if (deadline_ns <= 0 || (deadline_ns != no_deadline && deadline_ns <= monotonic_ns()))
             return size_t{0};
-        const WaitResult result = wait_until(epoll->queue(), "epoll", [&] { return epoll->has_ready(); },
-                                             Interruptible::yes, deadline_ns);
+        const WaitResult result = wait_until(
+            epoll->queue(), "epoll", [&] { return epoll->has_ready(); }, Interruptible::yes, deadline_ns);
         if (result == WaitResult::interrupted)
             return Errno::restart_nohand;
     }

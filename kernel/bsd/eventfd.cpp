@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // eventfd, and the numbers of files without a file system.
 #include <bsd/eventfd.hpp>
-
 #include <bsd/inode_number.hpp>
 #include <libkern/format.hpp>
 
@@ -32,8 +31,8 @@ public:
             if (now == 0) {
                 if (nonblocking())
                     return Errno::again;
-                if (wait_until(waitq_, "eventfd_read", [this] { return count_.load(std::memory_order_acquire) != 0; }) !=
-                    WaitResult::awoken)
+                if (wait_until(waitq_, "eventfd_read",
+                               [this] { return count_.load(std::memory_order_acquire) != 0; }) != WaitResult::awoken)
                     return Errno::restart_sys;
                 continue;
             }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // execve. In three parts: everything that can fail (on behalf of the caller, whose old image stays whole), becoming the
 // only uthread, and the commit, which cannot fail.
-#include <bsd/exec.hpp>
-
 #include <cstring>
 
+#include <bsd/exec.hpp>
 #include <bsd/exec_internal.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/priority.hpp>
@@ -136,8 +135,7 @@ Result<Prepared> prepare(ExecRequest& request) {
             break;
         if (depth == max_script_depth)
             return Errno::loop;
-        const InterpreterLine line =
-            TRY(parse_interpreter_line({reinterpret_cast<const char*>(head), head_size}));
+        const InterpreterLine line = TRY(parse_interpreter_line({reinterpret_cast<const char*>(head), head_size}));
         request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
         auto path = TRY(Buffer<char>::create(line.path.size() + 1));
         std::memcpy(path.data(), line.path.data(), line.path.size());

@@ -17,10 +17,10 @@ struct StringList {
 Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes);
 
 struct ExecRequest {
-    RefPtr<File> file;          ///< opened for execution (permission checked)
-    std::string_view path;      ///< as the caller named it: argv[0] of scripts, AT_EXECFN
+    RefPtr<File> file;     ///< opened for execution (permission checked)
+    std::string_view path; ///< as the caller named it: argv[0] of scripts, AT_EXECFN
     StringList args, env;
-    Buffer<char> path_storage;  ///< holds `path` once a script replaced it by its interpreter's
+    Buffer<char> path_storage; ///< holds `path` once a script replaced it by its interpreter's
 };
 
 /// What exec needs from layers above; boot/ fills it in.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Building the image of a new program: segments, interpreter, stack with arguments, environment and auxiliary vector.
 #include <bsd/exec_internal.hpp>
-
 #include <bsd/random.hpp>
 
 namespace lentil::exec {
@@ -9,9 +8,9 @@ namespace lentil::exec {
 namespace {
 
 constexpr vaddr_t user_end = machine::Pte::user_end;
-constexpr vaddr_t stack_top = user_end - page_size;  ///< one unmapped page below the hole
+constexpr vaddr_t stack_top = user_end - page_size; ///< one unmapped page below the hole
 constexpr vaddr_t pie_base = user_end / 3 * 2 & ~(uint64_t{0x1fffff});
-constexpr uint64_t initial_stack = 132 * 1024;       ///< mapped at once; it grows on demand
+constexpr uint64_t initial_stack = 132 * 1024; ///< mapped at once; it grows on demand
 
 Prot prot_of(const elf::Segment& s) {
     return (s.readable ? Prot::read : Prot::none) | (s.writable ? Prot::write : Prot::none) |
@@ -127,9 +126,24 @@ private:
 
 /// Auxiliary vector keys (Linux include/uapi/linux/auxvec.h and the riscv additions).
 enum Auxv : uint64_t {
-    at_null = 0, at_phdr = 3, at_phent = 4, at_phnum = 5, at_pagesz = 6, at_base = 7, at_flags = 8, at_entry = 9,
-    at_uid = 11, at_euid = 12, at_gid = 13, at_egid = 14, at_hwcap = 16, at_clktck = 17, at_secure = 23, at_random = 25,
-    at_execfn = 31, at_minsigstksz = 51,
+    at_null = 0,
+    at_phdr = 3,
+    at_phent = 4,
+    at_phnum = 5,
+    at_pagesz = 6,
+    at_base = 7,
+    at_flags = 8,
+    at_entry = 9,
+    at_uid = 11,
+    at_euid = 12,
+    at_gid = 13,
+    at_egid = 14,
+    at_hwcap = 16,
+    at_clktck = 17,
+    at_secure = 23,
+    at_random = 25,
+    at_execfn = 31,
+    at_minsigstksz = 51,
 };
 
 struct StackInput {

@@ -2,7 +2,6 @@
 // The end of uthreads and procs. A proc ends with its last uthread, which takes the tables down in process context; what
 // is left is a zombie for the parent.
 #include <bsd/exit.hpp>
-
 #include <bsd/itimer.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/robust.hpp>

@@ -11,7 +11,7 @@ constexpr int32_t exited(int code) { return (code & 0xff) << 8; }
 constexpr int32_t killed(int signo, bool core = false) { return signo | (core ? 0x80 : 0); }
 constexpr int32_t stopped(int signo) { return signo << 8 | 0x7f; }
 inline constexpr int32_t continued = 0xffff;
-}
+} // namespace wait_status
 
 /// exit_group(2) or a fatal signal: the whole proc ends with `wait_status`. Does not return, except that a borrower's
 /// thread goes on as its lender.
@@ -35,10 +35,10 @@ inline constexpr uint32_t nohang = 1, untraced = 2, exited = 4, continued = 8, n
                           nothread = 0x20000000, all = 0x40000000, clone = 0x80000000;
 }
 struct WaitOutcome {
-    pid_t pid = 0;         ///< 0: nohang and nothing to report
-    int32_t status = 0;    ///< wait status
+    pid_t pid = 0;      ///< 0: nohang and nothing to report
+    int32_t status = 0; ///< wait status
     uid_t uid = 0;
-    Usage usage;           ///< the child's with its waited-for descendants
+    Usage usage; ///< the child's with its waited-for descendants
 };
 /// wait4/waitid in one. child if there is none to wait for; restart_sys if a signal came.
 Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Descriptor tables. The slots are shared copy-on-write after fork: a copy costs the same whatever is open, and a table
 // pays for its own slots at its first change.
-#include <bsd/fdtable.hpp>
-
 #include <algorithm>
 #include <bit>
 #include <new>
 
+#include <bsd/fdtable.hpp>
 #include <bsd/file_lock.hpp>
 
 namespace lentil {

@@ -18,10 +18,11 @@ public:
     /// fork: the same descriptions, own descriptors. Cost independent of how many if it can be.
     Result<RefPtr<FdTable>> copy();
 
-    Result<RefPtr<File>> get(int fd);                     ///< badf
+    Result<RefPtr<File>> get(int fd); ///< badf
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
     Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
-    Result<void> install_at(int fd, RefPtr<File> file, bool close_on_exec, uint64_t limit); ///< dup2: closes what was there
+    Result<void> install_at(int fd, RefPtr<File> file, bool close_on_exec,
+                            uint64_t limit); ///< dup2: closes what was there
     Result<void> close(int fd); ///< badf; nomem if slots shared after a fork could not be copied: still open then
     Result<bool> close_on_exec(int fd);
     Result<void> set_close_on_exec(int fd, bool on);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The end of an open file.
-#include <bsd/file.hpp>
-
 #include <bsd/epoll.hpp>
+#include <bsd/file.hpp>
 #include <bsd/file_lock.hpp>
 
 namespace lentil {

@@ -22,9 +22,8 @@ struct FileStat {
 namespace open_flags {
 inline constexpr uint32_t read_only = 0, write_only = 1, read_write = 2, access_mode = 3;
 inline constexpr uint32_t creat = 0100, excl = 0200, noctty = 0400, trunc = 01000, append = 02000, nonblock = 04000,
-                          dsync = 010000, direct = 040000, largefile = 0100000, directory = 0200000,
-                          nofollow = 0400000, noatime = 01000000, cloexec = 02000000, path = 010000000,
-                          tmpfile = 020200000;
+                          dsync = 010000, direct = 040000, largefile = 0100000, directory = 0200000, nofollow = 0400000,
+                          noatime = 01000000, cloexec = 02000000, path = 010000000, tmpfile = 020200000;
 } // namespace open_flags
 
 /// poll(2) events, Linux values.
@@ -49,8 +48,8 @@ enum class Whence : uint32_t { set = 0, current = 1, end = 2, data = 3, hole = 4
 struct DirectoryEntry {
     std::string_view name;
     uint64_t inode = 0;
-    uint32_t type = 0;   ///< DT_* value
-    off_t next = 0;      ///< position after it
+    uint32_t type = 0; ///< DT_* value
+    off_t next = 0;    ///< position after it
 };
 class DirectorySink {
 public:
@@ -65,7 +64,7 @@ public:
     explicit File(uint32_t open_flags_value) : flags(open_flags_value) {}
     virtual ~File() = default;
 
-    virtual Result<size_t> read(Uio& uio) = 0;  ///< at the file's own position, which it advances
+    virtual Result<size_t> read(Uio& uio) = 0; ///< at the file's own position, which it advances
     virtual Result<size_t> write(Uio& uio) = 0;
     virtual Result<size_t> pread(Uio&, off_t) { return Errno::spipe; }
     virtual Result<size_t> pwrite(Uio&, off_t) { return Errno::spipe; }
@@ -103,7 +102,7 @@ public:
     /// Before it goes: locks and watches that name the open file.
     void last_unref();
 
-    std::atomic<uint32_t> flags; ///< open_flags; only append, nonblock, direct, noatime change after open
+    std::atomic<uint32_t> flags;             ///< open_flags; only append, nonblock, direct, noatime change after open
     std::atomic<uint32_t> may_hold_locks{0}; ///< flock or OFD locks (bsd/file_lock.hpp)
     std::atomic<uint32_t> watched{0};        ///< by an epoll (bsd/epoll.hpp)
     // async owner for F_SETOWN / SIGIO

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // One table of all locks, hashed by node. Locks are rare and short-lived, so one spin lock guards it.
-#include <bsd/file_lock.hpp>
-
 #include <algorithm>
 
+#include <bsd/file_lock.hpp>
 #include <libkern/dlist.hpp>
 #include <sched/waitq.hpp>
 
@@ -37,13 +36,9 @@ Waitq& released() {
     return queue;
 }
 
-Chain& chain_of(const FsNode* node) {
-    return chains[reinterpret_cast<uintptr_t>(node) / 64 % chain_count];
-}
+Chain& chain_of(const FsNode* node) { return chains[reinterpret_cast<uintptr_t>(node) / 64 % chain_count]; }
 
-bool overlap(const LockRequest& a, const LockRequest& b) {
-    return a.start <= b.end && b.start <= a.end;
-}
+bool overlap(const LockRequest& a, const LockRequest& b) { return a.start <= b.end && b.start <= a.end; }
 
 const Record* find_conflict(const FsNode* node, const LockRequest& request) {
     for (const Record* h = chain_of(node).first(); h; h = Chain::next(*h))
@@ -145,7 +140,7 @@ void apply(const FsNode* node, const LockRequest& request, Spare& spare) {
     chain.push_back(*fresh);
 }
 
-template <class Match>
+template<class Match>
 unsigned remove_all(Match match, Chain& dead) {
     unsigned n = 0;
     for (Chain& chain : chains)
@@ -226,9 +221,11 @@ void file_locks_closed(FdTable& table, File& file) {
     Spare spare;
     {
         SpinGuard guard(table_lock);
-        remove_all([&](const Record& h) {
-            return h.node == node && h.lock.owner == &table && h.lock.kind == LockKind::record;
-        }, spare.dead);
+        remove_all(
+            [&](const Record& h) {
+                return h.node == node && h.lock.owner == &table && h.lock.kind == LockKind::record;
+            },
+            spare.dead);
     }
     released().wake_all();
 }

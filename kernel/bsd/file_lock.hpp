@@ -15,8 +15,8 @@ struct LockRequest {
     LockKind kind = LockKind::record;
     LockType type = LockType::read;
     uint64_t start = 0, end = UINT64_MAX; ///< bytes, end included
-    const void* owner = nullptr; ///< the FdTable for POSIX locks, the File for OFD locks and flock
-    pid_t pid = 0;               ///< whom F_GETLK names; -1 for OFD locks
+    const void* owner = nullptr;          ///< the FdTable for POSIX locks, the File for OFD locks and flock
+    pid_t pid = 0;                        ///< whom F_GETLK names; -1 for OFD locks
 };
 
 /// Sets or removes a lock on the node behind `file`. again if somebody else's is in the way and not `wait`; waiting ends

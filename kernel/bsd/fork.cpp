@@ -2,7 +2,6 @@
 // fork1. First everything is made that can fail to be made, owned by locals that give it back; then one critical section
 // makes it visible, and from there on nothing fails.
 #include <bsd/fork.hpp>
-
 #include <bsd/itimer.hpp>
 #include <bsd/vfork.hpp>
 

@@ -7,41 +7,41 @@
 namespace lentil {
 
 enum class ForkKind : uint32_t {
-    fork,   ///< PROC_CREATE_FORK: a whole process, running beside its parent
-    spawn,  ///< PROC_CREATE_SPAWN: a process with an empty map; `func` builds its image directly
-    vfork,  ///< PROC_CREATE_VFORK: borrows the caller's thread until it execs or ends
-    thread  ///< another uthread of the caller's proc (CLONE_THREAD)
+    fork,  ///< PROC_CREATE_FORK: a whole process, running beside its parent
+    spawn, ///< PROC_CREATE_SPAWN: a process with an empty map; `func` builds its image directly
+    vfork, ///< PROC_CREATE_VFORK: borrows the caller's thread until it execs or ends
+    thread ///< another uthread of the caller's proc (CLONE_THREAD)
 };
 
 /// NetBSD's FORK_* flags (fork1(9)), freely combined.
 namespace fork_flags {
-inline constexpr uint32_t ppwait = 0x0001, sharevm = 0x0002, sharecwd = 0x0004, sharefiles = 0x0008,
-                          sharesigs = 0x0010, nowait = 0x0020, cleanfiles = 0x0040, system = 0x0080;
+inline constexpr uint32_t ppwait = 0x0001, sharevm = 0x0002, sharecwd = 0x0004, sharefiles = 0x0008, sharesigs = 0x0010,
+                          nowait = 0x0020, cleanfiles = 0x0040, system = 0x0080;
 /// Ours, for what Linux adds.
 inline constexpr uint32_t clear_sighand = 0x0100, same_parent = 0x0200;
-}
+} // namespace fork_flags
 
 struct ForkRequest {
     ForkKind kind = ForkKind::fork;
     uint32_t flags = 0;
     int32_t exit_signal = sig_chld;
-    vaddr_t stack = 0;         ///< user stack pointer of the child; 0: the parent's
+    vaddr_t stack = 0;             ///< user stack pointer of the child; 0: the parent's
     void (*func)(void*) = nullptr; ///< kernel entry instead of the return to user mode
     void* arg = nullptr;
     const machine::Trapframe* frame = nullptr; ///< the caller's user registers; the child starts with a copy
     bool set_tls = false;
     vaddr_t tls = 0;
-    vaddr_t parent_tid = 0;    ///< CLONE_PARENT_SETTID: written before the child can run
-    vaddr_t child_tid_set = 0; ///< CLONE_CHILD_SETTID: written in the child's memory
+    vaddr_t parent_tid = 0;      ///< CLONE_PARENT_SETTID: written before the child can run
+    vaddr_t child_tid_set = 0;   ///< CLONE_CHILD_SETTID: written in the child's memory
     vaddr_t child_tid_clear = 0; ///< CLONE_CHILD_CLEARTID
-    pid_t wanted_pid = 0;      ///< clone3 set_tid
-    bool native_return = false;///< second return register: 1 in the child, 0 in the parent (NB-32)
+    pid_t wanted_pid = 0;        ///< clone3 set_tid
+    bool native_return = false;  ///< second return register: 1 in the child, 0 in the parent (NB-32)
     int pidfd_out = -1;
 };
 
 struct ForkOutcome {
-    pid_t pid = 0;             ///< of the new process or thread
-    bool lent = false;         ///< the caller's thread now runs as the child: return 0 to user mode, as it
+    pid_t pid = 0;     ///< of the new process or thread
+    bool lent = false; ///< the caller's thread now runs as the child: return 0 to user mode, as it
 };
 
 /// Makes it. Everything that can fail fails before anything is visible and leaves every count as it was: again for

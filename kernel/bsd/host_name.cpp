@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The host's names.
-#include <bsd/host_name.hpp>
-
 #include <algorithm>
 
+#include <bsd/host_name.hpp>
 #include <sync/spinlock.hpp>
 
 namespace lentil {

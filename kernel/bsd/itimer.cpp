@@ -108,7 +108,8 @@ ItimerValue itimer_get(Proc& proc, Itimer which) {
     const Proc::CpuTimer& timer = which == Itimer::virtual_time ? proc.virtual_timer : proc.prof_timer;
     value.interval_ns = timer.interval_ns;
     if (timer.expires_ns != 0)
-        value.left_ns = std::max<nanos_t>(timer.expires_ns - (which == Itimer::virtual_time ? clocks.user : clocks.total), 1000);
+        value.left_ns =
+            std::max<nanos_t>(timer.expires_ns - (which == Itimer::virtual_time ? clocks.user : clocks.total), 1000);
     return value;
 }
 

@@ -11,8 +11,23 @@ namespace lentil {
 
 /// Linux numbers.
 enum class Limit : uint32_t {
-    cpu = 0, fsize = 1, data = 2, stack = 3, core = 4, rss = 5, nproc = 6, nofile = 7, memlock = 8, as = 9,
-    locks = 10, sigpending = 11, msgqueue = 12, nice = 13, rtprio = 14, rttime = 15, count = 16,
+    cpu = 0,
+    fsize = 1,
+    data = 2,
+    stack = 3,
+    core = 4,
+    rss = 5,
+    nproc = 6,
+    nofile = 7,
+    memlock = 8,
+    as = 9,
+    locks = 10,
+    sigpending = 11,
+    msgqueue = 12,
+    nice = 13,
+    rtprio = 14,
+    rttime = 15,
+    count = 16,
 };
 inline constexpr uint64_t limit_infinity = ~uint64_t{0};
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Process and thread ids, the tables that find procs, uthreads and groups by number, and admission: how many there may be.
-#include <bsd/proc.hpp>
-
 #include <algorithm>
 
+#include <bsd/proc.hpp>
 #include <libkern/format.hpp>
 
 namespace lentil {
@@ -36,7 +35,7 @@ struct Tables {
 };
 constinit BootStatic<Tables> tables;
 
-template <class L, class Match>
+template<class L, class Match>
 auto* find_in(L& list, Match match) {
     for (auto& item : list)
         if (match(item))
@@ -126,7 +125,8 @@ void pid_remove_locked(ProcessGroup& group) {
 Proc* proc_find_locked(pid_t pid) {
     if (pid <= 0)
         return nullptr;
-    auto* links = find_in(tables->procs[bucket(pid)], [&](const ProcLinks& l) { return static_cast<const Proc&>(l).pid == pid; });
+    auto* links =
+        find_in(tables->procs[bucket(pid)], [&](const ProcLinks& l) { return static_cast<const Proc&>(l).pid == pid; });
     return links ? &proc_of(*links) : nullptr;
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Pipes. State that sleepers wait for is atomic, so that their predicates take no lock.
-#include <bsd/pipe.hpp>
-
 #include <algorithm>
 #include <bit>
 
 #include <bsd/inode_number.hpp>
+#include <bsd/pipe.hpp>
 #include <bsd/proc.hpp>
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
@@ -116,9 +115,8 @@ Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
         }
         if (nonblocking)
             return Errno::again;
-        const WaitResult result = wait_until(read_waitq_, "pipe_read", [this] {
-            return used() > 0 || writers_.load(std::memory_order_acquire) == 0;
-        });
+        const WaitResult result = wait_until(
+            read_waitq_, "pipe_read", [this] { return used() > 0 || writers_.load(std::memory_order_acquire) == 0; });
         if (result != WaitResult::awoken)
             return Errno::restart_sys;
     }
@@ -308,7 +306,9 @@ public:
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
-    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return ends_.pipe().ioctl(command, argument); }
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
+        return ends_.pipe().ioctl(command, argument);
+    }
     uint32_t poll(uint32_t events, PollTable* table) override {
         return ends_.pipe().poll(events, table, readable(), writable());
     }

@@ -41,8 +41,8 @@ private:
 
     Mutex<Rank::pipe> lock_;
     VmPage* first_slots_[inline_slots] = {};
-    VmPage** slots_ = first_slots_;      ///< ring of capacity/page_size pages, made on first use
-    uint64_t read_at_ = 0, write_at_ = 0;///< bytes since the beginning
+    VmPage** slots_ = first_slots_;       ///< ring of capacity/page_size pages, made on first use
+    uint64_t read_at_ = 0, write_at_ = 0; ///< bytes since the beginning
     std::atomic<size_t> capacity_{default_capacity};
     // Written with lock_ held, read by wait predicates. A page is free only when all of it was read, so that no page of
     // the ring has bytes of both ends.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The poll loop: stands in every file's queues at once.
-#include <bsd/poll.hpp>
-
 #include <algorithm>
 
+#include <bsd/poll.hpp>
 #include <sched/clock.hpp>
 #include <vm/zalloc.hpp>
 

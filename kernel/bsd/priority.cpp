@@ -11,9 +11,7 @@ bool same(const SchedParams& a, const SchedParams& b) {
 
 } // namespace
 
-SchedParams uthread_sched_locked(const Uthread& uthread) {
-    return uthread.sched;
-}
+SchedParams uthread_sched_locked(const Uthread& uthread) { return uthread.sched; }
 
 void uthread_set_sched(Uthread& uthread, const SchedParams& params) {
     Thread* thread = nullptr;

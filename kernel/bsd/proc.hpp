@@ -38,7 +38,7 @@ struct ProcLinks {
     ListHook pid_link;     ///< t; pid table
 };
 
-template <ListHook ProcLinks::*H>
+template<ListHook ProcLinks::*H>
 using ProcList = bi::list<ProcLinks, bi::member_hook<ProcLinks, ListHook, H>, bi::constant_time_size<false>>;
 Proc& proc_of(ProcLinks& links);
 
@@ -54,36 +54,36 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     pid_t pid = 0;
 
     // -- the tree; t = proc_tree_lock ---------------------------------------------------------------------------------
-    ProcState state = ProcState::embryo;           ///< t
-    Proc* parent = nullptr;                        ///< t; orphans go to init (or a subreaper)
-    ProcList<&ProcLinks::sibling_link> children;   ///< t
-    RefPtr<ProcessGroup> group;                    ///< t
-    List<Uthread, &Uthread::proc_link> uthreads;   ///< t; each entry owns one reference
-    unsigned uthread_count = 0;                    ///< t; living
-    int32_t exit_signal = sig_chld;                ///< t; to the parent at the end; 0: none
-    int32_t exit_status = 0;                       ///< t; wait status once zombie
-    bool has_execed = false;                       ///< t; setpgid by the parent is over (EACCES)
-    bool is_subreaper = false;                     ///< t
-    bool no_children_wait = false;                 ///< t; PK_NOCLDWAIT of FORK_SYSTEM
-    bool is_system = false;                        ///< kernel proc
-    Waitq uthreads_waitq;                          ///< execve waits here to be the only uthread
-    Waitq child_waitq;                             ///< wait4/waitid of this proc's uthreads
+    ProcState state = ProcState::embryo;         ///< t
+    Proc* parent = nullptr;                      ///< t; orphans go to init (or a subreaper)
+    ProcList<&ProcLinks::sibling_link> children; ///< t
+    RefPtr<ProcessGroup> group;                  ///< t
+    List<Uthread, &Uthread::proc_link> uthreads; ///< t; each entry owns one reference
+    unsigned uthread_count = 0;                  ///< t; living
+    int32_t exit_signal = sig_chld;              ///< t; to the parent at the end; 0: none
+    int32_t exit_status = 0;                     ///< t; wait status once zombie
+    bool has_execed = false;                     ///< t; setpgid by the parent is over (EACCES)
+    bool is_subreaper = false;                   ///< t
+    bool no_children_wait = false;               ///< t; PK_NOCLDWAIT of FORK_SYSTEM
+    bool is_system = false;                      ///< kernel proc
+    Waitq uthreads_waitq;                        ///< execve waits here to be the only uthread
+    Waitq child_waitq;                           ///< wait4/waitid of this proc's uthreads
 
     // -- the loan; rules in bsd/vfork.cpp alone -------------------------------------------------------------------------
-    VforkLoan* loan = nullptr;                     ///< t; owned; open while this proc borrows, or its creator waits (FORK_PPWAIT)
-    std::atomic<uint32_t> recall_wanted{0};        ///< parked uthreads must get threads of their own: loan_recall
+    VforkLoan* loan = nullptr; ///< t; owned; open while this proc borrows, or its creator waits (FORK_PPWAIT)
+    std::atomic<uint32_t> recall_wanted{0}; ///< parked uthreads must get threads of their own: loan_recall
 
     // -- what it runs in: own after exec or gift, nullptr while it only borrows -------------------------------------------
-    RefPtr<Task> task;                             ///< t
+    RefPtr<Task> task; ///< t
 
     // -- tables; replaced as a whole by their owner under `tables_lock`, read by others under it -----------------------
     mutable SpinLock<Rank::cwd> tables_lock;
     RefPtr<const Cred> cred_;
-    RefPtr<FdTable> fds;                           ///< nullptr once exiting
+    RefPtr<FdTable> fds; ///< nullptr once exiting
     RefPtr<CwdInfo> cwd;
     RefPtr<SigActs> sigacts;
     RefPtr<const Limits> limits_;
-    RefPtr<MappedFile> executable;                 ///< /proc/PID/exe
+    RefPtr<MappedFile> executable; ///< /proc/PID/exe
 
     /// A reference that stays valid whatever the owner does meanwhile.
     RefPtr<const Cred> cred() const {
@@ -107,23 +107,23 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
 
     ProcSignals sig;
 
-    Mutex<Rank::exec> exec_lock;                   ///< execve and credential changes
+    Mutex<Rank::exec> exec_lock; ///< execve and credential changes
 
-    char comm[16] = {};                            ///< last path component of what was exec'd, or PR_SET_NAME
+    char comm[16] = {}; ///< last path component of what was exec'd, or PR_SET_NAME
     int32_t nice = 0;
     bool dumpable = true, no_new_privs = false, keep_caps = false;
 
     // -- timers and accounting -------------------------------------------------------------------------------------------
-    nanos_t start_ns = 0;                          ///< monotonic
+    nanos_t start_ns = 0; ///< monotonic
     IntervalTimer real_timer;
     struct CpuTimer {
-        nanos_t expires_ns = 0, interval_ns = 0;   ///< on the proc's own CPU clock; 0: off
+        nanos_t expires_ns = 0, interval_ns = 0; ///< on the proc's own CPU clock; 0: off
     } virtual_timer, prof_timer;
-    Callout cpu_callout;                           ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
-    nanos_t cpu_limit_next_ns = 0;                 ///< CPU time of the next SIGXCPU; 0: no limit
-    Usage dead_uthreads_usage;                     ///< t; of uthreads that ended
-    Usage children_usage;                          ///< t; of children waited for
-    Usage final_usage;                             ///< t; once zombie
+    Callout cpu_callout;           ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
+    nanos_t cpu_limit_next_ns = 0; ///< CPU time of the next SIGXCPU; 0: no limit
+    Usage dead_uthreads_usage;     ///< t; of uthreads that ended
+    Usage children_usage;          ///< t; of children waited for
+    Usage final_usage;             ///< t; once zombie
     uint32_t personality = 0;
     std::atomic<int32_t> oom_score_adj{0};
 
@@ -148,8 +148,8 @@ struct ProcessGroup : ZonedRefCounted<ProcessGroup> {
 struct Session : ZonedRefCounted<Session> {
     static constexpr const char* zone_name = "sessions";
     pid_t id = 0;
-    Proc* leader = nullptr;  ///< t
-    Tty* tty = nullptr;      ///< t; controlling terminal
+    Proc* leader = nullptr; ///< t
+    Tty* tty = nullptr;     ///< t; controlling terminal
 };
 
 // -- finding (all return references; srch semantics are the caller's) -----------------------------------------------------
@@ -166,7 +166,7 @@ void for_each_proc(void (*visit)(Proc&, void*), void* context);
 /// The next proc with a pid >= `pid`, for iterations that may block.
 RefPtr<Proc> proc_next(pid_t pid);
 
-extern Proc* init_proc; ///< pid 1
+extern Proc* init_proc;                                      ///< pid 1
 extern BootStatic<ProcList<&ProcLinks::all_link>> all_procs; ///< t; every proc from its birth to its reaping
 
 // -- ids and counts (bsd/pid.cpp) ---------------------------------------------------------------------------------------

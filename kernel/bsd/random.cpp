@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <bsd/random.hpp>
-
 #include <bit>
 #include <cstring>
 
+#include <bsd/random.hpp>
 #include <machine/machine.hpp>
 #include <sync/spinlock.hpp>
 
@@ -24,9 +23,22 @@ void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
 
 /// One block of RFC 8439's ChaCha20 with a 64-bit counter and no nonce: the key is used for one request only.
 void chacha_block(uint32_t out[16]) {
-    const uint32_t input[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1], key[2], key[3], key[4],
-                                key[5], key[6], key[7], static_cast<uint32_t>(block_number),
-                                static_cast<uint32_t>(block_number >> 32), 0, 0};
+    const uint32_t input[16] = {0x61707865,
+                                0x3320646e,
+                                0x79622d32,
+                                0x6b206574,
+                                key[0],
+                                key[1],
+                                key[2],
+                                key[3],
+                                key[4],
+                                key[5],
+                                key[6],
+                                key[7],
+                                static_cast<uint32_t>(block_number),
+                                static_cast<uint32_t>(block_number >> 32),
+                                0,
+                                0};
     block_number++;
     std::memcpy(out, input, sizeof input);
     for (int i = 0; i < 10; i++) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The walk over a dying thread's robust list; layout and rules as set_robust_list(2) and Linux's robust-futexes text.
 #include <bsd/robust.hpp>
-
 #include <mach/futex.hpp>
 #include <mach/task.hpp>
 #include <vm/vm_user.hpp>
@@ -12,9 +11,7 @@ namespace {
 constexpr uint32_t tid_mask = 0x3fffffff, owner_died = 0x40000000, has_waiters = 0x80000000;
 constexpr unsigned walk_limit = 2048; ///< Linux's ROBUST_LIST_LIMIT: lists may be circular by accident
 
-Result<uint64_t> read_word(vaddr_t address) {
-    return UserPtr<uint64_t>(address).read();
-}
+Result<uint64_t> read_word(vaddr_t address) { return UserPtr<uint64_t>(address).read(); }
 
 /// `pending`: the lock may just have been taken or released; nobody else then knows that a waiter needs a wake-up.
 Result<void> owner_ends(vaddr_t address, pid_t tid, bool pending) {

@@ -44,29 +44,29 @@ struct Pending {
 struct ProcSignals {
     mutable SpinLock<Rank::signal> lock;
     Pending shared;
-    bool group_exit = false;      ///< the proc ends: no uthread returns to user mode again
-    int32_t group_exit_status = 0;///< wait status it ends with
-    Uthread* exec_survivor = nullptr; ///< set while one uthread execs: all others end
-    bool stopping = false;        ///< a job-control stop began: every uthread stops on its way to user mode
-    bool stopped = false;         ///< all of them did; a parked one counts
-    bool stop_unreported = false; ///< wait(WUNTRACED) has not seen this stop; whoever reports it clears it
+    bool group_exit = false;           ///< the proc ends: no uthread returns to user mode again
+    int32_t group_exit_status = 0;     ///< wait status it ends with
+    Uthread* exec_survivor = nullptr;  ///< set while one uthread execs: all others end
+    bool stopping = false;             ///< a job-control stop began: every uthread stops on its way to user mode
+    bool stopped = false;              ///< all of them did; a parked one counts
+    bool stop_unreported = false;      ///< wait(WUNTRACED) has not seen this stop; whoever reports it clears it
     bool continued_unreported = false; ///< likewise for WCONTINUED
     int32_t stop_signal = 0;
-    Waitq stop_waitq;             ///< stopped uthreads sleep here
-    Waitq wait_waitq;             ///< woken for every signal that becomes pending: signalfd
-    uint32_t queued_count = 0;    ///< entries of all its queues, against RLIMIT_SIGPENDING
+    Waitq stop_waitq;          ///< stopped uthreads sleep here
+    Waitq wait_waitq;          ///< woken for every signal that becomes pending: signalfd
+    uint32_t queued_count = 0; ///< entries of all its queues, against RLIMIT_SIGPENDING
 };
 
 /// Signal state of a uthread.
 struct UthreadSignals {
     SigSet mask;
-    SigSet saved_mask;            ///< to restore after a handler when has_saved_mask (sigsuspend, ppoll)
+    SigSet saved_mask; ///< to restore after a handler when has_saved_mask (sigsuspend, ppoll)
     bool has_saved_mask = false;
     Pending pending;
     vaddr_t altstack_base = 0;
     uint64_t altstack_size = 0;
-    uint32_t altstack_flags = 2;  ///< SS_DISABLE
-    SigSet waiting_for;           ///< sigtimedwait: these wake it although they are blocked
+    uint32_t altstack_flags = 2; ///< SS_DISABLE
+    SigSet waiting_for;          ///< sigtimedwait: these wake it although they are blocked
     bool stopped = false;
 };
 

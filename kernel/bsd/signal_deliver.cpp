@@ -31,17 +31,14 @@ void restart(Uthread& self, machine::Trapframe& frame) {
 /// A handler is about to run: decides what the interrupted call returns after it.
 void interrupt_syscall(Uthread& self, machine::Trapframe& frame, const SigAction& action) {
     switch (restart_code(self, frame)) {
-    case code_of(Errno::restart_nointr):
-        return restart(self, frame);
+    case code_of(Errno::restart_nointr): return restart(self, frame);
     case code_of(Errno::restart_sys):
         if (action.flags & sa_flags::restart)
             return restart(self, frame);
         [[fallthrough]];
     case code_of(Errno::restart_nohand):
-    case code_of(Errno::restart_block):
-        return fail_with_intr(self, frame);
-    default:
-        self.in_syscall = false;
+    case code_of(Errno::restart_block): return fail_with_intr(self, frame);
+    default: self.in_syscall = false;
     }
 }
 
@@ -51,9 +48,7 @@ bool continue_syscall(Uthread& self, machine::Trapframe& frame) {
     switch (restart_code(self, frame)) {
     case code_of(Errno::restart_nointr):
     case code_of(Errno::restart_sys):
-    case code_of(Errno::restart_nohand):
-        restart(self, frame);
-        return false;
+    case code_of(Errno::restart_nohand): restart(self, frame); return false;
     case code_of(Errno::restart_block): {
         if (!self.restart.function) {
             fail_with_intr(self, frame);
@@ -65,9 +60,7 @@ bool continue_syscall(Uthread& self, machine::Trapframe& frame) {
         self.in_syscall = !result.ok() && code_of(result.error()) >= code_of(Errno::restart_sys);
         return self.in_syscall;
     }
-    default:
-        self.in_syscall = false;
-        return false;
+    default: self.in_syscall = false; return false;
     }
 }
 

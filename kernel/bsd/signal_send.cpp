@@ -187,14 +187,9 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
         switch (pending_add(pending, proc.sig.queued_count, info, limit)) {
         case Enqueued::added:
-        case Enqueued::bare:
-            notify(proc, target, signo);
-            break;
-        case Enqueued::coalesced:
-            break;
-        case Enqueued::refused:
-            result = Errno::again;
-            break;
+        case Enqueued::bare: notify(proc, target, signo); break;
+        case Enqueued::coalesced: break;
+        case Enqueued::refused: result = Errno::again; break;
         }
     }
     guard.unlock();
@@ -203,9 +198,7 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     return result;
 }
 
-void signal_send_locked(Proc& proc, const SigInfo& info) {
-    (void)signal_queue_locked(proc, nullptr, info);
-}
+void signal_send_locked(Proc& proc, const SigInfo& info) { (void)signal_queue_locked(proc, nullptr, info); }
 
 void signal_send_locked(Uthread& uthread, const SigInfo& info) {
     if (uthread.state.load(std::memory_order_relaxed) != UthreadState::dead)
@@ -222,17 +215,14 @@ void signal_send(Uthread& uthread, const SigInfo& info) {
     signal_send_locked(uthread, info);
 }
 
-void signal_send_kernel(Proc& proc, int signo) {
-    signal_send(proc, SigInfo{.signo = signo, .code = si_code::kernel});
-}
+void signal_send_kernel(Proc& proc, int signo) { signal_send(proc, SigInfo{.signo = signo, .code = si_code::kernel}); }
 
 void signal_force(const SigInfo& info) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
     {
         SignalGuard guard(proc.sig.lock);
-        if (!self.sig.mask.has(info.signo) &&
-            signals::action_of(proc, info.signo).handler > SigAction::ignore) {
+        if (!self.sig.mask.has(info.signo) && signals::action_of(proc, info.signo).handler > SigAction::ignore) {
             pending_add(self.sig.pending, proc.sig.queued_count, info, limit_infinity);
             thread_interrupt(current_thread(), 1);
             return;

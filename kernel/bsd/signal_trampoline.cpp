@@ -12,8 +12,6 @@ constexpr uint8_t code[] = {
 };
 }
 
-std::span<const uint8_t> signal_trampoline() {
-    return code;
-}
+std::span<const uint8_t> signal_trampoline() { return code; }
 
 } // namespace lentil

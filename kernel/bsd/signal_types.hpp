@@ -12,11 +12,39 @@ namespace lentil {
 
 /// Linux riscv64 (asm-generic) numbers.
 enum Signal : int32_t {
-    sig_hup = 1, sig_int = 2, sig_quit = 3, sig_ill = 4, sig_trap = 5, sig_abrt = 6, sig_bus = 7, sig_fpe = 8,
-    sig_kill = 9, sig_usr1 = 10, sig_segv = 11, sig_usr2 = 12, sig_pipe = 13, sig_alrm = 14, sig_term = 15,
-    sig_stkflt = 16, sig_chld = 17, sig_cont = 18, sig_stop = 19, sig_tstp = 20, sig_ttin = 21, sig_ttou = 22,
-    sig_urg = 23, sig_xcpu = 24, sig_xfsz = 25, sig_vtalrm = 26, sig_prof = 27, sig_winch = 28, sig_io = 29,
-    sig_pwr = 30, sig_sys = 31, sig_rtmin = 32, signal_count = 64,
+    sig_hup = 1,
+    sig_int = 2,
+    sig_quit = 3,
+    sig_ill = 4,
+    sig_trap = 5,
+    sig_abrt = 6,
+    sig_bus = 7,
+    sig_fpe = 8,
+    sig_kill = 9,
+    sig_usr1 = 10,
+    sig_segv = 11,
+    sig_usr2 = 12,
+    sig_pipe = 13,
+    sig_alrm = 14,
+    sig_term = 15,
+    sig_stkflt = 16,
+    sig_chld = 17,
+    sig_cont = 18,
+    sig_stop = 19,
+    sig_tstp = 20,
+    sig_ttin = 21,
+    sig_ttou = 22,
+    sig_urg = 23,
+    sig_xcpu = 24,
+    sig_xfsz = 25,
+    sig_vtalrm = 26,
+    sig_prof = 27,
+    sig_winch = 28,
+    sig_io = 29,
+    sig_pwr = 30,
+    sig_sys = 31,
+    sig_rtmin = 32,
+    signal_count = 64,
 };
 
 /// A set of signals 1..64, bit n-1, as the Linux sigset_t of 8 bytes.
@@ -38,20 +66,23 @@ inline constexpr SigSet stop_signals{SigSet::of(sig_stop).bits | SigSet::of(sig_
 
 /// What a signal carries, the union of siginfo_t's fields by kind (code says which are meaningful).
 struct SigInfo {
-    int32_t signo = 0, error = 0, code = 0; ///< code: SI_USER 0, SI_KERNEL 0x80, SI_QUEUE -1, SI_TIMER -2, SI_TKILL -6, CLD_*, SEGV_*...
+    int32_t signo = 0, error = 0,
+            code = 0; ///< code: SI_USER 0, SI_KERNEL 0x80, SI_QUEUE -1, SI_TIMER -2, SI_TKILL -6, CLD_*, SEGV_*...
     int32_t pid = 0;
     uid_t uid = 0;
-    int32_t status = 0;                     ///< SIGCHLD
-    uint64_t value = 0;                     ///< sigqueue, timers
-    vaddr_t address = 0;                    ///< faults
-    nanos_t utime = 0, stime = 0;           ///< SIGCHLD
+    int32_t status = 0;           ///< SIGCHLD
+    uint64_t value = 0;           ///< sigqueue, timers
+    vaddr_t address = 0;          ///< faults
+    nanos_t utime = 0, stime = 0; ///< SIGCHLD
     int32_t timer_id = 0, overrun = 0, band = 0, fd = 0;
 };
 
 namespace si_code {
 inline constexpr int32_t user = 0, kernel = 0x80, queue = -1, timer = -2, tkill = -6;
-inline constexpr int32_t cld_exited = 1, cld_killed = 2, cld_dumped = 3, cld_trapped = 4, cld_stopped = 5, cld_continued = 6;
-inline constexpr int32_t segv_maperr = 1, segv_accerr = 2, bus_adraln = 1, bus_adrerr = 2, ill_illopc = 1, trap_brkpt = 1;
+inline constexpr int32_t cld_exited = 1, cld_killed = 2, cld_dumped = 3, cld_trapped = 4, cld_stopped = 5,
+                         cld_continued = 6;
+inline constexpr int32_t segv_maperr = 1, segv_accerr = 2, bus_adraln = 1, bus_adrerr = 2, ill_illopc = 1,
+                         trap_brkpt = 1;
 } // namespace si_code
 
 struct SigAction {
@@ -80,14 +111,11 @@ constexpr DefaultAction default_action(int signo) {
     if (stop_signals.has(signo))
         return DefaultAction::stop;
     switch (signo) {
-    case sig_cont:
-        return DefaultAction::resume;
+    case sig_cont: return DefaultAction::resume;
     case sig_chld:
     case sig_urg:
-    case sig_winch:
-        return DefaultAction::ignore;
-    default:
-        return DefaultAction::terminate;
+    case sig_winch: return DefaultAction::ignore;
+    default: return DefaultAction::terminate;
     }
 }
 

@@ -15,13 +15,9 @@ constexpr nanos_t tenth_of_second_ns = 100'000'000;
 
 } // namespace
 
-void tty_init() {
-    new (console_storage) Tty("console", 5 << 8 | 1);
-}
+void tty_init() { new (console_storage) Tty("console", 5 << 8 | 1); }
 
-Tty& console_tty() {
-    return *std::launder(reinterpret_cast<Tty*>(console_storage));
-}
+Tty& console_tty() { return *std::launder(reinterpret_cast<Tty*>(console_storage)); }
 
 Tty* current_tty() {
     ProcTreeGuard tree(proc_tree_lock);
@@ -80,8 +76,7 @@ Result<Tty::Admission> Tty::admit(int signo) {
         return Admission::granted;
     if (loan_exempts_from_job_control(self))
         return signo == sig_ttin ? Admission::end_of_file : Admission::granted;
-    if (current_uthread().sig.mask.has(signo) ||
-        signals::action_of(self, signo).handler == SigAction::ignore) {
+    if (current_uthread().sig.mask.has(signo) || signals::action_of(self, signo).handler == SigAction::ignore) {
         if (signo == sig_ttin)
             return Errno::io;
         return Admission::granted;
@@ -220,12 +215,9 @@ Result<size_t> Tty::read_raw(Uio& uio, bool nonblocking) {
                 return line_.canonical() || line_.ready();
             },
             Interruptible::yes, deadline_ns)) {
-        case WaitResult::awoken:
-            break;
-        case WaitResult::timed_out:
-            return moved;
-        case WaitResult::interrupted:
-            return moved != 0 ? Result<size_t>(moved) : Result<size_t>(Errno::restart_sys);
+        case WaitResult::awoken: break;
+        case WaitResult::timed_out: return moved;
+        case WaitResult::interrupted: return moved != 0 ? Result<size_t>(moved) : Result<size_t>(Errno::restart_sys);
         }
         TtyGuard guard(lock_);
         if (line_.canonical() && !line_.ready())

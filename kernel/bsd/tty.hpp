@@ -44,8 +44,8 @@ public:
     pid_t foreground_id_locked() const { return foreground ? foreground->id : 0; }
 
     // t: proc_tree_lock
-    RefPtr<Session> session;               ///< t; whose controlling terminal it is
-    RefPtr<ProcessGroup> foreground;       ///< t
+    RefPtr<Session> session;         ///< t; whose controlling terminal it is
+    RefPtr<ProcessGroup> foreground; ///< t
 
 private:
     enum class Admission : uint32_t { granted, end_of_file };

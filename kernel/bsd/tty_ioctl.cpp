@@ -13,14 +13,13 @@ using TtyGuard = SpinGuard<Rank::tty_spin>;
 namespace command {
 constexpr uint32_t tcgets = 0x5401, tcsets = 0x5402, tcsetsw = 0x5403, tcsetsf = 0x5404, tcsbrk = 0x5409,
                    tcxonc = 0x540a, tcflsh = 0x540b, tiocsctty = 0x540e, tiocgpgrp = 0x540f, tiocspgrp = 0x5410,
-                   tiocoutq = 0x5411, tiocgwinsz = 0x5413, tiocswinsz = 0x5414, fionread = 0x541b,
-                   tiocnotty = 0x5422, tiocgetd = 0x5424, tcsbrkp = 0x5425, tiocgsid = 0x5429, tcgets2 = 0x802c542a,
-                   tcsets2 = 0x402c542b, tcsetsw2 = 0x402c542c, tcsetsf2 = 0x402c542d, tiocgdev = 0x80045432;
+                   tiocoutq = 0x5411, tiocgwinsz = 0x5413, tiocswinsz = 0x5414, fionread = 0x541b, tiocnotty = 0x5422,
+                   tiocgetd = 0x5424, tcsbrkp = 0x5425, tiocgsid = 0x5429, tcgets2 = 0x802c542a, tcsets2 = 0x402c542b,
+                   tcsetsw2 = 0x402c542c, tcsetsf2 = 0x402c542d, tiocgdev = 0x80045432;
 }
 
 constexpr uint32_t speed_of(uint32_t cflag) {
-    constexpr uint32_t slow[] = {0,   50,   75,   110,  134,  150,  200,   300,
-                                 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400};
+    constexpr uint32_t slow[] = {0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400};
     constexpr uint32_t fast[] = {57600, 115200, 230400, 460800, 500000, 576000, 921600, 1000000};
     const uint32_t code = cflag & 017;
     if (!(cflag & 010000))
@@ -28,9 +27,7 @@ constexpr uint32_t speed_of(uint32_t cflag) {
     return code >= 1 && code <= 8 ? fast[code - 1] : 0;
 }
 
-Result<void> put_int(vaddr_t to, int32_t value) {
-    return copyout(to, &value, sizeof value);
-}
+Result<void> put_int(vaddr_t to, int32_t value) { return copyout(to, &value, sizeof value); }
 
 } // namespace
 
@@ -132,8 +129,7 @@ Result<void> Tty::flow(uint64_t action) {
             out.put(static_cast<char>(c));
         break;
     }
-    default:
-        return Errno::inval;
+    default: return Errno::inval;
     }
     guard.unlock();
     write_waitq_.wake_all();
@@ -166,16 +162,12 @@ Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
     case command::tcsetsf:
     case command::tcsets2:
     case command::tcsetsw2:
-    case command::tcsetsf2:
-        TRY(set_termios(cmd, argument));
-        break;
+    case command::tcsetsf2: TRY(set_termios(cmd, argument)); break;
     case command::tcsbrk:
     case command::tcsbrkp: // output is never behind; a break has no meaning for the devices there are
         TRY(admit_change());
         break;
-    case command::tcxonc:
-        TRY(flow(argument));
-        break;
+    case command::tcxonc: TRY(flow(argument)); break;
     case command::tcflsh:
         TRY(admit_change());
         if (argument > 2)
@@ -194,15 +186,9 @@ Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
         TRY(copyout(argument, &w, sizeof w));
         break;
     }
-    case command::tiocswinsz:
-        TRY(set_window(argument));
-        break;
-    case command::tiocsctty:
-        TRY(make_controlling(argument));
-        break;
-    case command::tiocnotty:
-        TRY(give_up_controlling());
-        break;
+    case command::tiocswinsz: TRY(set_window(argument)); break;
+    case command::tiocsctty: TRY(make_controlling(argument)); break;
+    case command::tiocnotty: TRY(give_up_controlling()); break;
     case command::tiocgpgrp:
     case command::tiocgsid: {
         int32_t id = 0;
@@ -215,9 +201,7 @@ Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
         TRY(put_int(argument, id));
         break;
     }
-    case command::tiocspgrp:
-        TRY(set_foreground(argument));
-        break;
+    case command::tiocspgrp: TRY(set_foreground(argument)); break;
     case command::fionread: {
         size_t n = 0;
         {
@@ -231,11 +215,8 @@ Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
     case command::tiocgetd: // N_TTY
         TRY(put_int(argument, 0));
         break;
-    case command::tiocgdev:
-        TRY(put_int(argument, static_cast<int32_t>(device_number_)));
-        break;
-    default:
-        return Errno::notty;
+    case command::tiocgdev: TRY(put_int(argument, static_cast<int32_t>(device_number_))); break;
+    default: return Errno::notty;
     }
     return uint64_t{0};
 }

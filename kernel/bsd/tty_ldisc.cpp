@@ -150,9 +150,7 @@ bool LineDiscipline::edit(char c, TtyOutput& out, TtyEvents& events) {
 
 // ---- echo ----------------------------------------------------------------------------------------------------------
 
-void LineDiscipline::emit(char c, TtyOutput& out) {
-    output(c, out);
-}
+void LineDiscipline::emit(char c, TtyOutput& out) { output(c, out); }
 
 void LineDiscipline::echo(char c, TtyOutput& out) {
     if (is_control(c) && c != '\t' && has_flag(tty_lflag::echoctl))
@@ -309,9 +307,7 @@ void LineDiscipline::set_termios(const Termios& t) {
     }
 }
 
-bool LineDiscipline::ready(size_t least) const {
-    return canonical() ? canonical_ != tail_ : count() >= least;
-}
+bool LineDiscipline::ready(size_t least) const { return canonical() ? canonical_ != tail_ : count() >= least; }
 
 size_t LineDiscipline::available() const {
     if (!canonical())

@@ -110,7 +110,8 @@ private:
     bool stopped_ = false;     ///< by the STOP character
     bool literal_ = false;     ///< LNEXT was typed
     char buffer_[capacity] = {};
-    uint32_t ends_[capacity / 32] = {}; ///< places where a line ends; an EOF character is kept as a 0 that is never read
+    uint32_t ends_[capacity / 32] =
+        {}; ///< places where a line ends; an EOF character is kept as a 0 that is never read
 };
 
 } // namespace lentil

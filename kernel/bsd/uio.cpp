@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // uio: see uio.hpp.
-#include <bsd/uio.hpp>
-
 #include <algorithm>
 #include <cstring>
+
+#include <bsd/uio.hpp>
 
 namespace lentil {
 
@@ -37,7 +37,7 @@ void Uio::advance(size_t n) {
 
 namespace {
 /// Moves up to n bytes piece by piece with `copy(piece address, done so far, length)`, which returns bytes moved.
-template <class Copy>
+template<class Copy>
 Result<size_t> each_piece(Uio& uio, size_t n, Copy copy) {
     n = std::min(n, uio.left());
     size_t done = 0;

@@ -18,9 +18,7 @@ void user_exception(machine::Trapframe& frame, machine::UserException what, vadd
     case UserException::breakpoint:
         info = {.signo = sig_trap, .code = si_code::trap_brkpt, .address = frame.pc()};
         break;
-    case UserException::misaligned:
-        info = {.signo = sig_bus, .code = si_code::bus_adraln, .address = address};
-        break;
+    case UserException::misaligned: info = {.signo = sig_bus, .code = si_code::bus_adraln, .address = address}; break;
     case UserException::access_fault: // as Linux riscv reports it
         info = {.signo = sig_segv, .code = si_code::segv_accerr, .address = address};
         break;
@@ -39,14 +37,9 @@ bool user_page_fault(machine::Trapframe&, vaddr_t address, machine::Prot access,
     }
     SigInfo info{.signo = sig_segv, .address = address};
     switch (result) {
-    case FaultResult::ok:
-        return true;
-    case FaultResult::no_mapping:
-        info.code = si_code::segv_maperr;
-        break;
-    case FaultResult::protection:
-        info.code = si_code::segv_accerr;
-        break;
+    case FaultResult::ok: return true;
+    case FaultResult::no_mapping: info.code = si_code::segv_maperr; break;
+    case FaultResult::protection: info.code = si_code::segv_accerr; break;
     case FaultResult::beyond_end:
         info.signo = sig_bus;
         info.code = si_code::bus_adrerr;
@@ -54,7 +47,8 @@ bool user_page_fault(machine::Trapframe&, vaddr_t address, machine::Prot access,
     case FaultResult::out_of_memory:
         // Also for the kernel's own copies: EFAULT would tell the program a lie about its pointer.
         if (signal_begin_group_exit(*self.proc, wait_status::killed(sig_kill)))
-            kprint("out of memory: killed process {} ({})\n", self.proc->pid, static_cast<const char*>(self.proc->comm));
+            kprint("out of memory: killed process {} ({})\n", self.proc->pid,
+                   static_cast<const char*>(self.proc->comm));
         return false;
     }
     if (in_kernel)

@@ -24,31 +24,31 @@ struct Uthread : ZonedRefCounted<Uthread> {
     Proc* proc = nullptr; ///< never changes while alive; the proc holds this uthread's reference
     pid_t tid = 0;        ///< the leader's equals the pid
     // t: guarded by proc_tree
-    std::atomic<Thread*> thread{nullptr}; ///< t; what it executes on; nullptr while parked or dead
+    std::atomic<Thread*> thread{nullptr};                  ///< t; what it executes on; nullptr while parked or dead
     std::atomic<UthreadState> state{UthreadState::embryo}; ///< t
-    ListHook proc_link;   ///< t; Proc::uthreads
-    ListHook tid_link;    ///< t; tid table
-    struct VforkLoan* lent = nullptr; ///< t; the loan it waits for, as lender (bsd/vfork.cpp)
+    ListHook proc_link;                                    ///< t; Proc::uthreads
+    ListHook tid_link;                                     ///< t; tid table
+    struct VforkLoan* lent = nullptr;                      ///< t; the loan it waits for, as lender (bsd/vfork.cpp)
 
-    UthreadSignals sig;   ///< Proc::sig.lock
-    SchedParams sched;    ///< t; what it asked for (bsd/priority.hpp): its thread runs with it, whoever owns the thread
+    UthreadSignals sig; ///< Proc::sig.lock
+    SchedParams sched;  ///< t; what it asked for (bsd/priority.hpp): its thread runs with it, whoever owns the thread
 
     // -- its own, touched only while it executes -------------------------------------------------------------------
-    vaddr_t set_child_tid = 0;        ///< written by the child itself before its first user instruction
-    vaddr_t clear_child_tid = 0;      ///< zeroed and woken as a futex when it leaves the map
+    vaddr_t set_child_tid = 0;   ///< written by the child itself before its first user instruction
+    vaddr_t clear_child_tid = 0; ///< zeroed and woken as a futex when it leaves the map
     vaddr_t robust_list = 0;
     uint64_t robust_list_size = 0;
-    char name[16] = {};               ///< prctl(PR_SET_NAME); the proc's comm is its leader's
-    bool in_syscall = false;          ///< the frame is one of a system call: restart rules apply
+    char name[16] = {};      ///< prctl(PR_SET_NAME); the proc's comm is its leader's
+    bool in_syscall = false; ///< the frame is one of a system call: restart rules apply
     int64_t syscall_number = -1;
-    struct RestartBlock {             ///< restart_syscall(2): relative sleeps go on
+    struct RestartBlock { ///< restart_syscall(2): relative sleeps go on
         Result<uint64_t> (*function)(RestartBlock&) = nullptr;
         uint64_t args[6] = {};
     } restart;
-    int32_t parent_death_signal = 0;  ///< PR_SET_PDEATHSIG
+    int32_t parent_death_signal = 0; ///< PR_SET_PDEATHSIG
 
     // -- accounting ------------------------------------------------------------------------------------------------
-    Usage usage;                      ///< of finished stretches; add thread_times of `thread` while executing
+    Usage usage; ///< of finished stretches; add thread_times of `thread` while executing
 
     // -- parked: the user registers at the moment of the loan (bsd/vfork.cpp alone touches them) ---------------------
     machine::Trapframe parked_frame;

@@ -257,7 +257,8 @@ RefPtr<VforkLoan> recalled_loan(Proc& proc) {
 
 void recall_service(void*) {
     for (;;) {
-        wait_until(recall_waitq, "loans", [] { return recalls_wanted.load() != 0; }, Interruptible::no);
+        wait_until(
+            recall_waitq, "loans", [] { return recalls_wanted.load() != 0; }, Interruptible::no);
         recalls_wanted = 0;
         for (RefPtr<Proc> proc = proc_next(1); proc; proc = proc_next(proc->pid + 1)) {
             if (proc->recall_wanted.exchange(0) == 0)
@@ -322,8 +323,7 @@ void loan_check_locked() {
                 ASSERT(!thread && u.lent && u.lent->state == State::lent && u.lent->lender.get() == &u);
                 ASSERT(u.lent->borrower->proc->loan == u.lent);
                 break;
-            default:
-                ASSERT(!thread);
+            default: ASSERT(!thread);
             }
         }
         if (proc.loan && proc.loan->state == State::lent)

@@ -19,7 +19,7 @@ struct VforkLoan : ZonedRefCounted<VforkLoan> {
     Thread* thread = nullptr;                  ///< t; while lent: what the borrower executes on
     pid_t child_pid = 0;                       ///< what vfork returns: no look into a child that may be gone (NB-45)
     bool native_return = false;
-    Waitq p_vforkwait;                         ///< the lender's place to sleep while awaited
+    Waitq p_vforkwait; ///< the lender's place to sleep while awaited
 };
 
 // -- opening (fork1 alone) -------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ void loan_wait(VforkLoan& loan);
 
 /// What happened to the calling thread at the release.
 enum class LoanEnd : uint32_t {
-    not_ours, ///< no loan, or one whose creator waits on a thread of its own and was woken
+    not_ours,   ///< no loan, or one whose creator waits on a thread of its own and was woken
     handed_back ///< the calling thread executes as the lender again, its user frame holds the lender's registers
 };
 

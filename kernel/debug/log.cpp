@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <debug/log.hpp>
-
 #include <algorithm>
 
 #include <debug/breakable_lock.hpp>
+#include <debug/log.hpp>
 #include <libkern/format.hpp>
 
 namespace lentil {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <debug/panic.hpp>
-
 #include <atomic>
 
 #include <debug/log.hpp>
+#include <debug/panic.hpp>
 #include <debug/symbols.hpp>
 #include <libkern/format.hpp>
 
@@ -54,7 +53,8 @@ void print_backtrace(const machine::Trapframe* frame) {
 
     const machine::BootInfo& info = machine::boot_info;
     kprint("\npanic: {}{}{}\n", reason, panic_activity ? " while " : "", panic_activity ? panic_activity : "");
-    kprint("at {}:{}, hart {} (id {})", source_name(where.file_name()), where.line(), self - 1, info.harts[self - 1].id);
+    kprint("at {}:{}, hart {} (id {})", source_name(where.file_name()), where.line(), self - 1,
+           info.harts[self - 1].id);
     if (deaf != 0)
         kprint(", {} harts did not stop", deaf);
     char who[80];

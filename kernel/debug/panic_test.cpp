@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <debug/panic_test.hpp>
-
 #include <algorithm>
 
+#include <debug/panic_test.hpp>
 #include <libkern/assert.hpp>
 #include <libkern/format.hpp>
 
@@ -32,8 +31,10 @@ struct Kind {
     void (*run)();
 };
 constexpr Kind kinds[] = {
-    {"panic", test_panic},           {"fault", test_fault},
-    {"overflow", test_overflow},     {"write_text", test_write_text},
+    {"panic", test_panic},
+    {"fault", test_fault},
+    {"overflow", test_overflow},
+    {"write_text", test_write_text},
     {"execute_data", test_execute_data},
 };
 

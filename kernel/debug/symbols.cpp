@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <debug/symbols.hpp>
-
 #include <algorithm>
+
+#include <debug/symbols.hpp>
 
 namespace lentil {
 

@@ -12,10 +12,10 @@ namespace lentil {
 /// fault a signal.
 [[noreturn]] void panic(std::string_view reason, std::source_location where = std::source_location::current());
 
-#define ASSERT(...)                                                                                                   \
-    do {                                                                                                              \
-        if (!(__VA_ARGS__)) [[unlikely]]                                                                              \
-            ::lentil::panic("assertion failed: " #__VA_ARGS__);                                                       \
+#define ASSERT(...)                                                                                                    \
+    do {                                                                                                               \
+        if (!(__VA_ARGS__)) [[unlikely]]                                                                               \
+            ::lentil::panic("assertion failed: " #__VA_ARGS__);                                                        \
     } while (0)
 
 /// Checked only where LENTIL_CHECKS is set: for what costs too much on a hot path.
@@ -23,18 +23,18 @@ namespace lentil {
 #define DEBUG_ASSERT(...) ASSERT(__VA_ARGS__)
 inline constexpr bool checks_enabled = true;
 #else
-#define DEBUG_ASSERT(...)                                                                                             \
-    do {                                                                                                              \
+#define DEBUG_ASSERT(...)                                                                                              \
+    do {                                                                                                               \
     } while (0)
 inline constexpr bool checks_enabled = false;
 #endif
 
 /// Unwraps a Result that cannot fail here; the call's comment says why.
-#define MUST(...)                                                                                                     \
-    ({                                                                                                                \
-        auto must_result_ = (__VA_ARGS__);                                                                            \
-        ASSERT(must_result_.has_value());                                                                             \
-        ::lentil::detail::take(std::move(must_result_));                                                              \
+#define MUST(...)                                                                                                      \
+    ({                                                                                                                 \
+        auto must_result_ = (__VA_ARGS__);                                                                             \
+        ASSERT(must_result_.has_value());                                                                              \
+        ::lentil::detail::take(std::move(must_result_));                                                               \
     })
 
 } // namespace lentil

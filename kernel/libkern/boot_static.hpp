@@ -7,7 +7,7 @@
 namespace lentil {
 
 /// `construct()` once at boot, before any use; never destroyed. There is no order of constructors to get wrong.
-template <class T>
+template<class T>
 class BootStatic {
 public:
     void construct() { new (storage_) T(); }

@@ -5,14 +5,14 @@
 namespace lentil {
 
 /// A member's links; lives inside T. Zero while the member is in no list (a lone member's are zero too).
-template <class T>
+template<class T>
 struct DlistLinks {
     T* next = nullptr;
     T* previous = nullptr;
 };
 
 /// List of T through the member `M`. Owns nothing, allocates nothing; every operation but iteration is O(1).
-template <class T, DlistLinks<T> T::*M>
+template<class T, DlistLinks<T> T::*M>
 class Dlist {
 public:
     constexpr Dlist() = default;

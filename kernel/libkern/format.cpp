@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <libkern/format.hpp>
-
 #include <cstring>
+
+#include <libkern/format.hpp>
 
 namespace lentil {
 
@@ -52,8 +52,7 @@ void put_number(FormatSink sink, const Spec& spec, uint64_t value, bool negative
 
 void put_arg(FormatSink sink, Spec spec, const FormatArg& arg) {
     switch (arg.kind) {
-    case FormatArg::Kind::text:
-        return put_text(sink, spec, arg.text);
+    case FormatArg::Kind::text: return put_text(sink, spec, arg.text);
     case FormatArg::Kind::character: {
         const char c = static_cast<char>(arg.number);
         return put_text(sink, spec, std::string_view(&c, 1));
@@ -66,8 +65,7 @@ void put_arg(FormatSink sink, Spec spec, const FormatArg& arg) {
         const bool negative = spec.base == 10 && static_cast<int64_t>(arg.number) < 0;
         return put_number(sink, spec, negative ? 0 - arg.number : arg.number, negative);
     }
-    case FormatArg::Kind::unsigned_integer:
-        return put_number(sink, spec, arg.number, false);
+    case FormatArg::Kind::unsigned_integer: return put_number(sink, spec, arg.number, false);
     }
 }
 

@@ -16,7 +16,7 @@ struct FormatArg {
     uint64_t number = 0;
     std::string_view text{};
 
-    template <class T>
+    template<class T>
     static constexpr FormatArg of(const T& v) {
         if constexpr (std::is_convertible_v<const T&, std::string_view>)
             return {Kind::text, 0, std::string_view(v)};
@@ -48,7 +48,7 @@ void vformat(FormatSink sink, std::string_view format, std::span<const FormatArg
 /// Formats into `buffer` (no terminator, cut off when full) and returns the part that was written.
 std::string_view vformat_to(std::span<char> buffer, std::string_view format, std::span<const FormatArg> args);
 
-template <class... A>
+template<class... A>
 std::string_view format_to(std::span<char> buffer, std::string_view format, const A&... args) {
     const FormatArg list[] = {FormatArg::of(args)..., FormatArg{FormatArg::Kind::integer}};
     return vformat_to(buffer, format, std::span(list, sizeof...(args)));
@@ -58,7 +58,7 @@ std::string_view format_to(std::span<char> buffer, std::string_view format, cons
 /// from anywhere, interrupts included.
 void vkprint(std::string_view format, std::span<const FormatArg> args);
 
-template <class... A>
+template<class... A>
 void kprint(std::string_view format, const A&... args) {
     const FormatArg list[] = {FormatArg::of(args)..., FormatArg{FormatArg::Kind::integer}};
     vkprint(format, std::span(list, sizeof...(args)));

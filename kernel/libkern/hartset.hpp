@@ -29,7 +29,7 @@ public:
     friend constexpr HartSet operator|(HartSet a, HartSet b) { return HartSet(a.bits_ | b.bits_); }
     friend constexpr bool operator==(HartSet, HartSet) = default;
 
-    template <class F>
+    template<class F>
     constexpr void for_each(F&& f) const {
         for (uint64_t left = bits_; left != 0; left &= left - 1)
             f(static_cast<unsigned>(std::countr_zero(left)));

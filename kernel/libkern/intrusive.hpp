@@ -17,11 +17,11 @@ using TreeHook = bi::set_member_hook<bi::link_mode<bi::safe_link>>;
 
 /// Doubly linked list of T through the member hook H; constant-time insert, erase and splice. `size()` counts in
 /// linear time.
-template <class T, ListHook T::*H>
+template<class T, ListHook T::*H>
 using List = bi::list<T, bi::member_hook<T, ListHook, H>, bi::constant_time_size<false>>;
 
 /// Red-black tree ordered by `Key` (a type with `operator()(const T&)` giving the key).
-template <class T, TreeHook T::*H, class Key>
+template<class T, TreeHook T::*H, class Key>
 using Tree = bi::set<T, bi::member_hook<T, TreeHook, H>, bi::key_of_value<Key>, bi::constant_time_size<false>>;
 
 } // namespace lentil

@@ -23,7 +23,8 @@ constexpr Result<uint64_t> parse_number(std::string_view text, unsigned base) {
             digit = static_cast<unsigned>(c - 'A') + 10;
         if (digit >= base)
             return Errno::inval;
-        if (__builtin_mul_overflow(value, uint64_t{base}, &value) || __builtin_add_overflow(value, uint64_t{digit}, &value))
+        if (__builtin_mul_overflow(value, uint64_t{base}, &value) ||
+            __builtin_add_overflow(value, uint64_t{digit}, &value))
             return Errno::range;
     }
     return value;

@@ -13,7 +13,7 @@ namespace lentil {
 
 /// Base of every shared object. Starts with one reference, which RefPtr::adopt takes over. When the last goes,
 /// `T::last_unref()` is called; the default in `Zoned<T>` (vm/zalloc.hpp) destroys the object and returns it to its zone.
-template <class T>
+template<class T>
 class RefCounted {
 public:
     RefCounted() = default;
@@ -46,7 +46,7 @@ private:
 };
 
 /// Owns one reference to a T, or nothing.
-template <class T>
+template<class T>
 class RefPtr {
 public:
     constexpr RefPtr() = default;
@@ -57,12 +57,11 @@ public:
     }
     RefPtr(const RefPtr& o) : RefPtr(o.p_) {}
     constexpr RefPtr(RefPtr&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
-    template <class U>
-        requires std::is_convertible_v<U*, T*>
-    RefPtr(const RefPtr<U>& o) : RefPtr(o.get()) {}
-    template <class U>
-        requires std::is_convertible_v<U*, T*>
-    RefPtr(RefPtr<U>&& o) noexcept : p_(o.release()) {}
+    template<class U>
+    requires std::is_convertible_v<U*, T*> RefPtr(const RefPtr<U>& o) : RefPtr(o.get()) {}
+    template<class U>
+    requires std::is_convertible_v<U*, T*> RefPtr(RefPtr<U>&& o)
+    noexcept : p_(o.release()) {}
     ~RefPtr() {
         if (p_)
             p_->unref();
@@ -93,11 +92,11 @@ private:
     T* p_ = nullptr;
 };
 
-template <class T>
+template<class T>
 RefPtr<T> ref(T& object) {
     return RefPtr<T>(&object);
 }
-template <class T>
+template<class T>
 RefPtr<T> ref(T* object) {
     return RefPtr<T>(object);
 }

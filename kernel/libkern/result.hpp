@@ -16,28 +16,27 @@ enum class Errno : int32_t {
 #define X(name, value, text) name = value,
 #include <libkern/errno.def>
 #undef X
-    restart_sys = 512,          ///< restart if the handler has SA_RESTART, else EINTR
-    restart_nointr = 513,       ///< always restart; the caller never sees EINTR
-    restart_nohand = 514,       ///< restart only if no handler runs, else EINTR
-    restart_block = 516,        ///< restart through the uthread's restart block (relative time limits), else EINTR
+    restart_sys = 512,    ///< restart if the handler has SA_RESTART, else EINTR
+    restart_nointr = 513, ///< always restart; the caller never sees EINTR
+    restart_nohand = 514, ///< restart only if no handler runs, else EINTR
+    restart_block = 516,  ///< restart through the uthread's restart block (relative time limits), else EINTR
 };
 
 /// The text of `e`, for messages of the kernel's own.
 constexpr std::string_view errno_text(Errno e) {
     switch (e) {
-#define X(name, value, text)                                                                                          \
-    case Errno::name:                                                                                                 \
+#define X(name, value, text)                                                                                           \
+    case Errno::name:                                                                                                  \
         return text;
 #include <libkern/errno.def>
 #undef X
-    default:
-        return "unknown error";
+    default: return "unknown error";
     }
 }
 
 /// A value or an Errno. Converts implicitly from both, cannot be ignored, never throws. Use `TRY`, or test it and
 /// then `*r` / `r.error()`; `.value()` is banned (it would need exceptions).
-template <class T = void>
+template<class T = void>
 class [[nodiscard]] Result : public std::expected<T, Errno> {
     using Base = std::expected<T, Errno>;
 
@@ -47,7 +46,7 @@ public:
     constexpr bool ok() const { return this->has_value(); }
 };
 
-template <>
+template<>
 class [[nodiscard]] Result<void> : public std::expected<void, Errno> {
     using Base = std::expected<void, Errno>;
 
@@ -59,7 +58,7 @@ public:
 };
 
 namespace detail {
-template <class T>
+template<class T>
 constexpr T&& take(Result<T>&& r) {
     return std::move(*r);
 }
@@ -67,13 +66,13 @@ constexpr void take(Result<void>&&) {}
 } // namespace detail
 
 /// Yields the value of a Result, or returns its error from the enclosing function.
-#define TRY(...)                                                                                                      \
-    ({                                                                                                                \
-        auto try_result_ = (__VA_ARGS__);                                                                             \
-        if (!try_result_.has_value()) [[unlikely]]                                                                    \
-            return try_result_.error();                                                                               \
-        static_assert(!std::is_reference_v<typename decltype(try_result_)::value_type>);                              \
-        ::lentil::detail::take(std::move(try_result_));                                                               \
+#define TRY(...)                                                                                                       \
+    ({                                                                                                                 \
+        auto try_result_ = (__VA_ARGS__);                                                                              \
+        if (!try_result_.has_value()) [[unlikely]]                                                                     \
+            return try_result_.error();                                                                                \
+        static_assert(!std::is_reference_v<typename decltype(try_result_)::value_type>);                               \
+        ::lentil::detail::take(std::move(try_result_));                                                                \
     })
 
 } // namespace lentil

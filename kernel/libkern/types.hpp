@@ -27,7 +27,7 @@ constexpr uint64_t page_floor(uint64_t a) { return a & ~uint64_t{page_mask}; }
 constexpr uint64_t page_ceil(uint64_t a) { return (a + page_mask) & ~uint64_t{page_mask}; }
 constexpr bool is_page_aligned(uint64_t a) { return (a & page_mask) == 0; }
 
-template <class T>
+template<class T>
 constexpr T align_up(T v, T alignment) {
     return (v + alignment - 1) & ~(alignment - 1);
 }

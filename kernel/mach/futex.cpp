@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Futexes: hashed buckets of waiters. User memory is never touched under a bucket's lock (it may fault and sleep): a
 // waiter queues itself first and looks at the word then, so a waker that changed the word before finds it.
-#include <mach/futex.hpp>
-
 #include <libkern/dlist.hpp>
+#include <mach/futex.hpp>
 #include <mach/task.hpp>
 #include <vm/vm_user.hpp>
 
@@ -48,7 +47,9 @@ Result<void> check_address(vaddr_t address) {
 class PairGuard {
 public:
     PairGuard(Bucket& a, Bucket& b)
-        : first_(&a < &b ? a.lock : b.lock), second_(&a == &b ? nullptr : &a < &b ? &b.lock : &a.lock) {
+        : first_(&a < &b ? a.lock : b.lock), second_(&a == &b  ? nullptr
+                                                     : &a < &b ? &b.lock
+                                                               : &a.lock) {
         if (second_)
             new (&second_guard_) SpinGuard(*second_, Nesting::yes);
     }
@@ -107,9 +108,7 @@ uint32_t leave(FutexWaiter& waiter) {
     }
 }
 
-bool is_woken(const FutexWaiter& waiter) {
-    return waiter.woken_by.load(std::memory_order_acquire) != 0;
-}
+bool is_woken(const FutexWaiter& waiter) { return waiter.woken_by.load(std::memory_order_acquire) != 0; }
 
 } // namespace
 

@@ -15,8 +15,10 @@ Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool 
 /// Wakes up to `count` sleepers whose mask meets `mask`; returns how many.
 Result<unsigned> futex_wake(VmMap& map, vaddr_t address, unsigned count, uint32_t mask, bool process_private);
 /// Wakes `wake`, moves up to `requeue` others to `target`. With `compare`: again unless *address == expected.
-Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, unsigned requeue, bool compare, uint32_t expected, bool process_private);
+Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, unsigned requeue, bool compare,
+                               uint32_t expected, bool process_private);
 /// FUTEX_WAKE_OP.
-Result<unsigned> futex_wake_op(vaddr_t address, vaddr_t second, unsigned wake, unsigned wake_second, uint32_t operation, bool process_private);
+Result<unsigned> futex_wake_op(vaddr_t address, vaddr_t second, unsigned wake, unsigned wake_second, uint32_t operation,
+                               bool process_private);
 
 } // namespace lentil

@@ -3,9 +3,7 @@
 
 namespace lentil {
 
-Result<RefPtr<Task>> Task::create(RefPtr<VmMap> map) {
-    return make_ref<Task>(std::move(map));
-}
+Result<RefPtr<Task>> Task::create(RefPtr<VmMap> map) { return make_ref<Task>(std::move(map)); }
 
 void Task::adopt(Thread& thread) {
     {

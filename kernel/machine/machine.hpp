@@ -123,38 +123,38 @@ namespace lentil::machine {
 
 /// The user registers as the trap left them; lives at the top of the thread's kernel stack. `syscall_number` etc. are
 /// only meaningful in a system call.
-template <class T>
+template<class T>
 concept TrapframeContract = requires(T t, const T c, uint64_t v, unsigned i) {
     { c.syscall_number() } -> std::same_as<int64_t>;
-    { c.arg(i) } -> std::same_as<uint64_t>;      ///< 0..5; arg(0) is the value at entry until set_return
-    t.set_arg(i, v);                             ///< for exec of the first instruction, signal handlers
-    t.set_return(v);                             ///< first result register
-    t.set_return2(v);                            ///< second result register (native calls)
+    { c.arg(i) } -> std::same_as<uint64_t>; ///< 0..5; arg(0) is the value at entry until set_return
+    t.set_arg(i, v);                        ///< for exec of the first instruction, signal handlers
+    t.set_return(v);                        ///< first result register
+    t.set_return2(v);                       ///< second result register (native calls)
     { c.return_value() } -> std::same_as<uint64_t>;
     { c.pc() } -> std::same_as<vaddr_t>;
     t.set_pc(v);
     { c.sp() } -> std::same_as<vaddr_t>;
     t.set_sp(v);
     t.set_tls(v);
-    t.set_link(v);                               ///< return address register
-    { t.reg(i) } -> std::same_as<uint64_t&>;     ///< 1..31: the integer registers as riscv64 user mode numbers them
-    t.restart_syscall();                         ///< pc back to the call instruction, first argument as at entry
+    t.set_link(v);                           ///< return address register
+    { t.reg(i) } -> std::same_as<uint64_t&>; ///< 1..31: the integer registers as riscv64 user mode numbers them
+    t.restart_syscall();                     ///< pc back to the call instruction, first argument as at entry
     { c.from_user() } -> std::same_as<bool>;
 };
 static_assert(TrapframeContract<Trapframe>);
 
 /// The arch's part of a thread: the first member of Thread. Before sched_init_hart, machine::current_thread() points to
 /// memory that holds nothing else.
-template <class T>
+template<class T>
 concept ThreadArchContract = requires(T t, const T c, void* p) {
-    t.set_stack(p, p); ///< lowest address and top of its kernel stack
-    t.take_stack(c);   ///< goes on on the stack of another, which ends
+    t.set_stack(p, p);                                 ///< lowest address and top of its kernel stack
+    t.take_stack(c);                                   ///< goes on on the stack of another, which ends
     t.ast_pending.store(1, std::memory_order_relaxed); ///< makes every way back to user mode call hooks.ast
 };
 static_assert(ThreadArchContract<ThreadArch>);
 
 /// Saved kernel context of a thread that does not run.
-template <class T>
+template<class T>
 concept ContextContract = requires(T t, void* stack_top, void (*entry)(void*), void* arg) {
     t.init(stack_top, entry, arg); ///< entry(arg) runs on that stack at the first switch, interrupts disabled
 };
@@ -163,14 +163,14 @@ static_assert(ContextContract<Context>);
 /// A page-table entry format: what kernel/vm/pmap.cpp needs to walk and build tables of any geometry. Only Pte{} is empty:
 /// a user leaf with Prot::none (by leaf() or with_prot()) is not valid() but keeps its address(), and with_prot() can give
 /// rights back.
-template <class P>
+template<class P>
 concept PteContract = requires(P p, const P c, paddr_t pa, vaddr_t va, unsigned level, Prot prot) {
-    { P::levels } -> std::convertible_to<unsigned>;      ///< 3 for Sv39; level 0 maps pages
-    { P::entries } -> std::convertible_to<unsigned>;     ///< per table
-    { P::user_end } -> std::convertible_to<vaddr_t>;     ///< first address past the user half
+    { P::levels } -> std::convertible_to<unsigned>;  ///< 3 for Sv39; level 0 maps pages
+    { P::entries } -> std::convertible_to<unsigned>; ///< per table
+    { P::user_end } -> std::convertible_to<vaddr_t>; ///< first address past the user half
     { P::index(va, level) } -> std::same_as<unsigned>;
     { P::table(pa) } -> std::same_as<P>;
-    { P::leaf(pa, prot, true) } -> std::same_as<P>;      ///< page, protection, user?; accessed (and dirty if writable) set
+    { P::leaf(pa, prot, true) } -> std::same_as<P>; ///< page, protection, user?; accessed (and dirty if writable) set
     { c.valid() } -> std::same_as<bool>;
     { c.is_leaf() } -> std::same_as<bool>;
     { c.address() } -> std::same_as<paddr_t>;
@@ -183,28 +183,29 @@ concept PteContract = requires(P p, const P c, paddr_t pa, vaddr_t va, unsigned 
 static_assert(PteContract<Pte> && sizeof(Pte) == 8);
 
 /// Inline functions that <machine_impl.hpp> must offer.
-template <class T>
-concept CpuContract = requires(Thread* thread, Context& context, bool enabled, paddr_t pa, const void* p, T& fp, Trapframe& frame, ThreadArch& ta) {
+template<class T>
+concept CpuContract = requires(Thread* thread, Context& context, bool enabled, paddr_t pa, const void* p, T& fp,
+                               Trapframe& frame, ThreadArch& ta) {
     { current_thread() } -> std::same_as<Thread*>;
     set_current_thread(thread);
-    { hart_index() } -> std::same_as<unsigned>;  ///< of the running hart in boot_info.harts; interrupts disabled
-    { irq_save() } -> std::same_as<bool>;        ///< disables; returns whether they were enabled
+    { hart_index() } -> std::same_as<unsigned>; ///< of the running hart in boot_info.harts; interrupts disabled
+    { irq_save() } -> std::same_as<bool>;       ///< disables; returns whether they were enabled
     irq_restore(enabled);
     irq_enable();
     irq_disable();
     { irq_enabled() } -> std::same_as<bool>;
-    wait_for_interrupt();                        ///< returns when an interrupt pends, even while disabled
+    wait_for_interrupt(); ///< returns when an interrupt pends, even while disabled
     cpu_relax();
-    context_switch(context, context);            ///< saves into the first, resumes the second
-    { direct_map(pa) } -> std::same_as<void*>;   ///< kernel address of physical memory
+    context_switch(context, context);          ///< saves into the first, resumes the second
+    { direct_map(pa) } -> std::same_as<void*>; ///< kernel address of physical memory
     { direct_map_pa(p) } -> std::same_as<paddr_t>;
     { user_frame(ta) } -> std::same_as<Trapframe&>; ///< the frame at the top of the kernel stack
-    enter_user(frame);                           ///< [[noreturn]] resumes user mode from a frame: first return of a new thread
-    fp_init(ta);                                 ///< as after exec: all zero
-    fp_save(ta);                                 ///< current thread: registers to ta.fp if they changed since
-    fp_load(ta);                                 ///< current thread: user sees ta.fp from the next return on
+    enter_user(frame); ///< [[noreturn]] resumes user mode from a frame: first return of a new thread
+    fp_init(ta);       ///< as after exec: all zero
+    fp_save(ta);       ///< current thread: registers to ta.fp if they changed since
+    fp_load(ta);       ///< current thread: user sees ta.fp from the next return on
     fp = ta.fp;
-    { fp.f } -> std::same_as<uint64_t(&)[32]>;   ///< as riscv64 user mode numbers them
+    { fp.f } -> std::same_as<uint64_t(&)[32]>; ///< as riscv64 user mode numbers them
     { fp.fcsr } -> std::same_as<uint64_t&>;
 };
 static_assert(CpuContract<FpState>);

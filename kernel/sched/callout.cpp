@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Callouts: per-hart trees of deadlines.
-#include <sched/callout.hpp>
+#include <boost/intrusive/rbtree_algorithms.hpp>
 
 #include <libkern/intrusive.hpp>
+#include <sched/callout.hpp>
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
 #include <sched/sched_internal.hpp>
-
-#include <boost/intrusive/rbtree_algorithms.hpp>
 
 namespace lentil {
 
@@ -36,9 +35,8 @@ using Algorithms = bi::rbtree_algorithms<NodeTraits>;
 CalloutTree::CalloutTree() { Algorithms::init_header(&header_); }
 
 void CalloutTree::insert(CalloutNode& node) {
-    Algorithms::insert_equal_upper_bound(&header_, &node, [](const CalloutNode* a, const CalloutNode* b) {
-        return a->deadline_ns < b->deadline_ns;
-    });
+    Algorithms::insert_equal_upper_bound(
+        &header_, &node, [](const CalloutNode* a, const CalloutNode* b) { return a->deadline_ns < b->deadline_ns; });
 }
 
 void CalloutTree::erase(CalloutNode& node) { Algorithms::erase(&header_, &node); }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Clocks.
-#include <sched/clock.hpp>
-
 #include <atomic>
 
+#include <sched/clock.hpp>
 #include <sched/sched_internal.hpp>
 
 namespace lentil {
@@ -22,9 +21,7 @@ nanos_t clock_to_machine_ns(nanos_t monotonic) {
 
 nanos_t realtime_ns() { return monotonic_ns() + wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
 
-void set_realtime_ns(nanos_t now) {
-    wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed);
-}
+void set_realtime_ns(nanos_t now) { wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed); }
 
 void clock_init() { boot_ns = machine::now_ns(); }
 

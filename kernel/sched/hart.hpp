@@ -22,7 +22,7 @@ struct HartCounters {
 
     /// Adds to a counter of the running hart: no other writes it, so no read-modify-write instruction is needed.
     /// Interrupts off, or a lost count does not matter.
-    template <class T>
+    template<class T>
     static void bump(std::atomic<T>& counter, T by = 1) {
         counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
     }
@@ -35,26 +35,26 @@ struct Hart {
     Thread* idle_thread = nullptr;
 
     // -- under `lock` -------------------------------------------------------------------------------------------------
-    SpinLock<Rank::runq> lock; ///< held across a context switch: taken by the old thread, released by the new one
-    Thread* current = nullptr; ///< what it runs; changes under `lock`, on this hart
-    Thread* previous = nullptr;///< during a switch: the thread being left
+    SpinLock<Rank::runq> lock;  ///< held across a context switch: taken by the old thread, released by the new one
+    Thread* current = nullptr;  ///< what it runs; changes under `lock`, on this hart
+    Thread* previous = nullptr; ///< during a switch: the thread being left
     Runq runq;
-    bool preempt_wanted = false;   ///< the current thread is to give way
-    nanos_t charged_until_ns = 0;  ///< run time of `current` was charged up to here
+    bool preempt_wanted = false;                    ///< the current thread is to give way
+    nanos_t charged_until_ns = 0;                   ///< run time of `current` was charged up to here
     std::atomic<nanos_t> slice_end_ns{no_deadline}; ///< read by the hart itself without the lock
 
     // -- published for other harts' decisions: written under `lock`, read without; may be stale ---------------------------
-    std::atomic<uint32_t> queued{0};           ///< threads that wait here
-    std::atomic<uint32_t> load{0};             ///< weights of fair threads, the running one included
-    std::atomic<int32_t> running_priority{-1}; ///< -1 idle, 0 fair, 1..99 real-time
-    std::atomic<int32_t> waiting_rt{0};        ///< best real-time priority that waits here, 0 for none
+    std::atomic<uint32_t> queued{0};              ///< threads that wait here
+    std::atomic<uint32_t> load{0};                ///< weights of fair threads, the running one included
+    std::atomic<int32_t> running_priority{-1};    ///< -1 idle, 0 fair, 1..99 real-time
+    std::atomic<int32_t> waiting_rt{0};           ///< best real-time priority that waits here, 0 for none
     std::atomic<uint64_t> waiting_rt_affinity{0}; ///< where that one may run
     std::atomic<uint64_t> fair_time{0};
 
     // -- the hart itself, interrupts off ------------------------------------------------------------------------------------
-    nanos_t timer_armed_ns = no_deadline; ///< what the timer is set to
-    std::atomic<nanos_t> idle_since_ns{0};///< not 0: idle since then
-    bool in_idle_wait = false;            ///< in wait_for_interrupt
+    nanos_t timer_armed_ns = no_deadline;  ///< what the timer is set to
+    std::atomic<nanos_t> idle_since_ns{0}; ///< not 0: idle since then
+    bool in_idle_wait = false;             ///< in wait_for_interrupt
     CalloutQueue callouts;
 
     HartCounters counters;

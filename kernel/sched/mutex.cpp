@@ -30,7 +30,8 @@ void MutexBase::acquire(const char* channel) {
             machine::cpu_relax();
         }
     waiting_.fetch_add(1, std::memory_order_seq_cst);
-    wait_until(queue_, channel, [this] { return try_acquire(); }, Interruptible::no, no_deadline, true);
+    wait_until(
+        queue_, channel, [this] { return try_acquire(); }, Interruptible::no, no_deadline, true);
     waiting_.fetch_sub(1, std::memory_order_relaxed);
 }
 

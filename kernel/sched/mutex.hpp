@@ -26,15 +26,15 @@ private:
     Waitq queue_;
 };
 
-template <Rank R>
+template<Rank R>
 class Mutex : public MutexBase {
     static_assert(is_blocking(R));
-    template <Rank>
+    template<Rank>
     friend class MutexGuard;
 };
 
 /// Holds a mutex for its scope.
-template <Rank R>
+template<Rank R>
 class [[nodiscard]] MutexGuard {
 public:
     explicit MutexGuard(Mutex<R>& mutex, Nesting nesting = Nesting::no,
@@ -59,9 +59,9 @@ public:
 private:
     Mutex<R>* mutex_;
 };
-template <Rank R>
+template<Rank R>
 MutexGuard(Mutex<R>&) -> MutexGuard<R>;
-template <Rank R>
+template<Rank R>
 MutexGuard(Mutex<R>&, Nesting) -> MutexGuard<R>;
 
 } // namespace lentil

@@ -5,12 +5,11 @@
 // it advances at the rate (1024 / load). Where two harts serve their threads equally it advances equally, so a hart that
 // leads by more than balance_lead_ns serves its threads better and takes one over (sched_balance.cpp). Three spinners on
 // two harts rotate in this way; a nice 19 thread alone on its hart runs far ahead and soon gets company.
-#include <sched/runq.hpp>
-
 #include <algorithm>
 #include <bit>
 
 #include <libkern/assert.hpp>
+#include <sched/runq.hpp>
 
 namespace lentil {
 

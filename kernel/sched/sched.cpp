@@ -10,12 +10,11 @@
 //            waiting, place hart -> running (it has not blocked yet, and will not); place queue -> ready
 //   preempt  place hart -> place queue on the same hart, or moving if its affinity no longer has that hart
 //   move     place queue -> moving, thread.hart = the target (old lock held) -> place queue (target's lock held)
-#include <sched/sched.hpp>
-
 #include <new>
 
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
+#include <sched/sched.hpp>
 #include <sched/sched_internal.hpp>
 
 namespace lentil {

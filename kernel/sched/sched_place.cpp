@@ -34,7 +34,7 @@ unsigned length(const Hart& hart) {
 }
 
 /// The hart for which `measure` is least; `last` if it is one of several.
-template <class Measure>
+template<class Measure>
 Hart& least(HartSet among, Hart& last, Measure measure) {
     Hart* best = among.has(last.index) ? &last : nullptr;
     among.for_each([&](unsigned i) {
@@ -136,7 +136,8 @@ void sched_charge(Hart& hart, nanos_t now) {
 void sched_publish(Hart& hart) {
     hart.queued.store(hart.runq.count(), std::memory_order_relaxed);
     hart.load.store(static_cast<uint32_t>(hart.runq.load()), std::memory_order_relaxed);
-    hart.running_priority.store(hart.current->is_idle ? -1 : hart.current->sched.rt_priority, std::memory_order_relaxed);
+    hart.running_priority.store(hart.current->is_idle ? -1 : hart.current->sched.rt_priority,
+                                std::memory_order_relaxed);
     hart.waiting_rt.store(hart.runq.best_rt_priority(), std::memory_order_relaxed);
     if (const SchedEntity* best = hart.runq.best(); best && !best->is_fair())
         hart.waiting_rt_affinity.store(best->affinity.bits(), std::memory_order_relaxed);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The self-test's frame and helpers.
 #include <sched/selftest.hpp>
-
 #include <sched/selftest_internal.hpp>
 
 namespace lentil {
@@ -40,11 +39,14 @@ void Crew::join() {
 }
 
 Thread& Spinners::add(SchedParams params) {
-    return crew_.start("spinner", [](void* arg) {
-        auto& stop = *static_cast<std::atomic<uint32_t>*>(arg);
-        while (stop.load(std::memory_order_relaxed) == 0)
-            machine::cpu_relax();
-    }, &stop_, params);
+    return crew_.start(
+        "spinner",
+        [](void* arg) {
+            auto& stop = *static_cast<std::atomic<uint32_t>*>(arg);
+            while (stop.load(std::memory_order_relaxed) == 0)
+                machine::cpu_relax();
+        },
+        &stop_, params);
 }
 
 void Spinners::measure(nanos_t warm_up, nanos_t span) {

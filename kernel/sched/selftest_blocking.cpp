@@ -23,8 +23,9 @@ struct PingPong {
     static void play(void* arg) {
         auto& [game, side] = *static_cast<Player*>(arg);
         for (uint32_t i = 0; i < game->rounds; i++) {
-            wait_until(game->queues[side], "turn",
-                       [&] { return game->turn.load(std::memory_order_seq_cst) % 2 == side; }, Interruptible::no);
+            wait_until(
+                game->queues[side], "turn", [&] { return game->turn.load(std::memory_order_seq_cst) % 2 == side; },
+                Interruptible::no);
             game->turn.fetch_add(1, std::memory_order_seq_cst);
             game->queues[1 - side].wake_one();
         }
@@ -44,14 +45,16 @@ void ping_pong(std::string_view sentence, uint32_t rounds, HartSet first, HartSe
 // ---- many threads --------------------------------------------------------------------------------------------------
 
 void thousand_threads() {
-    const uint64_t threads_before = thread_counters.threads_alive.load(), stacks_before = thread_counters.kernel_stacks_alive.load();
+    const uint64_t threads_before = thread_counters.threads_alive.load(),
+                   stacks_before = thread_counters.kernel_stacks_alive.load();
     const uint64_t created_before = thread_counters.threads_created.load();
     constexpr uint32_t total = 1000;
     std::atomic<uint32_t> ran{0};
     for (uint32_t i = 0; i < total / 50; i++) {
         Crew crew;
         for (unsigned k = 0; k < 50; k++)
-            crew.start("brief", [](void* arg) { static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1); }, &ran);
+            crew.start(
+                "brief", [](void* arg) { static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1); }, &ran);
     }
     // A dead thread's last reference goes on its hart, a moment after it is seen dead.
     for (int i = 0; i < 200 && thread_counters.threads_alive.load() != threads_before; i++)
@@ -91,8 +94,9 @@ void contention() {
         for (unsigned i = 0; i < n; i++)
             crew.start("contender", Contention::run, &shared);
     }
-    check(shared.plain == uint64_t{n} * Contention::rounds, "a mutex keeps two threads per hart out of each other's way",
-          "{} of {}", shared.plain, uint64_t{n} * Contention::rounds);
+    check(shared.plain == uint64_t{n} * Contention::rounds,
+          "a mutex keeps two threads per hart out of each other's way", "{} of {}", shared.plain,
+          uint64_t{n} * Contention::rounds);
 }
 
 // ---- lost wake-ups -----------------------------------------------------------------------------------------------------
@@ -117,9 +121,9 @@ struct Tokens {
         while (!self.all_taken()) {
             bool got = false;
             const nanos_t limit = random.below(3) == 0 ? static_cast<nanos_t>(random.below(300'000)) : 200 * ms;
-            const WaitResult result =
-                wait_until(self.queue, "token", [&] { return (got = self.take()) || self.all_taken(); },
-                           Interruptible::no, monotonic_ns() + limit, true);
+            const WaitResult result = wait_until(
+                self.queue, "token", [&] { return (got = self.take()) || self.all_taken(); }, Interruptible::no,
+                monotonic_ns() + limit, true);
             if (result == WaitResult::timed_out)
                 self.timeouts.fetch_add(1);
             if (got && self.taken.fetch_add(1, std::memory_order_seq_cst) + 1 == self.total)
@@ -161,13 +165,16 @@ void exclusive_waiters() {
     Crew crew;
     auto wait = [](void* arg) {
         auto& s = *static_cast<Shared*>(arg);
-        wait_until(s.queue, "ticket", [&] {
-            uint32_t n = s.tickets.load(std::memory_order_seq_cst);
-            while (n != 0)
-                if (s.tickets.compare_exchange_weak(n, n - 1))
-                    return true;
-            return false;
-        }, Interruptible::no, no_deadline, true);
+        wait_until(
+            s.queue, "ticket",
+            [&] {
+                uint32_t n = s.tickets.load(std::memory_order_seq_cst);
+                while (n != 0)
+                    if (s.tickets.compare_exchange_weak(n, n - 1))
+                        return true;
+                return false;
+            },
+            Interruptible::no, no_deadline, true);
         s.through.fetch_add(1);
     };
     for (unsigned i = 0; i < 5; i++)
@@ -176,8 +183,8 @@ void exclusive_waiters() {
     shared.tickets.store(1);
     const unsigned woken = shared.queue.wake_one();
     sleep_ms(50);
-    check(woken == 1 && shared.through.load() == 1, "wake_one wakes one of five exclusive waiters", "{} woken, {} through",
-          woken, shared.through.load());
+    check(woken == 1 && shared.through.load() == 1, "wake_one wakes one of five exclusive waiters",
+          "{} woken, {} through", woken, shared.through.load());
     shared.tickets.store(4);
     const unsigned rest = shared.queue.wake_all();
     crew.join();
@@ -231,29 +238,32 @@ void two_queues() {
         std::atomic<uint32_t> woken{0};
     } shared{a, b, event};
     Crew crew;
-    crew.start("poller", [](void* arg) {
-        auto& s = *static_cast<Shared*>(arg);
-        Waiter first, second;
-        s.a.add(first);
-        s.b.add(second);
-        for (;;) {
-            prepare_wait(Interruptible::no, "poll");
-            if (s.event.load(std::memory_order_seq_cst) != 0) {
-                cancel_wait();
-                break;
+    crew.start(
+        "poller",
+        [](void* arg) {
+            auto& s = *static_cast<Shared*>(arg);
+            Waiter first, second;
+            s.a.add(first);
+            s.b.add(second);
+            for (;;) {
+                prepare_wait(Interruptible::no, "poll");
+                if (s.event.load(std::memory_order_seq_cst) != 0) {
+                    cancel_wait();
+                    break;
+                }
+                finish_wait(no_deadline);
             }
-            finish_wait(no_deadline);
-        }
-        s.a.remove(first);
-        s.b.remove(second);
-        s.woken.store(1);
-    }, &shared);
+            s.a.remove(first);
+            s.b.remove(second);
+            s.woken.store(1);
+        },
+        &shared);
     sleep_ms(30);
     event.store(1, std::memory_order_seq_cst);
     b.wake_all();
     crew.join();
-    check(shared.woken.load() == 1 && !a.has_waiters() && !b.has_waiters(), "a thread in two queues is woken through either",
-          "not woken");
+    check(shared.woken.load() == 1 && !a.has_waiters() && !b.has_waiters(),
+          "a thread in two queues is woken through either", "not woken");
 }
 
 // ---- callouts --------------------------------------------------------------------------------------------------------------
@@ -279,15 +289,17 @@ void callouts() {
         for (auto& t : timers.all) {
             t.owner = &timers;
             t.deadline = start + static_cast<nanos_t>(random.below(100)) * ms;
-            t.callout.init([](void* arg) {
-                auto& one = *static_cast<Timers::One*>(arg);
-                one.runs.fetch_add(1);
-                if (monotonic_ns() < one.deadline)
-                    one.owner->early.fetch_add(1);
-                if (one.deadline < one.owner->last)
-                    one.owner->out_of_order.fetch_add(1);
-                one.owner->last = one.deadline;
-            }, &t);
+            t.callout.init(
+                [](void* arg) {
+                    auto& one = *static_cast<Timers::One*>(arg);
+                    one.runs.fetch_add(1);
+                    if (monotonic_ns() < one.deadline)
+                        one.owner->early.fetch_add(1);
+                    if (one.deadline < one.owner->last)
+                        one.owner->out_of_order.fetch_add(1);
+                    one.owner->last = one.deadline;
+                },
+                &t);
             t.callout.arm(t.deadline);
         }
     }
@@ -316,13 +328,15 @@ void cancel_across_harts() {
     uint64_t runs = 0;
     for (unsigned round = 0; round < 200; round++) {
         Restless restless;
-        restless.callout.init([](void* arg) {
-            auto& self = *static_cast<Restless*>(arg);
-            self.inside.store(1);
-            self.runs.fetch_add(1);
-            self.callout.arm(monotonic_ns() + 20'000);
-            self.inside.store(0);
-        }, &restless);
+        restless.callout.init(
+            [](void* arg) {
+                auto& self = *static_cast<Restless*>(arg);
+                self.inside.store(1);
+                self.runs.fetch_add(1);
+                self.callout.arm(monotonic_ns() + 20'000);
+                self.inside.store(0);
+            },
+            &restless);
         Crew crew;
         crew.start("armer", [](void* arg) { static_cast<Restless*>(arg)->callout.arm(0); }, &restless,
                    {.affinity = HartSet::of(round % hart_count())});
@@ -336,8 +350,8 @@ void cancel_across_harts() {
         wrong += restless.runs.load() != after;
         runs += after;
     }
-    check(wrong == 0, "a callout that arms itself again is still after cancel from any hart", "{} of 200 went on ({} runs)",
-          wrong, runs);
+    check(wrong == 0, "a callout that arms itself again is still after cancel from any hart",
+          "{} of 200 went on ({} runs)", wrong, runs);
 }
 
 } // namespace

@@ -17,7 +17,7 @@ inline constexpr nanos_t ms = 1'000'000;
 /// One line of the result: a sentence about behaviour, and what was seen if it does not hold.
 void report(bool holds, std::string_view sentence, std::string_view seen = {});
 
-template <class... A>
+template<class... A>
 void check(bool holds, std::string_view sentence, std::string_view seen, const A&... args) {
     char text[160];
     report(holds, sentence, format_to(text, seen, args...));
@@ -40,11 +40,13 @@ public:
             queue_.wake_all();
     }
     void wait() {
-        wait_until(queue_, "countdown", [this] { return left_.load(std::memory_order_seq_cst) == 0; }, Interruptible::no);
+        wait_until(
+            queue_, "countdown", [this] { return left_.load(std::memory_order_seq_cst) == 0; }, Interruptible::no);
     }
     bool wait_for(nanos_t limit) {
-        return wait_until(queue_, "countdown", [this] { return left_.load(std::memory_order_seq_cst) == 0; },
-                          Interruptible::no, monotonic_ns() + limit) == WaitResult::awoken;
+        return wait_until(
+                   queue_, "countdown", [this] { return left_.load(std::memory_order_seq_cst) == 0; },
+                   Interruptible::no, monotonic_ns() + limit) == WaitResult::awoken;
     }
 
 private:

@@ -45,11 +45,13 @@ void moved_while_running() {
     Wanderer wanderer;
     Crew crew;
     // Spins without ever entering the scheduler by itself.
-    Thread& thread = crew.start("moved", [](void* arg) {
-        auto& self = *static_cast<Wanderer*>(arg);
-        while (self.stop.load(std::memory_order_relaxed) == 0)
-            self.seen.store(where(), std::memory_order_relaxed);
-    }, &wanderer, {.affinity = HartSet::of(0)});
+    Thread& thread = crew.start("moved",
+                                [](void* arg) {
+                                    auto& self = *static_cast<Wanderer*>(arg);
+                                    while (self.stop.load(std::memory_order_relaxed) == 0)
+                                        self.seen.store(where(), std::memory_order_relaxed);
+                                },
+                                &wanderer, {.affinity = HartSet::of(0)});
     nanos_t slowest = 0;
     unsigned lost = 0;
     for (unsigned i = 1; i <= 40; i++) {
@@ -72,17 +74,20 @@ void moves_itself() {
     const unsigned harts = hart_count();
     std::atomic<uint32_t> wrong{0};
     Crew crew;
-    crew.start("mover", [](void* arg) {
-        const unsigned n = hart_count();
-        for (unsigned i = 0; i < 200; i++) {
-            thread_set_params(current_thread(), {.affinity = HartSet::of(i % n)});
-            if (where() != i % n)
-                static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1);
-        }
-    }, &wrong);
+    crew.start(
+        "mover",
+        [](void* arg) {
+            const unsigned n = hart_count();
+            for (unsigned i = 0; i < 200; i++) {
+                thread_set_params(current_thread(), {.affinity = HartSet::of(i % n)});
+                if (where() != i % n)
+                    static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1);
+            }
+        },
+        &wrong);
     crew.join();
-    check(wrong.load() == 0, "a thread that changes its own affinity goes on on the new hart", "{} of 200 did not ({} harts)",
-          wrong.load(), harts);
+    check(wrong.load() == 0, "a thread that changes its own affinity goes on on the new hart",
+          "{} of 200 did not ({} harts)", wrong.load(), harts);
 }
 
 /// Affinities change at random from several sides while threads block, wake and spin.
@@ -141,7 +146,8 @@ struct Urgent {
     static void run(void* arg) {
         auto& self = *static_cast<Urgent*>(arg);
         for (uint32_t i = 0; i < rounds; i++) {
-            wait_until(self.queue, "urgent", [&] { return self.called.load() == i + 1; }, Interruptible::no);
+            wait_until(
+                self.queue, "urgent", [&] { return self.called.load() == i + 1; }, Interruptible::no);
             self.late[i] = self.work.load() - self.work_at_call;
             self.answered.fetch_add(1);
         }
@@ -181,8 +187,8 @@ void fifo_preempts(bool from_interrupt) {
             if (from_interrupt) {
                 // Armed there, it runs there.
                 Crew armer;
-                armer.start("arm", [](void* arg) { static_cast<Urgent*>(arg)->callout.arm(monotonic_ns() + ms); }, &urgent,
-                            {.affinity = hart});
+                armer.start("arm", [](void* arg) { static_cast<Urgent*>(arg)->callout.arm(monotonic_ns() + ms); },
+                            &urgent, {.affinity = hart});
                 armer.join();
             } else {
                 urgent.call();
@@ -221,17 +227,21 @@ void fifo_order() {
     } ones[4];
     Crew crew;
     const HartSet hart = HartSet::of(hart_count() - 1);
-    crew.start("holder", [](void* arg) {
-        while (static_cast<Shared*>(arg)->stop.load() == 0)
-            machine::cpu_relax();
-    }, &shared, {.policy = SchedPolicy::fifo, .rt_priority = 90, .affinity = hart});
+    crew.start("holder",
+               [](void* arg) {
+                   while (static_cast<Shared*>(arg)->stop.load() == 0)
+                       machine::cpu_relax();
+               },
+               &shared, {.policy = SchedPolicy::fifo, .rt_priority = 90, .affinity = hart});
     const int32_t priorities[4] = {10, 20, 20, 30};
     for (unsigned i = 0; i < 4; i++) {
         ones[i] = {&shared, 99};
-        crew.start("ordered", [](void* arg) {
-            auto& one = *static_cast<One*>(arg);
-            one.place = one.shared->next.fetch_add(1);
-        }, &ones[i], {.policy = SchedPolicy::fifo, .rt_priority = priorities[i], .affinity = hart});
+        crew.start("ordered",
+                   [](void* arg) {
+                       auto& one = *static_cast<One*>(arg);
+                       one.place = one.shared->next.fetch_add(1);
+                   },
+                   &ones[i], {.policy = SchedPolicy::fifo, .rt_priority = priorities[i], .affinity = hart});
     }
     sleep_ms(20);
     const bool held = shared.next.load() == 0;
@@ -261,7 +271,8 @@ void urgent_spread() {
     for (unsigned i = 0; i < 2 * (harts - 1); i++)
         crew.add({.policy = SchedPolicy::fifo, .rt_priority = static_cast<int32_t>(10 + i), .affinity = set});
     unsigned wrong = 1;
-    for (unsigned k = 0; k < 10 && wrong != 0; k++) { // on a loaded host it takes a while until the last IPI has arrived
+    for (unsigned k = 0; k < 10 && wrong != 0;
+         k++) { // on a loaded host it takes a while until the last IPI has arrived
         crew.measure(50 * ms, 500 * ms);
         wrong = 0;
         for (unsigned i = 0; i < 2 * (harts - 1); i++)
@@ -316,7 +327,8 @@ void starts_on_idle_hart() {
         {
             PreemptGuard stay;
             parent_start = where();
-            crew.start("child", [](void* arg) { static_cast<std::atomic<uint32_t>*>(arg)->store(where()); }, &child);
+            crew.start(
+                "child", [](void* arg) { static_cast<std::atomic<uint32_t>*>(arg)->store(where()); }, &child);
             // The parent does not let go of its hart: only another one can run the child.
             while (child.load() == 99 && monotonic_ns() < limit)
                 machine::cpu_relax();
@@ -345,8 +357,8 @@ void idle_hart_takes_work() {
         const nanos_t took = monotonic_ns() - start;
         slowest = took > slowest ? took : slowest;
     }
-    check(wrong == 0 && slowest < 200 * ms, "an idle hart takes a thread that waits elsewhere", "{} of 20 stayed, slowest {} us",
-          wrong, slowest / 1000);
+    check(wrong == 0 && slowest < 200 * ms, "an idle hart takes a thread that waits elsewhere",
+          "{} of 20 stayed, slowest {} us", wrong, slowest / 1000);
 }
 
 void blocked_current_frees_waiting() {
@@ -354,11 +366,13 @@ void blocked_current_frees_waiting() {
     std::atomic<uint32_t> order{0};
     Crew crew;
     for (unsigned i = 0; i < 10; i++)
-        crew.start("behind", [](void* arg) {
-            static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1);
-            sleep_ms(1);
-            static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1);
-        }, &order, {.affinity = HartSet::of(0)});
+        crew.start("behind",
+                   [](void* arg) {
+                       static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1);
+                       sleep_ms(1);
+                       static_cast<std::atomic<uint32_t>*>(arg)->fetch_add(1);
+                   },
+                   &order, {.affinity = HartSet::of(0)});
     crew.join();
     check(order.load() == 20, "threads queued behind one that blocks run in its place", "{} of 20 steps", order.load());
 }

@@ -24,10 +24,12 @@ void sleeping() {
           earliest / 1000, latest / 1000);
     Waitq nobody_wakes;
     const nanos_t deadline = monotonic_ns() + 30 * ms;
-    const WaitResult result = wait_until(nobody_wakes, "never", [] { return false; }, Interruptible::no, deadline);
-    check(result == WaitResult::timed_out && monotonic_ns() >= deadline, "a wait with a time limit ends when nobody wakes it",
-          "result {}", result);
-    const WaitResult past = wait_until(nobody_wakes, "never", [] { return false; }, Interruptible::no, 1);
+    const WaitResult result = wait_until(
+        nobody_wakes, "never", [] { return false; }, Interruptible::no, deadline);
+    check(result == WaitResult::timed_out && monotonic_ns() >= deadline,
+          "a wait with a time limit ends when nobody wakes it", "result {}", result);
+    const WaitResult past = wait_until(
+        nobody_wakes, "never", [] { return false; }, Interruptible::no, 1);
     check(past == WaitResult::timed_out, "a time limit in the past ends a wait at once", "result {}", past);
 }
 
@@ -38,16 +40,19 @@ void many_sleepers() {
     {
         Crew crew;
         for (unsigned i = 0; i < 40; i++)
-            crew.start("sleeper", [](void* arg) {
-                auto& s = *static_cast<Shared*>(arg);
-                Random random{s.seed.fetch_add(7919) * 2654435761U};
-                for (int k = 0; k < 20; k++) {
-                    const nanos_t deadline = monotonic_ns() + static_cast<nanos_t>(random.below(15'000'000));
-                    sleep_until(deadline, "sleep");
-                    if (monotonic_ns() < deadline)
-                        s.early.fetch_add(1);
-                }
-            }, &shared);
+            crew.start(
+                "sleeper",
+                [](void* arg) {
+                    auto& s = *static_cast<Shared*>(arg);
+                    Random random{s.seed.fetch_add(7919) * 2654435761U};
+                    for (int k = 0; k < 20; k++) {
+                        const nanos_t deadline = monotonic_ns() + static_cast<nanos_t>(random.below(15'000'000));
+                        sleep_until(deadline, "sleep");
+                        if (monotonic_ns() < deadline)
+                            s.early.fetch_add(1);
+                    }
+                },
+                &shared);
     }
     check(shared.early.load() == 0, "800 sleeps of 40 threads all end, none early", "{} early", shared.early.load());
 }
@@ -69,7 +74,7 @@ void accounting() {
 
 /// The emulator's harts are threads of a machine that others use too, and it may stop one of them for a while. So shares
 /// count if one measurement of three is right; a wrong scheduler is wrong in all of them.
-template <class Right>
+template<class Right>
 void measure_until(Spinners& crew, nanos_t settle_ns, nanos_t length_ns, Right right) {
     for (int attempt = 0; attempt < 3; attempt++) {
         crew.measure(settle_ns, length_ns);
@@ -88,8 +93,7 @@ void equal_shares(std::string_view sentence, unsigned spinners, unsigned harts) 
     const unsigned slack = fair * 5 / 100 + (harts > 4 ? 100 : 0);
     const auto right = [&] { return crew.least() >= fair - slack && crew.most() <= fair + slack; };
     measure_until(crew, 300 * ms, 3000 * ms, right);
-    check(right(), sentence,
-          "shares from {} to {} thousandths, fair is {}", crew.least(), crew.most(), fair);
+    check(right(), sentence, "shares from {} to {} thousandths, fair is {}", crew.least(), crew.most(), fair);
 }
 
 void uneven_start() {
@@ -101,8 +105,8 @@ void uneven_start() {
         thread_set_params(crew[i], {.affinity = HartSet(3)});
     const auto right = [&] { return crew.least() >= 475 && crew.most() <= 525; };
     measure_until(crew, 300 * ms, 1500 * ms, right);
-    check(right(), "queues of one and three threads even out",
-          "shares from {} to {} thousandths", crew.least(), crew.most());
+    check(right(), "queues of one and three threads even out", "shares from {} to {} thousandths", crew.least(),
+          crew.most());
 }
 
 void nice_shares() {
@@ -119,8 +123,8 @@ void nice_shares() {
         return near(0, 1024) && near(1, 335) && near(2, 110) && all > 950;
     };
     measure_until(crew, 200 * ms, 3000 * ms, right);
-    check(right(), "nice 0, 5 and 10 share one hart by their weights",
-          "shares {}, {}, {} thousandths", crew.share(0), crew.share(1), crew.share(2));
+    check(right(), "nice 0, 5 and 10 share one hart by their weights", "shares {}, {}, {} thousandths", crew.share(0),
+          crew.share(1), crew.share(2));
 }
 
 void nice_across_harts() {
@@ -129,8 +133,8 @@ void nice_across_harts() {
         crew.add({.nice = i == 0 ? 19 : 0, .affinity = HartSet(3)});
     const auto right = [&] { return crew.share(0) < 60 && crew.share(1) > 940 && crew.share(2) > 940; };
     measure_until(crew, 300 * ms, 2000 * ms, right);
-    check(right(), "a nice 19 thread does not keep a nice 0 thread from a hart", "shares {}, {}, {} thousandths", crew.share(0),
-          crew.share(1), crew.share(2));
+    check(right(), "a nice 19 thread does not keep a nice 0 thread from a hart", "shares {}, {}, {} thousandths",
+          crew.share(0), crew.share(1), crew.share(2));
 }
 
 } // namespace

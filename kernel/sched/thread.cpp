@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Making and freeing threads, and the list of all of them.
-#include <sched/thread.hpp>
-
 #include <cstring>
 #include <new>
 
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
 #include <sched/sched_internal.hpp>
+#include <sched/thread.hpp>
 
 namespace lentil {
 

@@ -29,17 +29,17 @@ enum class ThreadState : uint32_t {
 
 /// What may end a wait early.
 enum class Interruptible : uint32_t {
-    no,      ///< only a wake-up or the time limit
-    killable,///< a fatal signal too
-    yes      ///< any signal that is not blocked
+    no,       ///< only a wake-up or the time limit
+    killable, ///< a fatal signal too
+    yes       ///< any signal that is not blocked
 };
 
 /// Where the scheduler has a thread, whatever its state says.
 enum class ThreadPlace : uint32_t {
-    none,  ///< blocked for good until woken, not started, or dead
-    moving,///< some hart is putting it on the queue of `hart`, which nobody else may do
-    queue, ///< on the queue of `hart`
-    hart,  ///< current on `hart`
+    none,   ///< blocked for good until woken, not started, or dead
+    moving, ///< some hart is putting it on the queue of `hart`, which nobody else may do
+    queue,  ///< on the queue of `hart`
+    hart,   ///< current on `hart`
 };
 
 enum class WaitResult : uint32_t { awoken, timed_out, interrupted };
@@ -59,43 +59,43 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     machine::Context context; ///< valid while not running
 
     // -- identity slots of the layers above; owned and interpreted by them ------------------------------------------
-    Uthread* uthread = nullptr;                 ///< who it executes as; nullptr for kernel threads
-    Task* task = nullptr;                       ///< whose map it runs in; nullptr for kernel threads
-    machine::AddressSpace* space = nullptr;     ///< loaded when it runs; nullptr: kernel_space()
-    bool user_frame_replaced = false;           ///< t; the system call in flight wrote the user registers itself
+    Uthread* uthread = nullptr;             ///< who it executes as; nullptr for kernel threads
+    Task* task = nullptr;                   ///< whose map it runs in; nullptr for kernel threads
+    machine::AddressSpace* space = nullptr; ///< loaded when it runs; nullptr: kernel_space()
+    bool user_frame_replaced = false;       ///< t; the system call in flight wrote the user registers itself
 
     // -- scheduling: r = run-queue lock of `hart`, t = the thread itself while it runs --------------------------------
     /// Changed by the thread itself to `waiting` and back to `running`, by wakers from `waiting` (r). A thread preempted
     /// between prepare_wait and thread_block stays `waiting` on its run queue: it goes on when its turn comes.
     std::atomic<ThreadState> state{ThreadState::embryo};
-    std::atomic<Hart*> hart{nullptr};           ///< where it runs, or ran last, or is queued; changes under the old one's r
-    ThreadPlace place = ThreadPlace::none;      ///< r
-    SchedParams params;                         ///< r
-    SchedEntity sched;                          ///< r
-    uint32_t preempt_disabled = 0;              ///< t; kernel preemption is off while > 0
-    std::atomic<uint32_t> need_resched{0};      ///< set by its own hart, looked at on the way out of a trap
+    std::atomic<Hart*> hart{nullptr};      ///< where it runs, or ran last, or is queued; changes under the old one's r
+    ThreadPlace place = ThreadPlace::none; ///< r
+    SchedParams params;                    ///< r
+    SchedEntity sched;                     ///< r
+    uint32_t preempt_disabled = 0;         ///< t; kernel preemption is off while > 0
+    std::atomic<uint32_t> need_resched{0}; ///< set by its own hart, looked at on the way out of a trap
 
     // -- waiting ----------------------------------------------------------------------------------------------------------
     std::atomic<Interruptible> wait_interruptible{Interruptible::no}; ///< t, read by thread_interrupt
-    std::atomic<uint32_t> interrupt_level{0};   ///< t; 1: a signal pends, 2: a fatal one; set by thread_interrupt
-    const char* wait_channel = nullptr;         ///< name for /proc/PID/wchan while waiting
+    std::atomic<uint32_t> interrupt_level{0}; ///< t; 1: a signal pends, 2: a fatal one; set by thread_interrupt
+    const char* wait_channel = nullptr;       ///< name for /proc/PID/wchan while waiting
 
     // -- accounting: charged to the uthread's clock by the hooks of the layer above -----------------------------------------
     /// Written by the thread (or the switch to it) alone, read by others through thread_times(): see there.
-    std::atomic<nanos_t> times_mark_ns{0};      ///< when the current stretch of user or system time began
+    std::atomic<nanos_t> times_mark_ns{0}; ///< when the current stretch of user or system time began
     std::atomic<nanos_t> times_user{0}, times_system{0};
-    std::atomic<uint32_t> times_running{0};     ///< 0: does not run, 1: in the kernel, 2: in user mode
+    std::atomic<uint32_t> times_running{0}; ///< 0: does not run, 1: in the kernel, 2: in user mode
     uint64_t switches_voluntary = 0, switches_involuntary = 0;
 
-    void (*entry)(void*) = nullptr;             ///< what create() was given
+    void (*entry)(void*) = nullptr; ///< what create() was given
     void* entry_argument = nullptr;
-    void* stack_top = nullptr;                  ///< kernel stack; nullptr for the idle threads, which use the boot stacks
+    void* stack_top = nullptr; ///< kernel stack; nullptr for the idle threads, which use the boot stacks
     bool is_idle = false;
-    HeldLocks locks;                            ///< lock order checks
-    char name[16] = {};                         ///< for kernel threads and panics
-    uint64_t id = 0;                            ///< unique number, never reused
-    DlistLinks<Thread> all_link;                ///< list of all threads (sched/thread.cpp)
-    ListHook task_link;                         ///< Task's list
+    HeldLocks locks;             ///< lock order checks
+    char name[16] = {};          ///< for kernel threads and panics
+    uint64_t id = 0;             ///< unique number, never reused
+    DlistLinks<Thread> all_link; ///< list of all threads (sched/thread.cpp)
+    ListHook task_link;          ///< Task's list
 
     static constexpr const char* zone_name = "threads";
     /// Frees thread and stack; interrupts may be off (after the switch away from a dead thread), so nothing below sleeps.
@@ -113,7 +113,7 @@ Result<RefPtr<Thread>> kernel_thread_start(const char* name, void (*entry)(void*
 
 /// What vm/ gives the scheduler at boot: it lies above, so the scheduler cannot name its zones.
 struct SchedMemory {
-    void* (*allocate_thread)() = nullptr;        ///< storage for one Thread, aligned for it; nullptr if memory is out
+    void* (*allocate_thread)() = nullptr; ///< storage for one Thread, aligned for it; nullptr if memory is out
     void (*free_thread)(void*) = nullptr;
     Result<void*> (*allocate_stack)() = nullptr; ///< returns the top
     void (*free_stack)(void* top) = nullptr;

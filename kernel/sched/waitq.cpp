@@ -7,10 +7,9 @@
 // If the waiter misses the condition, the waker sees both the queue entry and `waiting`, and wakes. The change from
 // `waiting` to awake is made under the run-queue lock that thread_block takes, so either the waker finds the thread
 // still running and only changes its state (thread_block then returns at once), or finds it off the hart and queues it.
-#include <sched/waitq.hpp>
-
 #include <sched/callout.hpp>
 #include <sched/clock.hpp>
+#include <sched/waitq.hpp>
 
 namespace lentil {
 
@@ -67,12 +66,9 @@ namespace {
 bool interrupted(const Thread& self) {
     const uint32_t level = self.interrupt_level.load(std::memory_order_relaxed);
     switch (self.wait_interruptible.load(std::memory_order_relaxed)) {
-    case Interruptible::no:
-        return false;
-    case Interruptible::killable:
-        return level >= 2;
-    case Interruptible::yes:
-        return level >= 1;
+    case Interruptible::no: return false;
+    case Interruptible::killable: return level >= 2;
+    case Interruptible::yes: return level >= 1;
     }
     return false;
 }
@@ -84,10 +80,12 @@ struct TimeLimit {
     bool expired = false; ///< written by the callout, read after cancel()
 
     explicit TimeLimit(Thread& t) : thread(t) {
-        callout.init([](void* arg) {
-            auto* self = static_cast<TimeLimit*>(arg);
-            self->expired = thread_wake(self->thread);
-        }, this);
+        callout.init(
+            [](void* arg) {
+                auto* self = static_cast<TimeLimit*>(arg);
+                self->expired = thread_wake(self->thread);
+            },
+            this);
     }
 };
 

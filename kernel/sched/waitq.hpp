@@ -12,7 +12,7 @@ namespace lentil {
 /// One thread's place in one queue; lives on its stack. A thread can stand in several queues at once (poll).
 struct Waiter {
     Thread* thread = nullptr;
-    bool exclusive = false; ///< wake_one stops after it
+    bool exclusive = false;            ///< wake_one stops after it
     void (*notify)(Waiter&) = nullptr; ///< called instead of waking the thread, with the queue's lock held (epoll)
     DlistLinks<Waiter> link;
     class Waitq* queue = nullptr; ///< not null between add and remove
@@ -29,7 +29,7 @@ public:
     Waitq(const Waitq&) = delete;
     Waitq& operator=(const Waitq&) = delete;
 
-    void add(Waiter& waiter);    ///< sets waiter.thread to the current thread
+    void add(Waiter& waiter); ///< sets waiter.thread to the current thread
     /// By the same thread (one with `notify`: by whoever owns it); harmless if it is not queued.
     void remove(Waiter& waiter);
 
@@ -60,7 +60,7 @@ WaitResult finish_wait(nanos_t deadline_ns);
 
 /// Blocks until `condition()` holds. The predicate runs with the thread marked waiting: it may take spin locks, and
 /// anything that blocks in it merely makes it run again. `awoken` means that it held.
-template <class Predicate>
+template<class Predicate>
 WaitResult wait_until(Waitq& queue, const char* channel, Predicate condition,
                       Interruptible interruptible = Interruptible::yes, nanos_t deadline_ns = no_deadline,
                       bool exclusive = false) {

@@ -23,8 +23,8 @@ std::string_view file_name(const std::source_location& where) {
 [[noreturn]] void report(std::string_view what, const HeldLock& held, const void* lock, Rank rank,
                          const std::source_location& where) {
     char text[256];
-    panic(format_to(text, "lock order: {} {} (rank {:#x}) at {}:{} while {} (rank {:#x}) is held since {}:{}", what, lock,
-                    rank, file_name(where), where.line(), held.lock, held.rank, file_name(held.where),
+    panic(format_to(text, "lock order: {} {} (rank {:#x}) at {}:{} while {} (rank {:#x}) is held since {}:{}", what,
+                    lock, rank, file_name(where), where.line(), held.lock, held.rank, file_name(held.where),
                     held.where.line()),
           where);
 }

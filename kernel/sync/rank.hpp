@@ -11,18 +11,18 @@ namespace lentil {
 /// order (`nested`).
 enum class Rank : uint32_t {
     // -- blocking --------------------------------------------------------------------------------------------------
-    epoll_watch = 0x02, ///< which epoll watches which file
-    epoll = 0x04,       ///< one epoll's items; held while its files are polled
-    exec = 0x08,        ///< one execve or credential change at a time per proc
-    mount_change = 0x0a,///< one change of the mount table at a time
-    rename = 0x0c,      ///< one directory rename at a time per file system
-    file = 0x0e,        ///< offset of an open file: held around the vnode's own operation
-    vnode = 0x10,       ///< contents of a directory or file; nested: parent before child, else by address
-    fs = 0x14,          ///< a file system's own tables
-    pipe = 0x18,        ///< pipe and tty buffers' readers and writers
+    epoll_watch = 0x02,  ///< which epoll watches which file
+    epoll = 0x04,        ///< one epoll's items; held while its files are polled
+    exec = 0x08,         ///< one execve or credential change at a time per proc
+    mount_change = 0x0a, ///< one change of the mount table at a time
+    rename = 0x0c,       ///< one directory rename at a time per file system
+    file = 0x0e,         ///< offset of an open file: held around the vnode's own operation
+    vnode = 0x10,        ///< contents of a directory or file; nested: parent before child, else by address
+    fs = 0x14,           ///< a file system's own tables
+    pipe = 0x18,         ///< pipe and tty buffers' readers and writers
     tty = 0x1a,
     fd_table = 0x20,
-    vm_map = 0x38,      ///< nested: parent before child in fork
+    vm_map = 0x38, ///< nested: parent before child in fork
     vm_object = 0x40,
     // -- spinning --------------------------------------------------------------------------------------------------
     spin_floor = 0x80,
@@ -44,7 +44,7 @@ enum class Rank : uint32_t {
     waitq = 0xb0,       ///< nested: an epoll's own queue inside the queue that it watches (no circles: bsd/epoll.cpp)
     epoll_ready = 0xb2, ///< an epoll's list of what may be ready, filled by wake-ups
     callout = 0xb4,
-    runq = 0xc0,        ///< one hart's run queue, and the scheduling state of the threads there; never two
+    runq = 0xc0, ///< one hart's run queue, and the scheduling state of the threads there; never two
     device = 0xe0,
     console = 0xf0,
 };

@@ -14,7 +14,7 @@ namespace lentil {
 
 /// One word, taken by whoever comes first after a release. Not a queue on purpose: in a virtual machine the next in a
 /// queue may be a hart that its host has stopped for milliseconds, and all others would wait for it.
-template <Rank R>
+template<Rank R>
 class SpinLock {
     static_assert(!is_blocking(R));
 
@@ -28,9 +28,10 @@ public:
     bool is_locked() const { return held_.load(std::memory_order_relaxed) != 0; }
 
 private:
-    template <Rank>
+    template<Rank>
     friend class SpinGuard;
-    friend struct RunqLock; ///< sched/: the run-queue lock is handed over by a context switch, which no scope can express
+    friend struct
+        RunqLock; ///< sched/: the run-queue lock is handed over by a context switch, which no scope can express
 
     void acquire() {
         while (held_.exchange(1, std::memory_order_acquire) != 0)
@@ -46,7 +47,7 @@ private:
 enum class Nesting : bool { no, yes }; ///< yes: another lock of the same rank is held, in the order rank.hpp names
 
 /// Holds a spin lock for its scope; interrupts are off meanwhile. May be unlocked early, and locked again.
-template <Rank R>
+template<Rank R>
 class [[nodiscard]] SpinGuard {
 public:
     explicit SpinGuard(SpinLock<R>& lock, Nesting nesting = Nesting::no,
@@ -81,9 +82,9 @@ private:
     bool held_ = false;
     std::source_location where_;
 };
-template <Rank R>
+template<Rank R>
 SpinGuard(SpinLock<R>&) -> SpinGuard<R>;
-template <Rank R>
+template<Rank R>
 SpinGuard(SpinLock<R>&, Nesting) -> SpinGuard<R>;
 
 /// Disables interrupts for its scope.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Permission checks: see access.hpp.
 #include <vfs/access.hpp>
-
 #include <vfs/mount.hpp>
 
 namespace lentil {

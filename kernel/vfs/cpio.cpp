@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The cpio reader: a state machine that takes its input in pieces of any size.
-#include <vfs/cpio.hpp>
-
 #include <algorithm>
 #include <cstring>
 #include <new>
-
 #include <zlib/zlib.h>
+
+#include <vfs/cpio.hpp>
 
 namespace lentil {
 
@@ -124,8 +123,9 @@ private:
         has_checksum_ = magic == "070702";
         CpioEntry e;
         uint32_t name_size = 0;
-        uint32_t* const fields[] = {&e.inode,     &e.mode,      &e.uid,        &e.gid,        &e.links,   &e.mtime,  &e.size,
-                                    &e.dev_major, &e.dev_minor, &e.rdev_major, &e.rdev_minor, &name_size, &checksum_};
+        uint32_t* const fields[] = {&e.inode,      &e.mode,    &e.uid,       &e.gid,       &e.links,
+                                    &e.mtime,      &e.size,    &e.dev_major, &e.dev_minor, &e.rdev_major,
+                                    &e.rdev_minor, &name_size, &checksum_};
         for (unsigned i = 0; i < std::size(fields); i++)
             if (!field(i, *fields[i]))
                 return fail(Errno::inval, "a number in a cpio header is not hexadecimal");
@@ -214,8 +214,8 @@ private:
     bool failed_ = false, is_trailer_ = false, has_checksum_ = false;
     Errno error_{};
     const char* text_ = "";
-    size_t have_ = 0;         ///< collected of a header, name or target
-    uint64_t offset_ = 0;     ///< in the archive: what padding is counted from
+    size_t have_ = 0;     ///< collected of a header, name or target
+    uint64_t offset_ = 0; ///< in the archive: what padding is counted from
     CpioEntry entry_;
     uint64_t body_left_ = 0;
     uint32_t name_size_ = 0, checksum_ = 0, sum_ = 0;
@@ -292,7 +292,9 @@ private:
             const char* text;
         } others[] = {
             {std::string_view("BZh"), "compressed with bzip2, which is not supported: use gzip"},
-            {std::string_view("\xfd" "7zXZ"), "compressed with xz, which is not supported: use gzip"},
+            {std::string_view("\xfd"
+                              "7zXZ"),
+             "compressed with xz, which is not supported: use gzip"},
             {std::string_view("\x28\xb5\x2f\xfd"), "compressed with zstd, which is not supported: use gzip"},
             {std::string_view("\x5d\x00\x00", 3), "compressed with lzma, which is not supported: use gzip"},
             {std::string_view("\x02\x21\x4c\x18"), "compressed with lz4, which is not supported: use gzip"},

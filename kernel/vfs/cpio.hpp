@@ -12,7 +12,7 @@ namespace lentil {
 
 /// One entry's header.
 struct CpioEntry {
-    std::string_view name;   ///< not empty, no terminator; as the archive has it ("./bin/sh", "/bin/sh", "bin/sh")
+    std::string_view name; ///< not empty, no terminator; as the archive has it ("./bin/sh", "/bin/sh", "bin/sh")
     uint32_t inode = 0, mode = 0, uid = 0, gid = 0, links = 0, mtime = 0, size = 0;
     uint32_t dev_major = 0, dev_minor = 0, rdev_major = 0, rdev_minor = 0;
     std::string_view target; ///< of a symbolic link
@@ -42,8 +42,8 @@ struct CpioMemory {
 /// Where and why reading ended early.
 struct CpioError {
     Errno error{};
-    const char* text = "";     ///< for people
-    uint64_t offset = 0;       ///< in the input
+    const char* text = ""; ///< for people
+    uint64_t offset = 0;   ///< in the input
 };
 
 /// Reads everything in `input`, by the rules of Linux's initramfs buffer format: archives may follow each other, each

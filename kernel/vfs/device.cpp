@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The table of character devices, and devfs: a tmpfs with a node for each.
 #include <vfs/device.hpp>
-
 #include <vfs/lookup.hpp>
 #include <vfs/tmpfs.hpp>
 

@@ -8,9 +8,9 @@ namespace lentil {
 
 /// One device. `open` makes the File for a node; permission was checked. `node` is kept by the File (see DeviceFile).
 struct CharDevice {
-    const char* name;    ///< of its node in devfs, static
-    uint64_t number;     ///< make_device(major, minor)
-    uint32_t mode;       ///< permission bits of that node
+    const char* name; ///< of its node in devfs, static
+    uint64_t number;  ///< make_device(major, minor)
+    uint32_t mode;    ///< permission bits of that node
     gid_t gid;
     Result<RefPtr<File>> (*open)(Vnode& node, uint32_t flags);
     CharDevice* next = nullptr;

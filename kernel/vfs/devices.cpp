@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The devices that need no hardware of their own: null, zero, full, random, urandom, kmsg, console, tty.
-#include <vfs/device.hpp>
-
 #include <algorithm>
 
 #include <bsd/random.hpp>
 #include <bsd/tty.hpp>
 #include <debug/log.hpp>
 #include <libkern/format.hpp>
+#include <vfs/device.hpp>
 
 namespace lentil {
 
@@ -20,7 +19,9 @@ public:
     enum class Kind { null, zero, full };
     MemoryDeviceFile(Vnode& node, uint32_t flags_value, Kind kind) : DeviceFile(node, flags_value), kind_(kind) {}
     void dispose() override { zone_delete(this); }
-    Result<size_t> read(Uio& uio) override { return kind_ == Kind::null ? Result<size_t>(size_t{0}) : uio.put_zeros(uio.left()); }
+    Result<size_t> read(Uio& uio) override {
+        return kind_ == Kind::null ? Result<size_t>(size_t{0}) : uio.put_zeros(uio.left());
+    }
     Result<size_t> write(Uio& uio) override {
         if (kind_ == Kind::full)
             return Errno::nospc;
@@ -41,7 +42,7 @@ private:
     const Kind kind_;
 };
 
-template <MemoryDeviceFile::Kind K>
+template<MemoryDeviceFile::Kind K>
 Result<RefPtr<File>> memory_open(Vnode& node, uint32_t flags) {
     return RefPtr<File>(TRY(make_ref<MemoryDeviceFile>(node, flags, K)));
 }
@@ -127,9 +128,7 @@ private:
     uint64_t from_ = 0;
 };
 
-Result<RefPtr<File>> log_open(Vnode& node, uint32_t flags) {
-    return RefPtr<File>(TRY(make_ref<LogFile>(node, flags)));
-}
+Result<RefPtr<File>> log_open(Vnode& node, uint32_t flags) { return RefPtr<File>(TRY(make_ref<LogFile>(node, flags))); }
 
 /// An open terminal.
 class TtyFile final : public DeviceFile {
@@ -148,7 +147,7 @@ private:
 
 /// The console's line under its own name. Under the name "console" it never becomes a controlling terminal by being opened
 /// (Linux: init's children would fight over it).
-template <bool controlling>
+template<bool controlling>
 Result<RefPtr<File>> console_open(Vnode& node, uint32_t flags) {
     Tty& tty = console_tty();
     RefPtr<TtyFile> file = TRY(make_ref<TtyFile>(node, flags, tty));

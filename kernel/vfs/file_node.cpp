@@ -9,7 +9,8 @@ namespace {
 class FileNode final : public Vnode {
 public:
     static constexpr const char* zone_name = "file_nodes";
-    FileNode(VnodeType node_type, Mount& node_mount, RefPtr<File> file) : Vnode(node_type, node_mount), file_(std::move(file)) {}
+    FileNode(VnodeType node_type, Mount& node_mount, RefPtr<File> file)
+        : Vnode(node_type, node_mount), file_(std::move(file)) {}
     void dispose() override { zone_delete(this); }
     Result<FileStat> stat() override { return file_->stat(); }
     NodeOwner owner() override {

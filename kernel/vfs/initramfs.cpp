@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Puts the entries of a cpio archive into the root file system.
-#include <vfs/initramfs.hpp>
-
 #include <libkern/format.hpp>
 #include <vfs/cpio.hpp>
+#include <vfs/initramfs.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/vfs.hpp>
 #include <vm/zalloc.hpp>
@@ -49,8 +48,8 @@ public:
             return {};
         }
         TRY(clear(where));
-        node_ = TRY(where.parent->create(where.name, {type, e.mode & 07777, e.uid, e.gid,
-                                                      make_device(e.rdev_major, e.rdev_minor), e.target}));
+        node_ = TRY(where.parent->create(
+            where.name, {type, e.mode & 07777, e.uid, e.gid, make_device(e.rdev_major, e.rdev_minor), e.target}));
         if (type == VnodeType::regular && e.links >= 2)
             links_ = TRY(zone_new<LinkedFile>(LinkedFile{e.inode, e.dev_major, e.dev_minor, node_, links_}));
         return {};
@@ -132,9 +131,7 @@ private:
         return node_->change(change);
     }
 
-    void remember_name(std::string_view name) {
-        name_length_ = name.copy(name_, sizeof name_);
-    }
+    void remember_name(std::string_view name) { name_length_ = name.copy(name_, sizeof name_); }
 
     const VfsContext context_;
     RefPtr<Vnode> node_;
@@ -146,7 +143,8 @@ private:
 
 } // namespace
 
-Result<InitramfsCounts> initramfs_unpack(std::span<const uint8_t> archive, std::span<char> message, size_t& message_length) {
+Result<InitramfsCounts> initramfs_unpack(std::span<const uint8_t> archive, std::span<char> message,
+                                         size_t& message_length) {
     constexpr CpioMemory memory{kmalloc, kfree};
     message_length = 0;
     Unpacker unpacker(TRY(VfsContext::kernel()));

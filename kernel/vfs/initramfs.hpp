@@ -14,6 +14,7 @@ struct InitramfsCounts {
 
 /// Unpacks `archive` into the first root. On an error what came before it stays, and `message` has a text for the console
 /// (cut off to it, no terminator; its length in `message_length`).
-Result<InitramfsCounts> initramfs_unpack(std::span<const uint8_t> archive, std::span<char> message, size_t& message_length);
+Result<InitramfsCounts> initramfs_unpack(std::span<const uint8_t> archive, std::span<char> message,
+                                         size_t& message_length);
 
 } // namespace lentil

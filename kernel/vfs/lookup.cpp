@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The path walk and its reverse.
-#include <vfs/lookup.hpp>
-
 #include <algorithm>
 #include <cstring>
 
 #include <bsd/proc.hpp>
 #include <vfs/access.hpp>
+#include <vfs/lookup.hpp>
 #include <vfs/mount.hpp>
 
 namespace lentil {

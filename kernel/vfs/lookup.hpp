@@ -23,16 +23,16 @@ struct VfsContext {
 
 namespace walk_flags {
 inline constexpr uint32_t follow = 1, ///< a symbolic link in the last place is followed
-                          parent = 2; ///< the last name need not exist
+    parent = 2;                       ///< the last name need not exist
 }
 
 enum class LastName : uint32_t { normal, dot, dot_dot, root };
 
 /// Where a path led.
 struct Located {
-    RefPtr<Vnode> parent;        ///< directory of the last name
-    RefPtr<Vnode> node;          ///< nullptr only with walk_flags::parent
-    std::string_view name;       ///< the last name; refers to the path or to `storage`
+    RefPtr<Vnode> parent;  ///< directory of the last name
+    RefPtr<Vnode> node;    ///< nullptr only with walk_flags::parent
+    std::string_view name; ///< the last name; refers to the path or to `storage`
     LastName kind = LastName::normal;
     bool trailing_slash = false;
     Buffer<char> storage;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The hidden tmpfs behind memfd_create.
-#include <vfs/memfd.hpp>
-
 #include <bsd/proc.hpp>
 #include <vfs/filesystems.hpp>
+#include <vfs/memfd.hpp>
 
 namespace lentil {
 namespace {
@@ -25,8 +24,8 @@ Result<Mount*> hidden_mount() {
 Result<RefPtr<File>> memfd_create(bool executable) {
     Mount* mount = TRY(hidden_mount());
     const RefPtr<const Cred> cred = current_proc().cred();
-    const RefPtr<Vnode> node = TRY(mount->root->create_unnamed(
-        {VnodeType::regular, executable ? 0777U : 0666U, cred->fsuid, cred->fsgid}));
+    const RefPtr<Vnode> node =
+        TRY(mount->root->create_unnamed({VnodeType::regular, executable ? 0777U : 0666U, cred->fsuid, cred->fsgid}));
     return node->open(open_flags::read_write | open_flags::largefile);
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The mount table.
-#include <vfs/mount.hpp>
-
 #include <algorithm>
 #include <cstring>
 
 #include <vfs/filesystems.hpp>
+#include <vfs/mount.hpp>
 
 namespace lentil {
 

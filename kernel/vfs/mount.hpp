@@ -10,7 +10,8 @@ namespace lentil {
 namespace mount_flags {
 inline constexpr uint64_t read_only = 1, no_suid = 2, no_dev = 4, no_exec = 8, synchronous = 16, remount = 32,
                           no_atime = 1024, no_dir_atime = 2048, bind = 4096, move = 8192, relatime = 1 << 21;
-inline constexpr uint64_t kept = read_only | no_suid | no_dev | no_exec | synchronous | no_atime | no_dir_atime | relatime;
+inline constexpr uint64_t kept =
+    read_only | no_suid | no_dev | no_exec | synchronous | no_atime | no_dir_atime | relatime;
 } // namespace mount_flags
 
 /// A mounted file system. Its nodes keep it alive; it keeps its root node until it is unmounted.
@@ -30,14 +31,14 @@ public:
     bool read_only() const { return has(mount_flags::read_only); }
     bool has(uint64_t flag) const { return flags.load(std::memory_order_relaxed) & flag; }
 
-    const char* type_name = "";            ///< file system type, static
-    char source[64] = {};                  ///< as given to mount(2)
-    std::atomic<uint64_t> flags{0};        ///< mount_flags::kept
-    uint64_t device = 0;                   ///< st_dev of its nodes
+    const char* type_name = "";     ///< file system type, static
+    char source[64] = {};           ///< as given to mount(2)
+    std::atomic<uint64_t> flags{0}; ///< mount_flags::kept
+    uint64_t device = 0;            ///< st_dev of its nodes
     uint32_t id = 0;
-    RefPtr<Vnode> root;                    ///< set before it is attached, gone with teardown
-    RefPtr<Vnode> covered;                 ///< m = mount table's lock; directory below; nullptr: the root mount
-    Mount* next = nullptr;                 ///< m; the table, in order of mounting
+    RefPtr<Vnode> root;    ///< set before it is attached, gone with teardown
+    RefPtr<Vnode> covered; ///< m = mount table's lock; directory below; nullptr: the root mount
+    Mount* next = nullptr; ///< m; the table, in order of mounting
 };
 
 struct MountRequest {
@@ -48,7 +49,7 @@ struct MountRequest {
 /// A type of file system. All are known at build time.
 struct FileSystemType {
     const char* name;
-    bool needs_device; ///< false: "nodev" in /proc/filesystems
+    bool needs_device;                                           ///< false: "nodev" in /proc/filesystems
     Result<RefPtr<Mount>> (*mount)(const MountRequest& request); ///< makes one, with its root
 };
 const FileSystemType* find_file_system(std::string_view name);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // procfs: the mount, its nodes, and how its files are read and written. Nodes are made at lookup and go with their last
 // user; what they show is made when it is read.
-#include <vfs/procfs.hpp>
-
 #include <algorithm>
 
 #include <libkern/parse.hpp>
 #include <sched/clock.hpp>
 #include <vfs/lookup.hpp>
+#include <vfs/procfs.hpp>
 #include <vfs/vnode_file.hpp>
 
 namespace lentil {
@@ -44,15 +43,11 @@ public:
     NodeOwner owner() override;
     Result<RefPtr<File>> open(uint32_t flags) override;
     Result<RefPtr<Vnode>> lookup(std::string_view name) override;
-    Result<RefPtr<Vnode>> parent() override {
-        return parent_ ? RefPtr<Vnode>(parent_) : RefPtr<Vnode>(this);
-    }
+    Result<RefPtr<Vnode>> parent() override { return parent_ ? RefPtr<Vnode>(parent_) : RefPtr<Vnode>(this); }
     Result<RefPtr<Vnode>> create(std::string_view, const NewNode&) override { return Errno::noent; }
     Result<void> read_directory(off_t& position, DirectorySink& sink) override;
     Result<size_t> read_link(std::span<char> buffer) override;
-    Result<RefPtr<Vnode>> follow() override {
-        return item.follow ? item.follow(*this, target) : RefPtr<Vnode>();
-    }
+    Result<RefPtr<Vnode>> follow() override { return item.follow ? item.follow(*this, target) : RefPtr<Vnode>(); }
     Result<Name> name(std::span<char> buffer) override;
 
     const ProcfsItem& item;
@@ -170,7 +165,8 @@ Result<FileStat> ProcfsNode::stat() {
     st.uid = who.uid;
     st.gid = who.gid;
     st.block_size = 1024;
-    st.atime = st.mtime = st.ctime = target.proc ? realtime_ns() - monotonic_ns() + target.proc->start_ns : realtime_ns();
+    st.atime = st.mtime = st.ctime =
+        target.proc ? realtime_ns() - monotonic_ns() + target.proc->start_ns : realtime_ns();
     return st;
 }
 
@@ -196,7 +192,8 @@ Result<RefPtr<Vnode>> ProcfsNode::lookup(std::string_view name) {
     if (!number || *number > INT32_MAX || (name.size() > 1 && name[0] == '0'))
         return Errno::noent;
     ProcTarget found = TRY(item.find(target, static_cast<uint32_t>(*number)));
-    return RefPtr<Vnode>(TRY(make_ref<ProcfsNode>(fs(), *item.number_item, std::move(found), RefPtr<ProcfsNode>(this))));
+    return RefPtr<Vnode>(
+        TRY(make_ref<ProcfsNode>(fs(), *item.number_item, std::move(found), RefPtr<ProcfsNode>(this))));
 }
 
 Result<void> ProcfsNode::read_directory(off_t& position, DirectorySink& sink) {

@@ -14,7 +14,7 @@ struct ProcTarget {
     RefPtr<Uthread> uthread; ///< in /proc/PID/task/TID
     int fd = -1;             ///< in /proc/PID/fd
 
-    bool is_alive() const;   ///< not reaped
+    bool is_alive() const; ///< not reaped
     /// What it runs in, a borrower's included; nullptr for zombies and kernel procs.
     RefPtr<VmMap> map() const;
     /// The thread that stands for it: the one asked for, or the oldest that lives. nullptr for a zombie.

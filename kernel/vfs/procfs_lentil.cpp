@@ -35,10 +35,14 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
         std::string_view name;
         std::atomic<uint64_t> HartCounters::*counter;
     } sums[] = {
-        {"context_switches", &HartCounters::context_switches}, {"timer_interrupts", &HartCounters::timer_interrupts},
-        {"idle_entries", &HartCounters::idle_entries},         {"ipis", &HartCounters::ipis_sent},
-        {"steals", &HartCounters::steals},                     {"preemptions", &HartCounters::preemptions},
-        {"syscalls", &HartCounters::syscalls},                 {"page_faults", &HartCounters::page_faults},
+        {"context_switches", &HartCounters::context_switches},
+        {"timer_interrupts", &HartCounters::timer_interrupts},
+        {"idle_entries", &HartCounters::idle_entries},
+        {"ipis", &HartCounters::ipis_sent},
+        {"steals", &HartCounters::steals},
+        {"preemptions", &HartCounters::preemptions},
+        {"syscalls", &HartCounters::syscalls},
+        {"page_faults", &HartCounters::page_faults},
     };
     for (const auto& s : sums) {
         uint64_t sum = 0;
@@ -51,11 +55,12 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
 }
 
 Result<void> objects(TextBuffer& out, const ProcTarget&) {
-    for_each_zone([](const char* name, size_t, uint64_t in_use, void* to) {
-        static_cast<TextBuffer*>(to)->add("{} {}\n", name, in_use);
-    }, &out);
+    for_each_zone([](const char* name, size_t, uint64_t in_use,
+                     void* to) { static_cast<TextBuffer*>(to)->add("{} {}\n", name, in_use); },
+                  &out);
     const PageCounts pages = page_counts();
-    out.add("kernel_stacks {}\npages_used {}\npages_free {}\n", kernel_stacks_in_use(), pages.total - pages.free, pages.free);
+    out.add("kernel_stacks {}\npages_used {}\npages_free {}\n", kernel_stacks_in_use(), pages.total - pages.free,
+            pages.free);
     return {};
 }
 

@@ -131,7 +131,7 @@ RefPtr<Vnode> executable_of(const ProcTarget& target) {
     return RefPtr<Vnode>(static_cast<Vnode*>(node));
 }
 
-template <RefPtr<Vnode> (*Where)(const ProcTarget&)>
+template<RefPtr<Vnode> (*Where)(const ProcTarget&)>
 Result<RefPtr<Vnode>> follow_to(Vnode&, const ProcTarget& target) {
     if (!target.may_inspect())
         return Errno::acces;
@@ -141,7 +141,7 @@ Result<RefPtr<Vnode>> follow_to(Vnode&, const ProcTarget& target) {
     return node;
 }
 
-template <RefPtr<Vnode> (*Where)(const ProcTarget&)>
+template<RefPtr<Vnode> (*Where)(const ProcTarget&)>
 Result<void> link_to(TextBuffer& out, const ProcTarget& target) {
     if (!target.may_inspect())
         return Errno::acces;
@@ -285,22 +285,14 @@ Result<void> limits(TextBuffer& out, const ProcTarget& target) {
         const char *name, *unit;
         Limit limit;
     } rows[] = {
-        {"Max cpu time", "seconds", Limit::cpu},
-        {"Max file size", "bytes", Limit::fsize},
-        {"Max data size", "bytes", Limit::data},
-        {"Max stack size", "bytes", Limit::stack},
-        {"Max core file size", "bytes", Limit::core},
-        {"Max resident set", "bytes", Limit::rss},
-        {"Max processes", "processes", Limit::nproc},
-        {"Max open files", "files", Limit::nofile},
-        {"Max locked memory", "bytes", Limit::memlock},
-        {"Max address space", "bytes", Limit::as},
-        {"Max file locks", "locks", Limit::locks},
-        {"Max pending signals", "signals", Limit::sigpending},
-        {"Max msgqueue size", "bytes", Limit::msgqueue},
-        {"Max nice priority", "", Limit::nice},
-        {"Max realtime priority", "", Limit::rtprio},
-        {"Max realtime timeout", "us", Limit::rttime},
+        {"Max cpu time", "seconds", Limit::cpu},         {"Max file size", "bytes", Limit::fsize},
+        {"Max data size", "bytes", Limit::data},         {"Max stack size", "bytes", Limit::stack},
+        {"Max core file size", "bytes", Limit::core},    {"Max resident set", "bytes", Limit::rss},
+        {"Max processes", "processes", Limit::nproc},    {"Max open files", "files", Limit::nofile},
+        {"Max locked memory", "bytes", Limit::memlock},  {"Max address space", "bytes", Limit::as},
+        {"Max file locks", "locks", Limit::locks},       {"Max pending signals", "signals", Limit::sigpending},
+        {"Max msgqueue size", "bytes", Limit::msgqueue}, {"Max nice priority", "", Limit::nice},
+        {"Max realtime priority", "", Limit::rtprio},    {"Max realtime timeout", "us", Limit::rttime},
     };
     out.add("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
     for (const auto& row : rows) {

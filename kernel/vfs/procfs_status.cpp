@@ -134,13 +134,13 @@ Result<void> procfs_stat(TextBuffer& out, const ProcTarget& target) {
             s.children.major_faults, ticks_of(s.usage.user), ticks_of(s.usage.system), ticks_of(s.children.user),
             ticks_of(s.children.system));
     const bool real_time = s.sched.policy == SchedPolicy::fifo || s.sched.policy == SchedPolicy::round_robin;
-    out.add("{} {} {} 0 {} {} {} {} ", real_time ? -1 - s.sched.rt_priority : 20 + s.sched.nice, s.sched.nice, s.threads,
-            ticks_of(proc.start_ns), memory.size, memory.resident / page_size, proc.limit(Limit::rss).soft);
+    out.add("{} {} {} 0 {} {} {} {} ", real_time ? -1 - s.sched.rt_priority : 20 + s.sched.nice, s.sched.nice,
+            s.threads, ticks_of(proc.start_ns), memory.size, memory.resident / page_size, proc.limit(Limit::rss).soft);
     out.add("{} {} {} 0 0 ", inspect ? layout.code_start : 1, inspect ? layout.code_end : 1,
             inspect ? layout.stack_start : 0);
-    out.add("{} {} {} {} 0 0 0 {} {} {} {} 0 0 0 ", signals.pending.bits & 0x7fffffff, signals.blocked.bits & 0x7fffffff,
-            signals.ignored.bits & 0x7fffffff, signals.caught.bits & 0x7fffffff, s.exit_signal, s.processor,
-            real_time ? s.sched.rt_priority : 0, static_cast<uint32_t>(s.sched.policy));
+    out.add("{} {} {} {} 0 0 0 {} {} {} {} 0 0 0 ", signals.pending.bits & 0x7fffffff,
+            signals.blocked.bits & 0x7fffffff, signals.ignored.bits & 0x7fffffff, signals.caught.bits & 0x7fffffff,
+            s.exit_signal, s.processor, real_time ? s.sched.rt_priority : 0, static_cast<uint32_t>(s.sched.policy));
     if (inspect)
         out.add("{} {} {} {} {} {} {} {}\n", layout.data_start, layout.data_end, layout.break_start, layout.arg_start,
                 layout.arg_end, layout.env_start, layout.env_end, s.exit_status);
@@ -215,8 +215,8 @@ Result<void> procfs_status(TextBuffer& out, const ProcTarget& target) {
     out.add("Name:\t{}\n", name_of(target, name));
     if (const RefPtr<CwdInfo> cwd = proc.cwd_info())
         out.add("Umask:\t{:04o}\n", cwd->umask.load(std::memory_order_relaxed));
-    out.add("State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", state.letter, state.word, proc.pid,
-            target.id(), s.parent);
+    out.add("State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", state.letter, state.word,
+            proc.pid, target.id(), s.parent);
     out.add("Uid:\t{}\t{}\t{}\t{}\n", cred->uid, cred->euid, cred->suid, cred->fsuid);
     out.add("Gid:\t{}\t{}\t{}\t{}\n", cred->gid, cred->egid, cred->sgid, cred->fsgid);
     const RefPtr<FdTable> fds = proc.fd_table();

@@ -10,7 +10,7 @@ namespace lentil {
 namespace {
 
 /// A file of one number that never changes.
-template <uint64_t Value>
+template<uint64_t Value>
 Result<void> number(TextBuffer& out, const ProcTarget&) {
     out.add("{}\n", Value);
     return {};
@@ -26,14 +26,14 @@ Result<void> osrelease(TextBuffer& out, const ProcTarget&) {
     return {};
 }
 
-template <HostName Which>
+template<HostName Which>
 Result<void> host_name(TextBuffer& out, const ProcTarget&) {
     char name[host_name_max];
     out.add("{}\n", std::string_view(name, host_name_get(Which, name)));
     return {};
 }
 
-template <HostName Which>
+template<HostName Which>
 Result<void> set_host_name(const ProcTarget&, std::string_view text) {
     if (text.size() > host_name_max)
         return Errno::inval;
@@ -91,8 +91,16 @@ constexpr ProcfsItem random_items[] = {
 constexpr ProcfsItem kernel_items[] = {
     {.name = "ostype", .type = file, .mode = 0444, .generate = ostype},
     {.name = "osrelease", .type = file, .mode = 0444, .generate = osrelease},
-    {.name = "hostname", .type = file, .mode = 0644, .generate = host_name<HostName::node>, .write = set_host_name<HostName::node>},
-    {.name = "domainname", .type = file, .mode = 0644, .generate = host_name<HostName::domain>, .write = set_host_name<HostName::domain>},
+    {.name = "hostname",
+     .type = file,
+     .mode = 0644,
+     .generate = host_name<HostName::node>,
+     .write = set_host_name<HostName::node>},
+    {.name = "domainname",
+     .type = file,
+     .mode = 0644,
+     .generate = host_name<HostName::domain>,
+     .write = set_host_name<HostName::domain>},
     {.name = "pid_max", .type = file, .mode = 0444, .generate = number<pid_limit>},
     {.name = "threads-max", .type = file, .mode = 0444, .generate = threads_max},
     {.name = "ngroups_max", .type = file, .mode = 0444, .generate = number<Cred::max_groups>},

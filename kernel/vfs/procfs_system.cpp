@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // /proc: files about the machine and the system as a whole.
-#include <vfs/procfs.hpp>
+#include <lentil_version.hpp>
 
 #include <bsd/host_name.hpp>
-#include <lentil_version.hpp>
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
 #include <vfs/lookup.hpp>
+#include <vfs/procfs.hpp>
 #include <vm/kmem.hpp>
 #include <vm/page.hpp>
 
@@ -141,9 +141,11 @@ Result<void> cpuinfo(TextBuffer& out, const ProcTarget&) {
 }
 
 Result<void> filesystems(TextBuffer& out, const ProcTarget&) {
-    for_each_file_system([](const FileSystemType& type, void* to) {
-        static_cast<TextBuffer*>(to)->add("{}\t{}\n", type.needs_device ? "" : "nodev", type.name);
-    }, &out);
+    for_each_file_system(
+        [](const FileSystemType& type, void* to) {
+            static_cast<TextBuffer*>(to)->add("{}\t{}\n", type.needs_device ? "" : "nodev", type.name);
+        },
+        &out);
     return {};
 }
 
@@ -195,8 +197,9 @@ void mount_options(TextBuffer& out, Mount& mount) {
         uint64_t flag;
         std::string_view text;
     } names[] = {
-        {mount_flags::no_suid, ",nosuid"},  {mount_flags::no_dev, ",nodev"},     {mount_flags::no_exec, ",noexec"},
-        {mount_flags::synchronous, ",sync"}, {mount_flags::no_atime, ",noatime"}, {mount_flags::no_dir_atime, ",nodiratime"},
+        {mount_flags::no_suid, ",nosuid"},   {mount_flags::no_dev, ",nodev"},
+        {mount_flags::no_exec, ",noexec"},   {mount_flags::synchronous, ",sync"},
+        {mount_flags::no_atime, ",noatime"}, {mount_flags::no_dir_atime, ",nodiratime"},
     };
     out.text(mount.read_only() ? "ro" : "rw");
     for (const auto& n : names)
@@ -212,7 +215,7 @@ void own_options(TextBuffer& out, Mount& mount) {
 }
 
 /// Calls line(mount, path) for every mount that can be seen from the target's root.
-template <class Line>
+template<class Line>
 Result<void> each_mount(const ProcTarget& target, Line line) {
     const RefPtr<CwdInfo> info = target.proc->cwd_info();
     if (!info)

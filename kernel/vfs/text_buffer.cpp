@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Text that grows.
-#include <vfs/text_buffer.hpp>
-
 #include <algorithm>
 #include <cstring>
+
+#include <vfs/text_buffer.hpp>
 
 namespace lentil {
 

@@ -12,7 +12,7 @@ namespace lentil {
 /// Running out of memory is remembered, not reported at every step: ask failed() at the end.
 class TextBuffer {
 public:
-    template <class... A>
+    template<class... A>
     void add(std::string_view format, const A&... args) {
         const FormatArg list[] = {FormatArg::of(args)..., FormatArg{FormatArg::Kind::integer}};
         vformat(sink(), format, std::span(list, sizeof...(args)));

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // tmpfs: the mount, what all nodes have in common, and the nodes that are neither file nor directory.
-#include <vfs/tmpfs.hpp>
-
 #include <algorithm>
 #include <cstring>
 
@@ -10,6 +8,7 @@
 #include <libkern/parse.hpp>
 #include <sched/clock.hpp>
 #include <vfs/device.hpp>
+#include <vfs/tmpfs.hpp>
 #include <vfs/tmpfs_file.hpp>
 #include <vfs/vnode_file.hpp>
 #include <vm/page.hpp>
@@ -149,11 +148,14 @@ private:
 class FifoFile final : public DeviceFile {
 public:
     static constexpr const char* zone_name = "fifo_files";
-    FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends) : DeviceFile(node, flags_value), ends_(std::move(ends)) {}
+    FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends)
+        : DeviceFile(node, flags_value), ends_(std::move(ends)) {}
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
-    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return ends_.pipe().ioctl(command, argument); }
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
+        return ends_.pipe().ioctl(command, argument);
+    }
     uint32_t poll(uint32_t events, PollTable* table) override {
         return ends_.pipe().poll(events, table, readable(), writable());
     }
@@ -312,7 +314,8 @@ size_t TmpfsMount::describe_options(std::span<char> buffer) {
 
 Result<void> TmpfsMount::remount(std::string_view text) {
     const Options fresh = TRY(parse(text, options));
-    if (fresh.max_pages < pages.load(std::memory_order_relaxed) || fresh.max_nodes < nodes.load(std::memory_order_relaxed))
+    if (fresh.max_pages < pages.load(std::memory_order_relaxed) ||
+        fresh.max_nodes < nodes.load(std::memory_order_relaxed))
         return Errno::inval;
     options.max_pages = fresh.max_pages;
     options.max_nodes = fresh.max_nodes;

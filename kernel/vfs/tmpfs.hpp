@@ -34,11 +34,11 @@ public:
     static Options defaults();
 
     Options options{};
-    Options base{};                         ///< the defaults then: /proc/mounts shows what differs
-    std::atomic<uint64_t> pages{0};         ///< that files hold
-    std::atomic<uint64_t> nodes{0};         ///< alive, in the tree or not
+    Options base{};                 ///< the defaults then: /proc/mounts shows what differs
+    std::atomic<uint64_t> pages{0}; ///< that files hold
+    std::atomic<uint64_t> nodes{0}; ///< alive, in the tree or not
     std::atomic<uint64_t> next_inode{1};
-    Mutex<Rank::rename> rename_lock;        ///< where directories are in the tree
+    Mutex<Rank::rename> rename_lock; ///< where directories are in the tree
 };
 
 /// One name in a directory.
@@ -110,7 +110,8 @@ public:
     Result<void> link(std::string_view name, Vnode& node) override;
     Result<void> unlink(std::string_view name) override;
     Result<void> rmdir(std::string_view name) override;
-    Result<void> rename(std::string_view name, Vnode& new_directory, std::string_view new_name, uint32_t flags) override;
+    Result<void> rename(std::string_view name, Vnode& new_directory, std::string_view new_name,
+                        uint32_t flags) override;
     Result<void> read_directory(off_t& position, DirectorySink& sink) override;
 
     /// For teardown: takes one entry out, which the caller deletes (nullptr: there is none); forgets the parent.
@@ -136,16 +137,18 @@ private:
     TmpfsEntry* find(std::string_view name);
     void insert(TmpfsEntry& entry, RefPtr<TmpfsNode> node);
     RefPtr<TmpfsNode> erase(TmpfsEntry& entry); ///< unlinks, does not delete the entry
-    void attach(TmpfsEntry& entry, RefPtr<TmpfsNode> node); ///< link counts, name and parent of a node that gets a name here
+    void attach(TmpfsEntry& entry,
+                RefPtr<TmpfsNode> node); ///< link counts, name and parent of a node that gets a name here
     RefPtr<TmpfsNode> detach(TmpfsEntry& entry);
-    static bool is_ancestor(const TmpfsDirectory& ancestor, const TmpfsDirectory& of); ///< or the same; rename lock held
+    static bool is_ancestor(const TmpfsDirectory& ancestor,
+                            const TmpfsDirectory& of); ///< or the same; rename lock held
     RefPtr<TmpfsDirectory> parent_directory() const;
 
     Tree<TmpfsEntry, &TmpfsEntry::name_link, NameOf> names_;
     Tree<TmpfsEntry, &TmpfsEntry::position_link, PositionOf> positions_;
     off_t next_position_ = 2; ///< 0 and 1 are "." and ".."
     uint64_t count_ = 0;
-    bool removed_ = false;    ///< rmdir'ed: nothing can be made in it any more
+    bool removed_ = false;          ///< rmdir'ed: nothing can be made in it any more
     RefPtr<TmpfsDirectory> parent_; ///< tmpfs_link_lock; stays after removal
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Directories of tmpfs: names by tree, positions for getdents, rename.
-#include <vfs/tmpfs.hpp>
-
 #include <algorithm>
 #include <cstring>
 #include <optional>
+
+#include <vfs/tmpfs.hpp>
 
 namespace lentil {
 
@@ -285,7 +285,8 @@ Result<void> TmpfsDirectory::rmdir(std::string_view name) {
     return {};
 }
 
-Result<void> TmpfsDirectory::rename(std::string_view name, Vnode& new_directory, std::string_view new_name, uint32_t flags) {
+Result<void> TmpfsDirectory::rename(std::string_view name, Vnode& new_directory, std::string_view new_name,
+                                    uint32_t flags) {
     if (new_directory.type != VnodeType::directory)
         return Errno::notdir;
     auto& to = static_cast<TmpfsDirectory&>(new_directory);
@@ -313,9 +314,11 @@ Result<void> TmpfsDirectory::rename(std::string_view name, Vnode& new_directory,
         return Errno::noent;
     if (target && target->node == source->node)
         return {}; // two names of one file: nothing happens (POSIX)
-    auto* moved = source->node->type == VnodeType::directory ? static_cast<TmpfsDirectory*>(source->node.get()) : nullptr;
-    auto* victim =
-        target && target->node->type == VnodeType::directory ? static_cast<TmpfsDirectory*>(target->node.get()) : nullptr;
+    auto* moved =
+        source->node->type == VnodeType::directory ? static_cast<TmpfsDirectory*>(source->node.get()) : nullptr;
+    auto* victim = target && target->node->type == VnodeType::directory
+                       ? static_cast<TmpfsDirectory*>(target->node.get())
+                       : nullptr;
     if (moved && is_ancestor(*moved, to))
         return Errno::inval;
     if (victim && is_ancestor(*victim, *this))

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Regular files of tmpfs: contents in a VmObject, pages counted against the mount.
-#include <vfs/tmpfs_file.hpp>
-
 #include <algorithm>
 
 #include <bsd/proc.hpp>
+#include <vfs/tmpfs_file.hpp>
 
 namespace lentil {
 
@@ -15,7 +14,9 @@ class TmpfsObject final : public VmObject {
 public:
     static constexpr const char* zone_name = "tmpfs_objects";
     explicit TmpfsObject(TmpfsMount& fs) : fs_(&fs) {}
-    ~TmpfsObject() override { fs_->pages.fetch_sub(counted_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+    ~TmpfsObject() override {
+        fs_->pages.fetch_sub(counted_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    }
     void dispose() override { zone_delete(this); }
 
     /// After pages were dropped: gives their count back. Serialised by the node's lock.
@@ -39,7 +40,8 @@ protected:
 
 private:
     const RefPtr<TmpfsMount> fs_;
-    std::atomic<uint64_t> counted_{0}; ///< pages of this file in fs_->pages; may run ahead of those present until recount
+    std::atomic<uint64_t> counted_{
+        0}; ///< pages of this file in fs_->pages; may run ahead of those present until recount
 };
 
 class TmpfsFile final : public TmpfsNode {
@@ -79,7 +81,7 @@ private:
 };
 
 /// Moves between `uio` and the object piece by piece; stops at a short copy.
-template <class Copy>
+template<class Copy>
 Result<size_t> transfer(Uio& uio, Copy copy) {
     size_t done = 0;
     while (uio.left() > 0) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Opening, looking at and changing the attributes of what a path names. Names themselves: vfs_names.cpp.
-#include <vfs/vfs.hpp>
-
 #include <bsd/proc.hpp>
 #include <sched/clock.hpp>
 #include <vfs/access.hpp>
 #include <vfs/device.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/vfs.hpp>
 #include <vfs/vfs_internal.hpp>
 #include <vfs/vnode_file.hpp>
 
@@ -52,8 +51,8 @@ Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_vie
 namespace {
 
 /// The node to open for O_CREAT: makes it if it is missing and tells so.
-Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags,
-                                     mode_t mode, bool& created) {
+Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> start, std::string_view path,
+                                     uint32_t flags, mode_t mode, bool& created) {
     const bool follow = !(flags & (open_flags::excl | open_flags::nofollow));
     for (;;) {
         Located at = TRY(walk(context, start, path, walk_flags::parent | (follow ? walk_flags::follow : 0)));
@@ -122,7 +121,8 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
         return Errno::noent;
     if (flags & open_flags::path) {
         flags &= open_flags::path | open_flags::directory | open_flags::nofollow | open_flags::cloexec;
-        RefPtr<Vnode> node = TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+        RefPtr<Vnode> node =
+            TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
         if ((flags & open_flags::directory) && node->type != VnodeType::directory)
             return Errno::notdir;
         return path_file_open(*node, flags & ~creation_flags);

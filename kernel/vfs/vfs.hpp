@@ -36,10 +36,12 @@ Result<void> mkdir(const VfsContext& context, int at, std::string_view path, mod
 /// `mode` with its type bits: regular, FIFO, socket; devices need Capability::mknod.
 Result<void> mknod(const VfsContext& context, int at, std::string_view path, mode_t mode, uint64_t device);
 Result<void> symlink(const VfsContext& context, std::string_view target, int at, std::string_view path);
-Result<void> link(const VfsContext& context, int old_at, std::string_view old_path, int new_at, std::string_view new_path, uint32_t flags);
+Result<void> link(const VfsContext& context, int old_at, std::string_view old_path, int new_at,
+                  std::string_view new_path, uint32_t flags);
 /// unlink, or rmdir with at_flags::remove_dir.
 Result<void> unlink(const VfsContext& context, int at, std::string_view path, uint32_t flags);
-Result<void> rename(const VfsContext& context, int old_at, std::string_view old_path, int new_at, std::string_view new_path, uint32_t flags);
+Result<void> rename(const VfsContext& context, int old_at, std::string_view old_path, int new_at,
+                    std::string_view new_path, uint32_t flags);
 /// The text of a symbolic link, cut off to the buffer; an empty path names the link that `at` is.
 Result<size_t> readlink(const VfsContext& context, int at, std::string_view path, std::span<char> buffer);
 

@@ -79,8 +79,8 @@ Result<void> symlink(const VfsContext& context, std::string_view target, int at,
     return {};
 }
 
-Result<void> link(const VfsContext& context, int old_at, std::string_view old_path, int new_at, std::string_view new_path,
-                  uint32_t flags) {
+Result<void> link(const VfsContext& context, int old_at, std::string_view old_path, int new_at,
+                  std::string_view new_path, uint32_t flags) {
     uint32_t how = flags & at_flags::empty_path;
     if (!(flags & at_flags::symlink_follow))
         how |= at_flags::symlink_nofollow;
@@ -111,8 +111,8 @@ Result<void> unlink(const VfsContext& context, int at, std::string_view path, ui
     return directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name);
 }
 
-Result<void> rename(const VfsContext& context, int old_at, std::string_view old_path, int new_at, std::string_view new_path,
-                    uint32_t flags) {
+Result<void> rename(const VfsContext& context, int old_at, std::string_view old_path, int new_at,
+                    std::string_view new_path, uint32_t flags) {
     constexpr uint32_t both = rename_flags::no_replace | rename_flags::exchange;
     if ((flags & ~both) || (flags & both) == both)
         return Errno::inval;

@@ -31,7 +31,8 @@ struct AttributeChange {
 };
 
 struct FsStat {
-    uint64_t magic = 0, block_size = 4096, blocks = 0, blocks_free = 0, files = 0, files_free = 0, name_max = 255, flags = 0;
+    uint64_t magic = 0, block_size = 4096, blocks = 0, blocks_free = 0, files = 0, files_free = 0, name_max = 255,
+             flags = 0;
 };
 
 /// Who may do what with a node, without the rest of stat.
@@ -56,14 +57,14 @@ public:
     virtual Result<FileStat> stat() = 0;
     virtual NodeOwner owner() = 0;
     virtual Result<void> change(const AttributeChange&) { return Errno::perm; }
-    virtual Result<RefPtr<File>> open(uint32_t flags) = 0;  ///< permission is checked already
+    virtual Result<RefPtr<File>> open(uint32_t flags) = 0; ///< permission is checked already
 
     // directories
-    virtual Result<RefPtr<Vnode>> lookup(std::string_view) { return Errno::notdir; }  ///< noent
-    virtual Result<RefPtr<Vnode>> parent() { return Errno::notdir; }                   ///< ".."; of a file system's root: itself
+    virtual Result<RefPtr<Vnode>> lookup(std::string_view) { return Errno::notdir; } ///< noent
+    virtual Result<RefPtr<Vnode>> parent() { return Errno::notdir; } ///< ".."; of a file system's root: itself
     struct NewNode {
         VnodeType type;
-        uint32_t mode;             ///< permission bits
+        uint32_t mode; ///< permission bits
         uid_t uid;
         gid_t gid;
         uint64_t rdevice = 0;
@@ -72,8 +73,8 @@ public:
     virtual Result<RefPtr<Vnode>> create(std::string_view, const NewNode&) { return Errno::notdir; } ///< exist
     virtual Result<RefPtr<Vnode>> create_unnamed(const NewNode&) { return Errno::opnotsupp; }        ///< O_TMPFILE
     virtual Result<void> link(std::string_view, Vnode&) { return Errno::perm; }
-    virtual Result<void> unlink(std::string_view) { return Errno::perm; }   ///< isdir
-    virtual Result<void> rmdir(std::string_view) { return Errno::perm; }    ///< notempty
+    virtual Result<void> unlink(std::string_view) { return Errno::perm; } ///< isdir
+    virtual Result<void> rmdir(std::string_view) { return Errno::perm; }  ///< notempty
     /// Moves `name` here to `new_directory`/`new_name`, replacing what is there as rename(2) says.
     virtual Result<void> rename(std::string_view, Vnode&, std::string_view, uint32_t) { return Errno::perm; }
     /// Hands entries after `position` to `sink` until it is full or there are none; leaves `position` after the last that

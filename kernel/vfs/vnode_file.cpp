@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Files over vnodes.
-#include <vfs/vnode_file.hpp>
-
 #include <algorithm>
 
 #include <bsd/proc.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/vnode_file.hpp>
 
 namespace lentil {
 
@@ -205,8 +204,6 @@ Result<RefPtr<File>> path_file_open(Vnode& node, uint32_t flags) {
     return RefPtr<File>(TRY(make_ref<PathFile>(node, flags)));
 }
 
-Result<RefPtr<MappedFile>> mapped_file_of(Vnode& node) {
-    return RefPtr<MappedFile>(TRY(make_ref<MappedVnode>(node)));
-}
+Result<RefPtr<MappedFile>> mapped_file_of(Vnode& node) { return RefPtr<MappedFile>(TRY(make_ref<MappedVnode>(node))); }
 
 } // namespace lentil

@@ -15,12 +15,9 @@ constinit KernelWindow kernel_window;
 namespace {
 
 constexpr uint64_t root_entry_span = uint64_t{page_size} << (9 * (Pte::levels - 1));
-constexpr uint64_t window_size =
-    std::min<uint64_t>(machine::kmem_end - machine::kmem_start, 4 * root_entry_span);
+constexpr uint64_t window_size = std::min<uint64_t>(machine::kmem_end - machine::kmem_start, 4 * root_entry_span);
 
-Pte* table_at(paddr_t pa) {
-    return static_cast<Pte*>(machine::direct_map(pa));
-}
+Pte* table_at(paddr_t pa) { return static_cast<Pte*>(machine::direct_map(pa)); }
 
 Result<void> add_table(Pte& entry) {
     VmPage* page = page_alloc_raw(0);

@@ -13,10 +13,9 @@ namespace lentil {
 namespace {
 
 constinit Zone classes[] = {
-    {"kmalloc-16", 16, 16},     {"kmalloc-32", 32, 16},     {"kmalloc-48", 48, 16},
-    {"kmalloc-64", 64, 16},     {"kmalloc-96", 96, 16},     {"kmalloc-128", 128, 16},
-    {"kmalloc-192", 192, 16},   {"kmalloc-256", 256, 16},   {"kmalloc-384", 384, 16},
-    {"kmalloc-512", 512, 16},   {"kmalloc-768", 768, 16},   {"kmalloc-1024", 1024, 16},
+    {"kmalloc-16", 16, 16},     {"kmalloc-32", 32, 16},     {"kmalloc-48", 48, 16},   {"kmalloc-64", 64, 16},
+    {"kmalloc-96", 96, 16},     {"kmalloc-128", 128, 16},   {"kmalloc-192", 192, 16}, {"kmalloc-256", 256, 16},
+    {"kmalloc-384", 384, 16},   {"kmalloc-512", 512, 16},   {"kmalloc-768", 768, 16}, {"kmalloc-1024", 1024, 16},
     {"kmalloc-1536", 1536, 16}, {"kmalloc-2048", 2048, 16},
 };
 constexpr size_t max_class_size = 2048;
@@ -32,8 +31,8 @@ constexpr unsigned class_of(size_t size) {
     const bool lower_half = size <= (size_t{3} << (log - 2));
     return (log - 6) * 2 + (lower_half ? 2 : 3);
 }
-static_assert(class_of(33) == 2 && class_of(48) == 2 && class_of(49) == 3 && class_of(64) == 3 &&
-              class_of(65) == 4 && class_of(97) == 5 && class_of(1537) == 13 && class_of(2048) == 13);
+static_assert(class_of(33) == 2 && class_of(48) == 2 && class_of(49) == 3 && class_of(64) == 3 && class_of(65) == 4 &&
+              class_of(97) == 5 && class_of(1537) == 13 && class_of(2048) == 13);
 
 constexpr unsigned order_of(size_t size) {
     unsigned order = 0;
@@ -47,8 +46,7 @@ constexpr unsigned order_of(size_t size) {
 void* kmalloc(size_t size) {
     if (size <= max_class_size)
         return classes[class_of(size)].allocate();
-    const unsigned order =
-        size <= (page_size << max_contiguous_order) ? order_of(size) : max_contiguous_order + 1;
+    const unsigned order = size <= (page_size << max_contiguous_order) ? order_of(size) : max_contiguous_order + 1;
     if (order <= max_contiguous_order) {
         if (allocation_must_fail())
             return nullptr;

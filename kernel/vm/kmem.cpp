@@ -40,9 +40,7 @@ constinit std::atomic<uint64_t> stacks_created{0};
 constinit std::atomic<int64_t> stacks_in_use{0};
 constinit StackStock stack_stocks[max_harts];
 
-RangeTree& ranges() {
-    return *reinterpret_cast<RangeTree*>(ranges_storage);
-}
+RangeTree& ranges() { return *reinterpret_cast<RangeTree*>(ranges_storage); }
 
 constexpr size_t stack_span = kernel_stack_size + page_size;
 
@@ -226,9 +224,7 @@ void kmem_free(void* start, size_t size) {
     release(first - page_size);
 }
 
-uint64_t kernel_stacks_created() {
-    return stacks_created.load(std::memory_order_relaxed);
-}
+uint64_t kernel_stacks_created() { return stacks_created.load(std::memory_order_relaxed); }
 uint64_t kernel_stacks_in_use() {
     const int64_t n = stacks_in_use.load(std::memory_order_relaxed);
     return n > 0 ? static_cast<uint64_t>(n) : 0;

@@ -74,9 +74,7 @@ VmPage& record(PageNumber number) {
     return range->records[number - range->first];
 }
 
-constexpr uint32_t free_flags(unsigned order) {
-    return page_free_block | order << 8;
-}
+constexpr uint32_t free_flags(unsigned order) { return page_free_block | order << 8; }
 
 void list_push(PageNumber number, unsigned order) {
     VmPage& page = record(number);
@@ -333,9 +331,7 @@ Result<VmPage*> page_alloc_order(unsigned order) {
     return page;
 }
 
-Result<VmPage*> page_alloc() {
-    return page_alloc_order(0);
-}
+Result<VmPage*> page_alloc() { return page_alloc_order(0); }
 
 Result<VmPage*> page_alloc_zeroed() {
     VmPage* page = TRY(page_alloc_order(0));
@@ -368,9 +364,7 @@ void page_unref(VmPage* page) {
     give_single(page);
 }
 
-paddr_t page_pa(const VmPage* page) {
-    return paddr_t{number_of(page)} << page_shift;
-}
+paddr_t page_pa(const VmPage* page) { return paddr_t{number_of(page)} << page_shift; }
 
 VmPage* page_at(paddr_t pa) {
     const uint64_t number = pa >> page_shift;
@@ -380,9 +374,7 @@ VmPage* page_at(paddr_t pa) {
     return range ? &range->records[number - range->first] : nullptr;
 }
 
-VmPage* zero_page() {
-    return the_zero_page;
-}
+VmPage* zero_page() { return the_zero_page; }
 
 PageCounts page_counts() {
     PageCounts counts{};
@@ -394,9 +386,7 @@ PageCounts page_counts() {
     return counts;
 }
 
-void page_count_kernel(int64_t pages) {
-    kernel_pages.fetch_add(pages, std::memory_order_relaxed);
-}
+void page_count_kernel(int64_t pages) { kernel_pages.fetch_add(pages, std::memory_order_relaxed); }
 
 void page_add_range(paddr_t start, uint64_t size) {
     const Span span = span_inside(start, size);

@@ -20,13 +20,13 @@ enum VmPageFlags : uint32_t {
 /// One page of RAM. Private (anonymous) memory has no other record than the page table entry and `refs`: how many
 /// entries map the page. A write to a page with more than one reference copies it, so fork never builds chains.
 struct VmPage {
-    std::atomic<uint32_t> refs{0}; ///< mappings and objects that hold it; 0 while free
-    std::atomic<uint32_t> flags{0};///< VmPageFlags; the allocator reads those of neighbours
+    std::atomic<uint32_t> refs{0};  ///< mappings and objects that hold it; 0 while free
+    std::atomic<uint32_t> flags{0}; ///< VmPageFlags; the allocator reads those of neighbours
     union {
         struct {
-            uint32_t next, prev;   ///< while free: page numbers in the buddy list
+            uint32_t next, prev; ///< while free: page numbers in the buddy list
         };
-        uint64_t owner = 0;        ///< while in use: for its owner (slab header, object index...)
+        uint64_t owner = 0; ///< while in use: for its owner (slab header, object index...)
     };
 };
 static_assert(sizeof(VmPage) == 16);

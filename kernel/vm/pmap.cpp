@@ -14,30 +14,21 @@ namespace {
 
 constexpr unsigned top_level = Pte::levels - 1;
 
-constexpr vaddr_t span_of(unsigned level) {
-    return vaddr_t{page_size} << (9 * level);
-}
+constexpr vaddr_t span_of(unsigned level) { return vaddr_t{page_size} << (9 * level); }
 static_assert(Pte::entries == 512 && Pte::levels >= 2);
 
-Pte* table_at(paddr_t pa) {
-    return static_cast<Pte*>(machine::direct_map(pa));
-}
+Pte* table_at(paddr_t pa) { return static_cast<Pte*>(machine::direct_map(pa)); }
 Pte load(const Pte& entry) {
     Pte value;
     __atomic_load(&entry, &value, __ATOMIC_RELAXED);
     return value;
 }
 /// Release: what the entry points to is seen before the entry is.
-void store(Pte& entry, Pte value) {
-    __atomic_store(&entry, &value, __ATOMIC_RELEASE);
-}
-bool is_empty(Pte entry) {
-    return entry == Pte{};
-}
+void store(Pte& entry, Pte value) { __atomic_store(&entry, &value, __ATOMIC_RELEASE); }
+bool is_empty(Pte entry) { return entry == Pte{}; }
 
 Pmap::Mapping describe(Pte entry) {
-    return {page_at(entry.address()), entry.valid() ? entry.prot() : Prot::none, entry.accessed(),
-            entry.dirty()};
+    return {page_at(entry.address()), entry.valid() ? entry.prot() : Prot::none, entry.accessed(), entry.dirty()};
 }
 
 /// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one
@@ -99,8 +90,7 @@ struct PmapInternals {
             pmap.peak_resident_.store(now, std::memory_order_relaxed);
     }
     static void count_tables(Pmap& pmap, int64_t pages) {
-        pmap.table_pages_.store(pmap.table_pages_.load(std::memory_order_relaxed) +
-                                    static_cast<uint64_t>(pages),
+        pmap.table_pages_.store(pmap.table_pages_.load(std::memory_order_relaxed) + static_cast<uint64_t>(pages),
                                 std::memory_order_relaxed);
         page_count_kernel(pages);
     }
@@ -169,8 +159,8 @@ struct PmapInternals {
     }
 
     /// Clears [start, end) below `table` of `level`, whose record is `page` (nullptr: the root, never freed).
-    static void remove(Pmap& pmap, Gather& gather, Pte* table, VmPage* table_page, unsigned level,
-                       vaddr_t start, vaddr_t end) {
+    static void remove(Pmap& pmap, Gather& gather, Pte* table, VmPage* table_page, unsigned level, vaddr_t start,
+                       vaddr_t end) {
         if (level == 0) {
             uint64_t cleared = 0;
             int64_t resident = 0;
@@ -385,8 +375,7 @@ Result<void> Pmap::move(vaddr_t from, vaddr_t to, size_t length) {
     return {};
 }
 
-void Pmap::for_each(vaddr_t start, vaddr_t end, void (*visit)(vaddr_t, const Mapping&, void*),
-                    void* context) const {
+void Pmap::for_each(vaddr_t start, vaddr_t end, void (*visit)(vaddr_t, const Mapping&, void*), void* context) const {
     PmapInternals::for_each_table(*this, start, end, [&](Pte* table, vaddr_t from, vaddr_t to) {
         for (vaddr_t va = from; va < to; va += page_size)
             if (const Pte value = load(table[Pte::index(va, 0)]); !is_empty(value))

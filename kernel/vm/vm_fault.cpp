@@ -27,13 +27,9 @@ bool allows(Prot prot, Prot access) {
     return has(effective, access);
 }
 
-bool is_sole(const VmPage* page) {
-    return page->refs.load(std::memory_order_acquire) == 1;
-}
+bool is_sole(const VmPage* page) { return page->refs.load(std::memory_order_acquire) == 1; }
 
-bool fetched(const VmPage* page) {
-    return page->flags.load(std::memory_order_relaxed) & page_icache_ok;
-}
+bool fetched(const VmPage* page) { return page->flags.load(std::memory_order_relaxed) & page_icache_ok; }
 
 /// To be called before pages are mapped with `prot`.
 void before_mapping(std::span<VmPage* const> pages, Prot prot) {
@@ -189,8 +185,7 @@ size_t VmMap::read_memory(vaddr_t from, void* to, size_t n) {
         VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
         if (!entry || !has(entry->max_prot, Prot::read))
             break;
-        if (!pmap_.lookup(va).page &&
-            VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
+        if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
             break;
         std::memcpy(static_cast<char*>(to) + done,
                     static_cast<const char*>(page_data(pmap_.lookup(va).page)) + (at - va), part);
@@ -212,8 +207,7 @@ size_t VmMap::write_memory(vaddr_t to, const void* from, size_t n, bool force) {
         if (VmMapInternals::resolve(*this, *entry, va, Prot::write) != FaultResult::ok)
             break;
         VmPage* page = pmap_.lookup(va).page;
-        std::memcpy(static_cast<char*>(page_data(page)) + (at - va), static_cast<const char*>(from) + done,
-                    part);
+        std::memcpy(static_cast<char*>(page_data(page)) + (at - va), static_cast<const char*>(from) + done, part);
         if (fetched(page))
             page->flags.fetch_and(~uint32_t{page_icache_ok}, std::memory_order_relaxed);
         if (has(entry->prot, Prot::exec))

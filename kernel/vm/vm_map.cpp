@@ -59,10 +59,10 @@ vaddr_t room_end(const VmMapEntry& entry) {
 }
 
 bool alike(const VmMapEntry& a, const VmMapEntry& b) {
-    return a.end == b.start && a.prot == b.prot && a.max_prot == b.max_prot && a.shared == b.shared &&
-           !a.grows_down && !b.grows_down && a.wipe_on_fork == b.wipe_on_fork && a.dont_fork == b.dont_fork &&
-           a.kind == b.kind && a.object == b.object && a.file == b.file &&
-           (!a.object || a.offset + (a.end - a.start) == b.offset) && a.truncation == b.truncation;
+    return a.end == b.start && a.prot == b.prot && a.max_prot == b.max_prot && a.shared == b.shared && !a.grows_down &&
+           !b.grows_down && a.wipe_on_fork == b.wipe_on_fork && a.dont_fork == b.dont_fork && a.kind == b.kind &&
+           a.object == b.object && a.file == b.file && (!a.object || a.offset + (a.end - a.start) == b.offset) &&
+           a.truncation == b.truncation;
 }
 
 } // namespace
@@ -74,13 +74,11 @@ bool VmMapInternals::is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respec
 
 Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length) {
     auto below = [&](vaddr_t top) -> vaddr_t {
-        auto it =
-            map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
+        auto it = map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
         if (it != map.entries_.end())
             top = std::min(top, room_end(*it));
         for (;;) {
-            const vaddr_t bottom =
-                it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
+            const vaddr_t bottom = it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
             if (top > bottom && top - bottom >= length)
                 return top - length;
             if (it == map.entries_.begin())
@@ -205,8 +203,7 @@ bool VmMapInternals::within_limit(VmMap& map, uint64_t more) {
     return map.size_bytes_ + more <= limit;
 }
 
-void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first,
-                              void (*visited)(VmObject&, VmMapping&)) {
+void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&)) {
     MutexGuard guard(map.lock_);
     const uint64_t end_offset = first << page_shift;
     for (VmMapEntry& entry : map.entries_) {

@@ -28,12 +28,12 @@ enum class EntryKind : uint32_t { plain, heap, stack, vdso };
 struct VmMapEntry : VmMapping {
     vaddr_t start = 0, end = 0; ///< page-aligned, end exclusive
     Prot prot = Prot::none, max_prot = Prot::none;
-    bool shared = false;        ///< MAP_SHARED: writes go to the object
-    bool grows_down = false;    ///< a stack: extends down to the guard distance on a fault below it
+    bool shared = false;     ///< MAP_SHARED: writes go to the object
+    bool grows_down = false; ///< a stack: extends down to the guard distance on a fault below it
     bool wipe_on_fork = false, dont_fork = false;
     EntryKind kind = EntryKind::plain;
-    RefPtr<VmObject> object;    ///< nullptr: private anonymous
-    uint64_t offset = 0;        ///< of `start` in the object, bytes, page-aligned
+    RefPtr<VmObject> object; ///< nullptr: private anonymous
+    uint64_t offset = 0;     ///< of `start` in the object, bytes, page-aligned
     RefPtr<MappedFile> file;
     TreeHook link;
 
@@ -41,30 +41,42 @@ struct VmMapEntry : VmMapping {
 };
 
 struct MapRequest {
-    vaddr_t address = 0;        ///< hint, or exact with `fixed`
-    uint64_t length = 0;        ///< bytes, rounded up to pages
+    vaddr_t address = 0; ///< hint, or exact with `fixed`
+    uint64_t length = 0; ///< bytes, rounded up to pages
     Prot prot = Prot::none;
     Prot max_prot = Prot::read | Prot::write | Prot::exec;
-    bool fixed = false;         ///< replace what is there
-    bool no_replace = false;    ///< with fixed: exist if anything is there
+    bool fixed = false;      ///< replace what is there
+    bool no_replace = false; ///< with fixed: exist if anything is there
     bool shared = false;
     bool grows_down = false;
-    bool populate = false;      ///< touch every page now
+    bool populate = false; ///< touch every page now
     EntryKind kind = EntryKind::plain;
-    RefPtr<VmObject> object;    ///< nullptr: anonymous (shared anonymous gets an object of its own)
+    RefPtr<VmObject> object; ///< nullptr: anonymous (shared anonymous gets an object of its own)
     uint64_t offset = 0;
     RefPtr<MappedFile> file;
 };
 
-enum class Advice : uint32_t { normal, random, sequential, will_need, dont_need, free, dont_fork, do_fork, wipe_on_fork, keep_on_fork, other };
+enum class Advice : uint32_t {
+    normal,
+    random,
+    sequential,
+    will_need,
+    dont_need,
+    free,
+    dont_fork,
+    do_fork,
+    wipe_on_fork,
+    keep_on_fork,
+    other
+};
 
 /// What a fault that cannot be resolved means for user mode.
 enum class FaultResult : uint32_t {
     ok,
-    no_mapping,  ///< SIGSEGV, SEGV_MAPERR
-    protection,  ///< SIGSEGV, SEGV_ACCERR
-    beyond_end,  ///< SIGBUS, BUS_ADRERR: past the end of the object
-    out_of_memory///< the process is killed, a line on the console
+    no_mapping,   ///< SIGSEGV, SEGV_MAPERR
+    protection,   ///< SIGSEGV, SEGV_ACCERR
+    beyond_end,   ///< SIGBUS, BUS_ADRERR: past the end of the object
+    out_of_memory ///< the process is killed, a line on the console
 };
 
 /// One address space. Shared by tasks (CLONE_VM, loans); counted.
@@ -85,11 +97,12 @@ public:
     Result<void> protect(vaddr_t start, uint64_t length, Prot prot);
     /// mremap: fault if the old range is not part of one entry, nomem if there is no room. With `fixed` the destination may be
     /// gone after nomem, as on Linux.
-    Result<vaddr_t> remap(vaddr_t old_address, uint64_t old_length, uint64_t new_length, bool may_move, bool fixed, vaddr_t new_address);
+    Result<vaddr_t> remap(vaddr_t old_address, uint64_t old_length, uint64_t new_length, bool may_move, bool fixed,
+                          vaddr_t new_address);
     Result<void> advise(vaddr_t start, uint64_t length, Advice advice);
     /// One byte a page into `out` (bit 0: resident); nomem if unmapped.
     Result<void> resident(vaddr_t start, std::span<uint8_t> out);
-    Result<void> sync(vaddr_t start, uint64_t length); ///< msync: nomem if unmapped
+    Result<void> sync(vaddr_t start, uint64_t length);         ///< msync: nomem if unmapped
     Result<void> check_mapped(vaddr_t start, uint64_t length); ///< nomem unless the whole range is mapped (mlock)
 
     /// brk(2): moves the end of the heap if it can; returns where it is now.
@@ -115,7 +128,8 @@ public:
     Result<FutexKey> futex_key(vaddr_t va, bool process_private);
 
     struct Totals {
-        uint64_t size = 0, resident = 0, data = 0, stack = 0, text = 0, shared_resident = 0, page_tables = 0, peak_resident = 0; ///< bytes
+        uint64_t size = 0, resident = 0, data = 0, stack = 0, text = 0, shared_resident = 0, page_tables = 0,
+                 peak_resident = 0; ///< bytes
         uint32_t entries = 0;
     };
     Totals totals();

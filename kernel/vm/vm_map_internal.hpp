@@ -69,8 +69,7 @@ struct VmMapInternals {
 
     /// Removes the translations of `object` from page `first` on, and calls `visited` for its entries. Takes
     /// the map's lock.
-    static void truncate(VmMap& map, VmObject& object, uint64_t first,
-                         void (*visited)(VmObject&, VmMapping&));
+    static void truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&));
 
     // -- vm_fault.cpp --
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry

@@ -14,9 +14,8 @@ Result<void> VmMap::protect(vaddr_t start, uint64_t length, Prot prot) {
     if (!I::is_mapped(*this, range.start, range.end))
         return Errno::nomem;
     bool allowed = true;
-    I::for_each(*this, range.start, range.end, [&](VmMapEntry& e, vaddr_t, vaddr_t) {
-        allowed = allowed && machine::has(e.max_prot, prot);
-    });
+    I::for_each(*this, range.start, range.end,
+                [&](VmMapEntry& e, vaddr_t, vaddr_t) { allowed = allowed && machine::has(e.max_prot, prot); });
     if (!allowed)
         return Errno::acces;
     TRY(I::split(*this, range.start, range.end));
@@ -61,8 +60,7 @@ Result<void> VmMap::advise(vaddr_t start, uint64_t length, Advice advice) {
         });
         I::merge(*this, range.start, range.end);
         break;
-    default:
-        break; // a hint that changes nothing here
+    default: break; // a hint that changes nothing here
     }
     if (!whole)
         return Errno::nomem; // what is mapped was advised, as on Linux
@@ -98,9 +96,7 @@ Result<void> VmMap::check_mapped(vaddr_t start, uint64_t length) {
 }
 
 /// Objects are the only copy of what they hold: nothing to write anywhere.
-Result<void> VmMap::sync(vaddr_t start, uint64_t length) {
-    return check_mapped(start, length);
-}
+Result<void> VmMap::sync(vaddr_t start, uint64_t length) { return check_mapped(start, length); }
 
 void VmMap::init_break(vaddr_t start) {
     MutexGuard guard(lock_);
@@ -123,8 +119,7 @@ vaddr_t VmMap::set_break(vaddr_t end, uint64_t data_limit) {
             !I::within_limit(*this, new_top - old_top))
             return now;
         VmMapEntry* below = old_top > 0 ? I::find(*this, old_top - 1) : nullptr;
-        if (below && below->kind == EntryKind::heap && !below->object &&
-            below->prot == (Prot::read | Prot::write)) {
+        if (below && below->kind == EntryKind::heap && !below->object && below->prot == (Prot::read | Prot::write)) {
             below->end = new_top;
             size_bytes_ += new_top - old_top;
         } else {

@@ -75,8 +75,7 @@ struct VmObjectInternals {
         ASSERT(!slot);
         slot = page;
         (*leaf)->used++;
-        object.resident_.store(object.resident_.load(std::memory_order_relaxed) + 1,
-                               std::memory_order_relaxed);
+        object.resident_.store(object.resident_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         return {};
     }
     static Result<RadixNode*> leaf_for(VmObject& object, uint64_t index) {
@@ -144,8 +143,7 @@ struct VmObjectInternals {
                 if (start < first)
                     continue;
                 page_unref(static_cast<VmPage*>(slot));
-                object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1,
-                                       std::memory_order_relaxed);
+                object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
             } else {
                 const uint64_t last = start + ((uint64_t{1} << (node_bits * level)) - 1);
                 if (last < first || !drop_from(object, node(slot), level - 1, start, first))
@@ -287,43 +285,39 @@ void VmObject::pages_if_present(uint64_t first, std::span<VmPage*> out) {
 
 Result<size_t> VmObject::read(uint64_t offset, vaddr_t user_to, size_t n) {
     return VmObjectInternals::transfer(
-        *this, offset, n, VmObjectInternals::reader(*this),
-        [&](VmPage* page, size_t at, size_t done, size_t want) {
+        *this, offset, n, VmObjectInternals::reader(*this), [&](VmPage* page, size_t at, size_t done, size_t want) {
             return page ? machine::user_write(user_to + done, VmObjectInternals::data(page) + at, want)
                         : machine::user_zero(user_to + done, want);
         });
 }
 
 Result<size_t> VmObject::write(uint64_t offset, vaddr_t user_from, size_t n) {
-    return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::writer(*this),
-                                       [&](VmPage* page, size_t at, size_t done, size_t want) {
-                                           const size_t moved = machine::user_read(
-                                               VmObjectInternals::data(page) + at, user_from + done, want);
-                                           VmObjectInternals::written(page);
-                                           return moved;
-                                       });
+    return VmObjectInternals::transfer(
+        *this, offset, n, VmObjectInternals::writer(*this), [&](VmPage* page, size_t at, size_t done, size_t want) {
+            const size_t moved = machine::user_read(VmObjectInternals::data(page) + at, user_from + done, want);
+            VmObjectInternals::written(page);
+            return moved;
+        });
 }
 
 Result<size_t> VmObject::read_kernel(uint64_t offset, void* to, size_t n) {
-    return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::reader(*this),
-                                       [&](VmPage* page, size_t at, size_t done, size_t want) {
-                                           if (page)
-                                               std::memcpy(static_cast<char*>(to) + done,
-                                                           VmObjectInternals::data(page) + at, want);
-                                           else
-                                               std::memset(static_cast<char*>(to) + done, 0, want);
-                                           return want;
-                                       });
+    return VmObjectInternals::transfer(
+        *this, offset, n, VmObjectInternals::reader(*this), [&](VmPage* page, size_t at, size_t done, size_t want) {
+            if (page)
+                std::memcpy(static_cast<char*>(to) + done, VmObjectInternals::data(page) + at, want);
+            else
+                std::memset(static_cast<char*>(to) + done, 0, want);
+            return want;
+        });
 }
 
 Result<size_t> VmObject::write_kernel(uint64_t offset, const void* from, size_t n) {
-    return VmObjectInternals::transfer(*this, offset, n, VmObjectInternals::writer(*this),
-                                       [&](VmPage* page, size_t at, size_t done, size_t want) {
-                                           std::memcpy(VmObjectInternals::data(page) + at,
-                                                       static_cast<const char*>(from) + done, want);
-                                           VmObjectInternals::written(page);
-                                           return want;
-                                       });
+    return VmObjectInternals::transfer(
+        *this, offset, n, VmObjectInternals::writer(*this), [&](VmPage* page, size_t at, size_t done, size_t want) {
+            std::memcpy(VmObjectInternals::data(page) + at, static_cast<const char*>(from) + done, want);
+            VmObjectInternals::written(page);
+            return want;
+        });
 }
 
 void VmObject::set_size(uint64_t size_bytes) {

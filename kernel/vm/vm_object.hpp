@@ -71,7 +71,7 @@ private:
     mutable Mutex<Rank::vm_object> lock_;
     void* root_ = nullptr; ///< radix tree of pages
     unsigned height_ = 0;
-    uint32_t truncations_ = 0;                           ///< a fill that overlaps one starts again
+    uint32_t truncations_ = 0;                          ///< a fill that overlaps one starts again
     List<VmMapping, &VmMapping::object_link> mappings_; ///< those that a running truncation visited last
     std::atomic<uint64_t> size_{0};
     std::atomic<uint64_t> resident_{0};

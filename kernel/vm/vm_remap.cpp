@@ -14,8 +14,8 @@ bool overlap(vaddr_t a, uint64_t a_length, vaddr_t b, uint64_t b_length) {
 
 } // namespace
 
-Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t new_length, bool may_move,
-                             bool fixed, vaddr_t new_address) {
+Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t new_length, bool may_move, bool fixed,
+                             vaddr_t new_address) {
     using I = VmMapInternals;
     const PageRange old = TRY(PageRange::of(old_address, old_length));
     if (old.start == old.end || new_length == 0 || new_length > I::user_end)

@@ -22,7 +22,7 @@ Result<void> copyout(vaddr_t to, const void* from, size_t n);
 Result<void> zeroout(vaddr_t to, size_t n);
 
 /// A user pointer to T that has not been looked at yet.
-template <class T>
+template<class T>
 class UserPtr {
     static_assert(std::is_trivially_copyable_v<T>);
 

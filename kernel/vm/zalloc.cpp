@@ -137,13 +137,8 @@ struct ZoneInternals {
             return nullptr;
         page_count_kernel(int64_t{1} << order);
         auto* slab = static_cast<Zone::Slab*>(page_data(page));
-        *slab = {nullptr,
-                 nullptr,
-                 &zone,
-                 nullptr,
-                 static_cast<uint32_t>(((page_size << order) - head) / zone.stride_),
-                 0,
-                 order};
+        *slab = {nullptr, nullptr, &zone, nullptr, static_cast<uint32_t>(((page_size << order) - head) / zone.stride_),
+                 0,       order};
         for (unsigned i = 0; i < 1u << order; i++)
             page[i].owner = reinterpret_cast<uint64_t>(slab);
         char* objects = reinterpret_cast<char*>(slab) + head;
@@ -213,8 +208,7 @@ struct ZoneInternals {
     }
 
     static void count(Zone::HartCache& cache, int64_t change) {
-        cache.balance.store(cache.balance.load(std::memory_order_relaxed) + change,
-                            std::memory_order_relaxed);
+        cache.balance.store(cache.balance.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
     }
 
     static void* allocate(Zone& zone) {
@@ -329,8 +323,7 @@ void zone_reclaim() {
         ZoneInternals::reclaim(*zone);
 }
 
-void for_each_zone(void (*visit)(const char* name, size_t size, uint64_t in_use, void* context),
-                   void* context) {
+void for_each_zone(void (*visit)(const char* name, size_t size, uint64_t in_use, void* context), void* context) {
     for (Zone* zone = ZoneInternals::first(); zone; zone = ZoneInternals::next(*zone))
         visit(zone->name(), zone->size(), zone->in_use(), context);
 }

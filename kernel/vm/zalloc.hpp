@@ -39,31 +39,31 @@ private:
     uint32_t empty_slabs_ = 0;              ///< how many of them hold no object
     uint32_t stride_ = 0, cache_limit_ = 0; ///< bytes from object to object; objects a hart may keep
     std::atomic<HartCache*> caches_{nullptr};
-    std::atomic<int64_t> in_use_{0};        ///< what was not counted in a hart's cache
+    std::atomic<int64_t> in_use_{0}; ///< what was not counted in a hart's cache
     std::atomic<uint32_t> registered_{0};
-    Zone* next_ = nullptr;                  ///< list of all zones
+    Zone* next_ = nullptr; ///< list of all zones
 };
 
 /// The zone of a type, named by `T::zone_name`. Types of one template instantiation each have their own.
-template <class T>
+template<class T>
 inline constinit Zone zone_of{T::zone_name, sizeof(T), alignof(T)};
 
 /// Constructs a T in its zone; nomem if there is no memory. Constructors cannot fail.
-template <class T, class... A>
+template<class T, class... A>
 Result<T*> zone_new(A&&... args) {
     void* memory = zone_of<T>.allocate();
     if (!memory)
         return Errno::nomem;
     return new (memory) T(std::forward<A>(args)...);
 }
-template <class T>
+template<class T>
 void zone_delete(T* object) {
     object->~T();
     zone_of<T>.free(object);
 }
 
 /// Base for counted objects that live in their own zone: `struct Thing : ZonedRefCounted<Thing>`.
-template <class T>
+template<class T>
 class ZonedRefCounted : public RefCounted<T> {
 public:
     void last_unref() { zone_delete(static_cast<T*>(this)); }
@@ -71,7 +71,7 @@ public:
 
 /// Base for polymorphic counted objects: the destructor runs virtually, `dispose()` knows the zone. A concrete type
 /// says `void dispose() override { zone_delete(this); }`.
-template <class Root>
+template<class Root>
 class PolymorphicRefCounted : public RefCounted<Root> {
 public:
     virtual void dispose() = 0;
@@ -82,7 +82,7 @@ protected:
     ~PolymorphicRefCounted() = default; // dispose() knows the type
 };
 
-template <class T, class... A>
+template<class T, class... A>
 Result<RefPtr<T>> make_ref(A&&... args) {
     T* object = TRY(zone_new<T>(std::forward<A>(args)...));
     return RefPtr<T>::adopt(object);
@@ -93,7 +93,7 @@ void* kmalloc(size_t size);
 void kfree(void* memory, size_t size);
 
 /// An owned buffer of trivially copyable elements from kmalloc.
-template <class T>
+template<class T>
 class Buffer {
 public:
     Buffer() = default;

@@ -2,13 +2,13 @@
 // The cpio reader: what it accepts, what it refuses and how it says so, and a fuzz loop with seeded mutations.
 #include <cstdio>
 #include <cstdlib>
+#include <doctest/doctest.h>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include <doctest/doctest.h>
 #include <vfs/cpio.hpp>
 
 using namespace lentil;
@@ -132,18 +132,17 @@ struct Recorder final : CpioVisitor {
 
 size_t allocated = 0;
 size_t allocations_left = SIZE_MAX;
-constexpr CpioMemory memory{
-    [](size_t n) -> void* {
-        if (allocations_left == 0)
-            return nullptr;
-        allocations_left--;
-        allocated += n;
-        return std::malloc(n);
-    },
-    [](void* p, size_t n) {
-        allocated -= n;
-        std::free(p);
-    }};
+constexpr CpioMemory memory{[](size_t n) -> void* {
+                                if (allocations_left == 0)
+                                    return nullptr;
+                                allocations_left--;
+                                allocated += n;
+                                return std::malloc(n);
+                            },
+                            [](void* p, size_t n) {
+                                allocated -= n;
+                                std::free(p);
+                            }};
 
 struct Outcome {
     bool good;
@@ -313,8 +312,11 @@ TEST_CASE("mutated archives give an error or entries, and nothing else") {
     const unsigned seed = seed_text ? static_cast<unsigned>(std::atoi(seed_text)) : 1;
     std::mt19937 random(seed);
     INFO("seed " << seed);
-    const std::vector<New> few = {{"a", 0100644, "contents"}, {"link", 0120777, "a"}, {"d", 040755},
-                                  {"d/b", 0100600, std::string(300, 'q'), 7, 2},  {"d/c", 0100600, "", 7, 2}};
+    const std::vector<New> few = {{"a", 0100644, "contents"},
+                                  {"link", 0120777, "a"},
+                                  {"d", 040755},
+                                  {"d/b", 0100600, std::string(300, 'q'), 7, 2},
+                                  {"d/c", 0100600, "", 7, 2}};
     const Bytes bases[] = {archive(few), gzip(archive(few)), archive(few) + gzip(archive(few))};
     unsigned good = 0, bad = 0;
     for (int round = 0; round < 6000; round++) {
@@ -325,8 +327,13 @@ TEST_CASE("mutated archives give an error or entries, and nothing else") {
             case 0: b[at] = static_cast<uint8_t>(random()); break;
             case 1: b[at] ^= static_cast<uint8_t>(1u << random() % 8); break;
             case 2: b.resize(at); break;
-            case 3: b.erase(b.begin() + static_cast<long>(at), b.begin() + static_cast<long>(std::min(b.size(), at + random() % 16))); break;
-            case 4: b.insert(b.begin() + static_cast<long>(at), random() % 16, static_cast<uint8_t>("0Ff\0"[random() % 4])); break;
+            case 3:
+                b.erase(b.begin() + static_cast<long>(at),
+                        b.begin() + static_cast<long>(std::min(b.size(), at + random() % 16)));
+                break;
+            case 4:
+                b.insert(b.begin() + static_cast<long>(at), random() % 16, static_cast<uint8_t>("0Ff\0"[random() % 4]));
+                break;
             case 5: b[at] = static_cast<uint8_t>("0123456789abcdefF"[random() % 17]); break;
             }
         }

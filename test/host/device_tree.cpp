@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Device trees as boards and firmware hand them over, good and bad, and what the kernel makes of them.
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cstring>
+#include <doctest/doctest.h>
+#include <libfdt/libfdt.h>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
-
-#include <libfdt/libfdt.h>
 
 #include <platform/boot_memory.hpp>
 #include <platform/boot_tree.hpp>
@@ -89,7 +87,10 @@ struct Board {
         if (timebase != 0)
             w.cell("timebase-frequency", timebase);
         for (const Hart& h : harts) {
-            w.begin("cpu@" + std::to_string(h.id)).text("device_type", "cpu").cell("reg", h.id).text("riscv,isa", h.isa);
+            w.begin("cpu@" + std::to_string(h.id))
+                .text("device_type", "cpu")
+                .cell("reg", h.id)
+                .text("riscv,isa", h.isa);
             if (h.mmu)
                 w.text("mmu-type", h.mmu);
             if (h.status)
@@ -98,7 +99,10 @@ struct Board {
         }
         w.end();
         for (size_t i = 0; i < memory.size(); i += 2)
-            w.begin("memory@" + std::to_string(i)).text("device_type", "memory").pairs("reg", {memory[i], memory[i + 1]}).end();
+            w.begin("memory@" + std::to_string(i))
+                .text("device_type", "memory")
+                .pairs("reg", {memory[i], memory[i + 1]})
+                .end();
         w.begin("reserved-memory").cell("#address-cells", 2).cell("#size-cells", 2).bytes("ranges", "");
         for (size_t i = 0; i < reserved.size(); i += 2)
             w.begin("kept@" + std::to_string(i)).pairs("reg", {reserved[i], reserved[i + 1]}).end();
@@ -160,7 +164,8 @@ TEST_CASE("an ordinary board is read completely") {
 
 TEST_CASE("harts without an MMU or disabled are left alone, ids may have holes") {
     Board board;
-    board.harts = {{0, nullptr}, {4}, {17}, {18, "riscv,sv39", "disabled"}, {300, "riscv,sv57", "okay"}, {301, "riscv,none"}, {4}};
+    board.harts = {{0, nullptr},        {4}, {17}, {18, "riscv,sv39", "disabled"}, {300, "riscv,sv57", "okay"},
+                   {301, "riscv,none"}, {4}};
     const auto r = read(board.blob(), 300);
     CHECK(r->complaint == "");
     REQUIRE(r->info.hart_count == 3);
@@ -276,7 +281,8 @@ TEST_CASE("registers are translated through the buses above") {
     w.begin("soc").cell("#address-cells", 1).cell("#size-cells", 1);
     fdt32_t ranges[] = {cpu_to_fdt32(0x1000), cpu_to_fdt32(1), cpu_to_fdt32(0x20000000), cpu_to_fdt32(0x100)};
     w.bytes("ranges", std::string(reinterpret_cast<char*>(ranges), sizeof ranges));
-    fdt32_t inside[] = {cpu_to_fdt32(0x1080), cpu_to_fdt32(0x80)}, outside[] = {cpu_to_fdt32(0x1081), cpu_to_fdt32(0x80)};
+    fdt32_t inside[] = {cpu_to_fdt32(0x1080), cpu_to_fdt32(0x80)},
+            outside[] = {cpu_to_fdt32(0x1081), cpu_to_fdt32(0x80)};
     w.begin("a@1080").bytes("reg", std::string(reinterpret_cast<char*>(inside), sizeof inside)).end();
     w.begin("b@1081").bytes("reg", std::string(reinterpret_cast<char*>(outside), sizeof outside)).end();
     const auto blob = w.end().finish();

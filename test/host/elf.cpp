@@ -2,11 +2,11 @@
 // ELF headers: sound images are described rightly, unsound ones refused, and whatever mutations do, an accepted image
 // keeps the promises that the loader relies on.
 #include <cstring>
+#include <doctest/doctest.h>
 #include <random>
 #include <vector>
 
 #include <bsd/elf.hpp>
-#include <doctest/doctest.h>
 
 using namespace lentil;
 
@@ -58,7 +58,8 @@ void check_promises(const elf::Image& image) {
         CHECK(s.address + s.memory_size <= user_end - page_size);
         CHECK((s.address & page_mask) == (s.offset & page_mask));
         if (i > 0)
-            CHECK(page_floor(s.address) >= page_ceil(image.segments[i - 1].address + image.segments[i - 1].memory_size));
+            CHECK(page_floor(s.address) >=
+                  page_ceil(image.segments[i - 1].address + image.segments[i - 1].memory_size));
     }
     if (image.interpreter_size != 0) {
         CHECK(image.interpreter_size >= 2);
@@ -69,7 +70,9 @@ void check_promises(const elf::Image& image) {
 } // namespace
 
 TEST_CASE("a position-independent program with two segments is described as it is") {
-    const auto image = Sample({{phdr, 4, 64, 64, 0, 0x230, 0x230, 8}, {interp, 4, 0x270, 0x270, 0, 0x21, 0x21, 1}, text, data}).parse();
+    const auto image =
+        Sample({{phdr, 4, 64, 64, 0, 0x230, 0x230, 8}, {interp, 4, 0x270, 0x270, 0, 0x21, 0x21, 1}, text, data})
+            .parse();
     REQUIRE(image.ok());
     CHECK(image->position_independent);
     CHECK(image->entry == 0x1234);
@@ -105,27 +108,27 @@ TEST_CASE("what is no riscv64 executable is refused") {
         return !image.ok() && image.error() == Errno::noexec;
     };
     CHECK(refused([](Sample& s) { s.head[0] = 0; }));
-    CHECK(refused([](Sample& s) { s.head[4] = 1; }));           // 32 bits
-    CHECK(refused([](Sample& s) { s.head[5] = 2; }));           // big endian
-    CHECK(refused([](Sample& s) { s.put(16, 1, 2); }));         // relocatable
-    CHECK(refused([](Sample& s) { s.put(18, 62, 2); }));        // another machine
-    CHECK(refused([](Sample& s) { s.put(54, 55, 2); }));        // odd header size
-    CHECK(refused([](Sample& s) { s.put(56, 0, 2); }));         // no headers
-    CHECK(refused([](Sample& s) { s.put(56, 3, 2); }));         // more than there are
+    CHECK(refused([](Sample& s) { s.head[4] = 1; }));    // 32 bits
+    CHECK(refused([](Sample& s) { s.head[5] = 2; }));    // big endian
+    CHECK(refused([](Sample& s) { s.put(16, 1, 2); }));  // relocatable
+    CHECK(refused([](Sample& s) { s.put(18, 62, 2); })); // another machine
+    CHECK(refused([](Sample& s) { s.put(54, 55, 2); })); // odd header size
+    CHECK(refused([](Sample& s) { s.put(56, 0, 2); }));  // no headers
+    CHECK(refused([](Sample& s) { s.put(56, 3, 2); }));  // more than there are
     CHECK(refused([](Sample& s) { s.put(32, ~uint64_t{0}, 8); }));
     CHECK(refused([](Sample& s) { s.head.resize(63); }));
 }
 
 TEST_CASE("unsound segments are refused") {
     const auto refused = [](Header bad) { return !Sample({text, bad}).parse().ok(); };
-    CHECK(refused({load, 6, 0x4000, 0x4000, 0, 0x2000, 0x2000, 0x1000}));        // file part past the file's end
-    CHECK(refused({load, 6, 0x2000, 0x4000, 0, 0x800, 0x400, 0x1000}));          // more file than memory
-    CHECK(refused({load, 6, 0x2001, 0x4000, 0, 0x100, 0x100, 0x1000}));          // offset and address disagree
-    CHECK(refused({load, 6, 0x1000, 0x1000, 0, 0x100, 0x100, 0x1000}));          // shares a page with the first
-    CHECK(refused({load, 6, 0, user_end - 0x1000, 0, 0, 0x1000, 0x1000}));       // up to the end of the user half
-    CHECK(refused({load, 6, 0, ~uint64_t{0xfff}, 0, 0x100, 0x2000, 0x1000}));    // wraps
+    CHECK(refused({load, 6, 0x4000, 0x4000, 0, 0x2000, 0x2000, 0x1000}));     // file part past the file's end
+    CHECK(refused({load, 6, 0x2000, 0x4000, 0, 0x800, 0x400, 0x1000}));       // more file than memory
+    CHECK(refused({load, 6, 0x2001, 0x4000, 0, 0x100, 0x100, 0x1000}));       // offset and address disagree
+    CHECK(refused({load, 6, 0x1000, 0x1000, 0, 0x100, 0x100, 0x1000}));       // shares a page with the first
+    CHECK(refused({load, 6, 0, user_end - 0x1000, 0, 0, 0x1000, 0x1000}));    // up to the end of the user half
+    CHECK(refused({load, 6, 0, ~uint64_t{0xfff}, 0, 0x100, 0x2000, 0x1000})); // wraps
     CHECK(refused({load, 6, ~uint64_t{0xfff}, 0x4000, 0, 0x2000, 0x2000, 0x1000}));
-    CHECK_FALSE(Sample({{gnu_stack, 6, 0, 0, 0, 0, 0, 16}}).parse().ok());       // nothing to load
+    CHECK_FALSE(Sample({{gnu_stack, 6, 0, 0, 0, 0, 0, 16}}).parse().ok()); // nothing to load
     CHECK_FALSE(Sample({text, {interp, 4, 0x4fff, 0, 0, 0x21, 0x21, 1}}).parse().ok());
 }
 

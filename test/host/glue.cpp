@@ -2,10 +2,9 @@
 // Host definitions of panic(), kprint() and Boost's assertion handler.
 #include "glue.hpp"
 
+#include <doctest/doctest.h>
 #include <source_location>
 #include <utility>
-
-#include <doctest/doctest.h>
 
 #include <libkern/assert.hpp>
 #include <libkern/format.hpp>

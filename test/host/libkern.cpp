@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The lowest layer: formatting, results, counted references, intrusive lists, sets of harts.
-#include <array>
-#include <climits>
-#include <memory>
-#include <string>
-
 #include "glue.hpp"
 
+#include <array>
+#include <climits>
 #include <doctest/doctest.h>
+#include <memory>
+#include <string>
 
 #include <libkern/format.hpp>
 #include <libkern/hartset.hpp>
@@ -19,7 +18,7 @@
 namespace lentil {
 namespace {
 
-template <class... A>
+template<class... A>
 std::string formatted(std::string_view format, const A&... args) {
     std::array<char, 256> buffer{};
     return std::string(format_to(buffer, format, args...));

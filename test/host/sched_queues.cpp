@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Run queues in simulated time, the callout tree, and the lock order checker.
-#include <doctest/doctest.h>
+#include "glue.hpp"
 
 #include <algorithm>
+#include <doctest/doctest.h>
+#include <host/simulator.hpp>
 #include <map>
 #include <random>
 #include <vector>
 
-#include <host/simulator.hpp>
 #include <sched/callout.hpp>
 #include <sched/runq.hpp>
 #include <sync/spinlock.hpp>
-
-#include "glue.hpp"
 
 using namespace lentil;
 
@@ -245,8 +244,7 @@ TEST_CASE("callouts come out by deadline, first in first out among equals, whate
             tree.erase(*model[victim]);
             model.erase(model.begin() + static_cast<long>(victim));
         }
-        std::stable_sort(model.begin(), model.end(),
-                         [](auto* a, auto* b) { return a->deadline_ns < b->deadline_ns; });
+        std::stable_sort(model.begin(), model.end(), [](auto* a, auto* b) { return a->deadline_ns < b->deadline_ns; });
         for (CalloutNode* expected : model) {
             REQUIRE(tree.first() == expected);
             CHECK(tree.first_deadline_ns() == expected->deadline_ns);

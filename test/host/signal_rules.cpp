@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The pure rules of signals: default actions, what is discarded, which one comes next.
+#include <doctest/doctest.h>
 #include <initializer_list>
 
 #include <bsd/signal_types.hpp>
-#include <doctest/doctest.h>
 
 using namespace lentil;
 

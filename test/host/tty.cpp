@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The line discipline: editing, echo, signals, modes, output.
+#include <doctest/doctest.h>
 #include <string>
 #include <utility>
 
 #include <bsd/signal_types.hpp>
 #include <bsd/tty_ldisc.hpp>
-#include <doctest/doctest.h>
 
 using namespace lentil;
 

@@ -2,10 +2,10 @@
 // The fixture of tests of maps: a machine on which nothing is left behind.
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include "glue.hpp"
 #include "vm_support.hpp"
+
+#include <doctest/doctest.h>
 
 namespace lentil::test {
 
@@ -40,7 +40,8 @@ inline TestMap forked(VmMap& parent) {
     return TestMap{*child};
 }
 
-inline MapRequest of_object(RefPtr<VmObject> object, bool shared, uint64_t length, vaddr_t at = 0, uint64_t offset = 0) {
+inline MapRequest of_object(RefPtr<VmObject> object, bool shared, uint64_t length, vaddr_t at = 0,
+                            uint64_t offset = 0) {
     MapRequest request = anonymous(length, at);
     request.object = std::move(object);
     request.shared = shared;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Maps and faults, one rule at a time; vm_random.cpp puts them together.
+#include "vm_fixture.hpp"
+
 #include <array>
 #include <cstring>
-#include <vector>
-
 #include <doctest/doctest.h>
-
-#include "vm_fixture.hpp"
+#include <vector>
 
 namespace lentil {
 namespace {
@@ -314,7 +313,8 @@ TEST_CASE_FIXTURE(Machine, "eight children write different parts of one region, 
     for (vaddr_t i = 0; i < pages; i++) {
         CHECK(peek(*parent, base + i * page_size) == 100);
         for (unsigned c = 0; c < children; c++)
-            CHECK(peek(*child[c], base + i * page_size, c % harts) == (i % children == c ? static_cast<int>(c + 1) : 100));
+            CHECK(peek(*child[c], base + i * page_size, c % harts) ==
+                  (i % children == c ? static_cast<int>(c + 1) : 100));
     }
 }
 
@@ -550,11 +550,13 @@ TEST_CASE_FIXTURE(Machine, "whatever allocation of a fork fails, nothing is left
     CHECK(failures > 15);
 }
 
-TEST_CASE_FIXTURE(Machine, "whatever allocation of map, unmap, protect, mremap or madvise fails, the map stays as it was") {
+TEST_CASE_FIXTURE(Machine,
+                  "whatever allocation of map, unmap, protect, mremap or madvise fails, the map stays as it was") {
     constexpr vaddr_t pages = 8;
     auto contents_ok = [](VmMap& map) {
         for (vaddr_t i = 0; i < pages; i++)
-            if (const vaddr_t at = base + i * page_size; peek(map, at) != static_cast<int>(i) || !poke(map, at, static_cast<uint8_t>(i)))
+            if (const vaddr_t at = base + i * page_size;
+                peek(map, at) != static_cast<int>(i) || !poke(map, at, static_cast<uint8_t>(i)))
                 return false;
         return entry_count(map) == 1;
     };

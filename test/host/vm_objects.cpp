@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Objects in maps: files and shared memory, truncation, backing stores.
+#include "vm_fixture.hpp"
+
 #include <array>
 #include <cstring>
-#include <vector>
-
 #include <doctest/doctest.h>
-
-#include "vm_fixture.hpp"
+#include <vector>
 
 namespace lentil {
 namespace {
@@ -120,7 +119,8 @@ TEST_CASE_FIXTURE(Machine, "truncation finds entries that were split, moved and 
     CHECK(object->resident_pages() == 0);
 }
 
-TEST_CASE_FIXTURE(Machine, "a map that is forked while another is being visited by truncation has no page past the end") {
+TEST_CASE_FIXTURE(Machine,
+                  "a map that is forked while another is being visited by truncation has no page past the end") {
     TestMap first, second;
     auto object = *VmObject::create(4 * page_size);
     for (TestMap* map : {&first, &second}) {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The page allocator on a machine with several ranges of RAM, the largest of 16 GiB.
+#include "vm_support.hpp"
+
 #include <algorithm>
+#include <doctest/doctest.h>
 #include <random>
 #include <set>
 #include <vector>
-
-#include <doctest/doctest.h>
-
-#include "vm_support.hpp"
 
 namespace lentil {
 namespace {
@@ -18,15 +17,17 @@ constexpr machine::MemoryRange memory[] = {
     {0x100000000, uint64_t{16} << 30},
 };
 constexpr machine::MemoryRange reserved[] = {
-    {0x80000000, 0x80000},   // firmware
-    {0x80200000, 0x123456},  // kernel
-    {0x80f00000, 0x100000},  // initrd, at the end
-    {0x100000000, 0x1000},   // where the records would like to be
+    {0x80000000, 0x80000},  // firmware
+    {0x80200000, 0x123456}, // kernel
+    {0x80f00000, 0x100000}, // initrd, at the end
+    {0x100000000, 0x1000},  // where the records would like to be
 };
 
 bool is_usable(paddr_t pa) {
-    const bool inside = std::ranges::any_of(memory, [&](auto& r) { return pa >= r.start && pa + page_size <= r.start + r.size; });
-    return inside && std::ranges::none_of(reserved, [&](auto& r) { return pa < r.start + r.size && pa + page_size > r.start; });
+    const bool inside =
+        std::ranges::any_of(memory, [&](auto& r) { return pa >= r.start && pa + page_size <= r.start + r.size; });
+    return inside &&
+           std::ranges::none_of(reserved, [&](auto& r) { return pa < r.start + r.size && pa + page_size > r.start; });
 }
 
 struct Machine {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Random operations on several maps against a naive model that keeps the bytes of every page. The seed of a failing run is
 // printed; LENTIL_SEED and LENTIL_STEPS choose another.
+#include "glue.hpp"
+#include "vm_support.hpp"
+
 #include <cstdlib>
 #include <cstring>
+#include <doctest/doctest.h>
 #include <memory>
 #include <random>
 #include <vector>
-
-#include <doctest/doctest.h>
-
-#include "glue.hpp"
-#include "vm_support.hpp"
 
 namespace lentil {
 namespace {
@@ -110,7 +109,7 @@ private:
         fail_ = 0;
     }
     /// Runs the real operation, perhaps with a failing allocation. True if that made it fail.
-    template <class F>
+    template<class F>
     auto attempt(F operation) {
         if (fail_ == 0)
             return operation();
@@ -121,7 +120,7 @@ private:
         } note{failed_};
         return operation();
     }
-    template <class R>
+    template<class R>
     bool excused(const R& result) const {
         return !result && fail_ != 0 && failed_ && result.error() == Errno::nomem;
     }
@@ -279,7 +278,8 @@ private:
         const bool apart = to + new_count <= s.at || s.at + s.count <= to;
         const bool had_room = room_for(map, new_count);
         auto result = attempt([&] {
-            return map.real->remap(address(s.at), s.count * page_size, new_count * page_size, may_move, fixed, address(to));
+            return map.real->remap(address(s.at), s.count * page_size, new_count * page_size, may_move, fixed,
+                                   address(to));
         });
         if (fixed && !apart) {
             REQUIRE(result.error() == Errno::inval);
@@ -367,7 +367,8 @@ private:
     void fork_flags() {
         ModelMap& map = any_map();
         const Stretch s = any_stretch(16, 0);
-        const Advice advice = std::vector{Advice::dont_fork, Advice::do_fork, Advice::wipe_on_fork, Advice::keep_on_fork}[below(4)];
+        const Advice advice =
+            std::vector{Advice::dont_fork, Advice::do_fork, Advice::wipe_on_fork, Advice::keep_on_fork}[below(4)];
         auto result = attempt([&] { return map.real->advise(address(s.at), s.count * page_size, advice); });
         if (!result && result.error() == Errno::inval) {
             bool any_object = false;

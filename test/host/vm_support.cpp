@@ -94,7 +94,8 @@ Counts Counts::now() {
 }
 
 std::string describe(const Counts& counts) {
-    std::string text = std::to_string(counts.user_pages) + " user pages, " + std::to_string(counts.kernel_pages) + " kernel pages";
+    std::string text =
+        std::to_string(counts.user_pages) + " user pages, " + std::to_string(counts.kernel_pages) + " kernel pages";
     for (const auto& [name, n] : counts.objects)
         text += ", " + name + " " + std::to_string(n);
     return text;

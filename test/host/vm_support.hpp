@@ -3,10 +3,10 @@
 // allocations made to fail.
 #pragma once
 
+#include <host/simulator.hpp>
 #include <map>
 #include <string>
 
-#include <host/simulator.hpp>
 #include <vm/fail.hpp>
 #include <vm/kmem.hpp>
 #include <vm/vm_map.hpp>

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Zones, kmalloc, the kernel's window and stacks.
-#include <cstring>
-#include <random>
-#include <vector>
-
-#include <doctest/doctest.h>
-
 #include "glue.hpp"
 #include "vm_support.hpp"
+
+#include <cstring>
+#include <doctest/doctest.h>
+#include <random>
+#include <vector>
 
 #include <machine/machine.hpp>
 #include <vm/kernel_pmap.hpp>

@@ -90,7 +90,8 @@ static void break_moves(void) {
     CHECK_EQ(syscall(SYS_brk, 1), (long)end); // an impossible end changes nothing
 }
 
-static long futex(void* word, int operation, unsigned value, const struct timespec* limit, void* second, unsigned third) {
+static long futex(void* word, int operation, unsigned value, const struct timespec* limit, void* second,
+                  unsigned third) {
     return syscall(SYS_futex, word, operation, value, limit, second, third);
 }
 
@@ -131,7 +132,8 @@ static void futex_wakes(void) {
     shared_words[0] = 7;
     CHECK_ERRNO(futex(&shared_words[1], FUTEX_CMP_REQUEUE_PRIVATE, 1, (void*)1, &shared_words[0], 9), EAGAIN);
     CHECK_EQ(futex(&shared_words[1], FUTEX_WAKE_OP_PRIVATE, 1, (void*)1, &shared_words[0],
-                   FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 7)), 1);
+                   FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 7)),
+             1);
     CHECK_EQ(shared_words[0], 12);
     for (int i = 0; i < 6; ++i)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);

@@ -18,8 +18,13 @@ static void ids(uid_t r, uid_t e, uid_t s) {
 }
 
 static uint64_t capabilities(void) {
-    struct { uint32_t version; int pid; } header = {0x20080522, 0};
-    struct { uint32_t effective, permitted, inheritable; } data[2];
+    struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    struct {
+        uint32_t effective, permitted, inheritable;
+    } data[2];
     CHECK_EQ(syscall(SYS_capget, &header, data), 0);
     return data[0].effective | (uint64_t)data[1].effective << 32;
 }

@@ -4,9 +4,9 @@
 #include "check.h"
 
 struct progress {
-    volatile int next;      // the call to try
-    volatile int unknown;   // how many said ENOSYS
-    volatile int impossible;// a result that is neither a value nor an errno user mode may see
+    volatile int next;       // the call to try
+    volatile int unknown;    // how many said ENOSYS
+    volatile int impossible; // a result that is neither a value nor an errno user mode may see
 };
 
 static uint64_t seed = 88172645463325252u;
@@ -17,20 +17,36 @@ static uint64_t random_word(void) {
     return seed;
 }
 
-static const uint64_t wild[] = {0, 1, ~UINT64_C(0), 0x1000, 0x8000000000000000u, 0xffffffff80200000u, 0xffffffc000000000u,
-                                0x3ffffffff8, 0x4000000000, 0x7fffffff, 0x80000000u, 0x10001, 4095};
+static const uint64_t wild[] = {0,
+                                1,
+                                ~UINT64_C(0),
+                                0x1000,
+                                0x8000000000000000u,
+                                0xffffffff80200000u,
+                                0xffffffc000000000u,
+                                0x3ffffffff8,
+                                0x4000000000,
+                                0x7fffffff,
+                                0x80000000u,
+                                0x10001,
+                                4095};
 enum { wild_count = sizeof wild / sizeof wild[0], last_number = 470 };
 
 // What would end or stop more than the caller, or make processes that run this loop beside it.
 static bool too_dangerous(int number) {
     switch (number) {
-    case 93: case 94:                               // exit
-    case 129: case 130: case 131: case 138: case 240: // signals to whole groups
-    case 142:                                       // reboot
-    case 220: case 435:                             // clone
+    case 93:
+    case 94: // exit
+    case 129:
+    case 130:
+    case 131:
+    case 138:
+    case 240: // signals to whole groups
+    case 142: // reboot
+    case 220:
+    case 435: // clone
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -108,8 +124,8 @@ static void unknown_numbers(void) {
 }
 
 static void kernel_addresses(void) {
-    const uint64_t addresses[] = {0xffffffff80200000u, 0xffffffc000000000u, 0xffffffd000000000u, 0xffffffffffffff00u,
-                                  0x4000000000u, 0x8000000000000000u};
+    const uint64_t addresses[] = {0xffffffff80200000u, 0xffffffc000000000u, 0xffffffd000000000u,
+                                  0xffffffffffffff00u, 0x4000000000u,       0x8000000000000000u};
     int zero = open("/dev/zero", O_RDONLY), pipes[2];
     CHECK(zero >= 0 && pipe(pipes) == 0);
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; ++i) {

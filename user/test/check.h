@@ -57,28 +57,27 @@ static inline __attribute__((noreturn, format(printf, 1, 2))) void check_fail(co
     _exit(1);
 }
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            check_fail("line %d: %s (errno %d)", __LINE__, #condition, errno);                               \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            check_fail("line %d: %s (errno %d)", __LINE__, #condition, errno);                                         \
     } while (0)
 
-#define CHECK_EQ(actual, expected)                                                                           \
-    do {                                                                                                     \
-        long check_a = (long)(actual), check_e = (long)(expected);                                           \
-        if (check_a != check_e)                                                                              \
-            check_fail("line %d: %s is %ld, expected %ld (errno %d)", __LINE__, #actual, check_a, check_e,   \
-                       errno);                                                                               \
+#define CHECK_EQ(actual, expected)                                                                                     \
+    do {                                                                                                               \
+        long check_a = (long)(actual), check_e = (long)(expected);                                                     \
+        if (check_a != check_e)                                                                                        \
+            check_fail("line %d: %s is %ld, expected %ld (errno %d)", __LINE__, #actual, check_a, check_e, errno);     \
     } while (0)
 
 // A call that must fail with this errno.
-#define CHECK_ERRNO(call, expected)                                                                          \
-    do {                                                                                                     \
-        errno = 0;                                                                                           \
-        long check_r = (long)(call);                                                                         \
-        if (check_r != -1 || errno != (expected))                                                            \
-            check_fail("line %d: %s gave %ld errno %d, expected errno %d", __LINE__, #call, check_r, errno,  \
-                       (expected));                                                                          \
+#define CHECK_ERRNO(call, expected)                                                                                    \
+    do {                                                                                                               \
+        errno = 0;                                                                                                     \
+        long check_r = (long)(call);                                                                                   \
+        if (check_r != -1 || errno != (expected))                                                                      \
+            check_fail("line %d: %s gave %ld errno %d, expected errno %d", __LINE__, #call, check_r, errno,            \
+                       (expected));                                                                                    \
     } while (0)
 
 static inline double check_now(void) {
@@ -105,19 +104,18 @@ static inline int check_reap(pid_t pid) {
     return status;
 }
 
-#define CHECK_EXITED(status, code)                                                                           \
-    do {                                                                                                     \
-        int check_s = (status);                                                                              \
-        if (!WIFEXITED(check_s) || WEXITSTATUS(check_s) != (code))                                           \
-            check_fail("line %d: status is 0x%x, expected exit %d", __LINE__, check_s, (int)(code));         \
+#define CHECK_EXITED(status, code)                                                                                     \
+    do {                                                                                                               \
+        int check_s = (status);                                                                                        \
+        if (!WIFEXITED(check_s) || WEXITSTATUS(check_s) != (code))                                                     \
+            check_fail("line %d: status is 0x%x, expected exit %d", __LINE__, check_s, (int)(code));                   \
     } while (0)
 
-#define CHECK_SIGNALED(status, signal)                                                                       \
-    do {                                                                                                     \
-        int check_s = (status);                                                                              \
-        if (!WIFSIGNALED(check_s) || WTERMSIG(check_s) != (signal))                                          \
-            check_fail("line %d: status is 0x%x, expected death by signal %d", __LINE__, check_s,            \
-                       (int)(signal));                                                                       \
+#define CHECK_SIGNALED(status, signal)                                                                                 \
+    do {                                                                                                               \
+        int check_s = (status);                                                                                        \
+        if (!WIFSIGNALED(check_s) || WTERMSIG(check_s) != (signal))                                                    \
+            check_fail("line %d: status is 0x%x, expected death by signal %d", __LINE__, check_s, (int)(signal));      \
     } while (0)
 
 // Reads a small file whole; returns its length, or -1. Uses no stdio and no allocation: a borrower may call
@@ -147,16 +145,13 @@ static inline long check_value_in(const char* path, const char* name) {
     for (char* line = text; line; line = strchr(line, '\n')) {
         if (*line == '\n')
             ++line;
-        if (strncmp(line, name, length) == 0 &&
-            (line[length] == ' ' || line[length] == '\t' || line[length] == ':'))
+        if (strncmp(line, name, length) == 0 && (line[length] == ' ' || line[length] == '\t' || line[length] == ':'))
             return strtol(line + length + strspn(line + length, ": \t"), NULL, 10);
     }
     return -1;
 }
 
-static inline long check_counter(const char* name) {
-    return check_value_in("/proc/lentil/counters", name);
-}
+static inline long check_counter(const char* name) { return check_value_in("/proc/lentil/counters", name); }
 
 // The state letter in /proc/PID/stat, or 0 if there is no such process.
 static inline char check_state_of(pid_t pid) {
@@ -169,19 +164,17 @@ static inline char check_state_of(pid_t pid) {
 }
 
 // Waits until a condition holds; fails the case after `seconds`.
-#define CHECK_SOON(condition, seconds)                                                                       \
-    do {                                                                                                     \
-        double check_end = check_now() + (seconds);                                                          \
-        while (!(condition)) {                                                                               \
-            if (check_now() > check_end)                                                                     \
-                check_fail("line %d: not within %d s: %s", __LINE__, (int)(seconds), #condition);            \
-            check_sleep_ms(2);                                                                               \
-        }                                                                                                    \
+#define CHECK_SOON(condition, seconds)                                                                                 \
+    do {                                                                                                               \
+        double check_end = check_now() + (seconds);                                                                    \
+        while (!(condition)) {                                                                                         \
+            if (check_now() > check_end)                                                                               \
+                check_fail("line %d: not within %d s: %s", __LINE__, (int)(seconds), #condition);                      \
+            check_sleep_ms(2);                                                                                         \
+        }                                                                                                              \
     } while (0)
 
-static inline bool check_on_linux(void) {
-    return getenv("CHECK_ON_LINUX") != NULL;
-}
+static inline bool check_on_linux(void) { return getenv("CHECK_ON_LINUX") != NULL; }
 
 static inline void check_line(const char* format, const char* sentence, const char* why) {
     char line[700];
@@ -283,7 +276,5 @@ static inline int check_main(int argc, char** argv, const struct check_case* cas
     return good ? 0 : 1;
 }
 
-#define CHECK_MAIN(cases)                                                                                    \
-    int main(int argc, char** argv) {                                                                        \
-        return check_main(argc, argv, cases, sizeof(cases) / sizeof(cases)[0]);                              \
-    }
+#define CHECK_MAIN(cases)                                                                                              \
+    int main(int argc, char** argv) { return check_main(argc, argv, cases, sizeof(cases) / sizeof(cases)[0]); }

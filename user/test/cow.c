@@ -132,9 +132,7 @@ static void kernel_breaks_sharing(void) {
 
 static char signal_stack[65536] __attribute__((aligned(4096)));
 static volatile int handled;
-static void on_signal(int number) {
-    handled += number;
-}
+static void on_signal(int number) { handled += number; }
 static void signal_frame(void) {
     stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
     memset(signal_stack, 0x33, sizeof signal_stack);
@@ -241,8 +239,7 @@ static void thousand_generations(void) {
         late = times[generations - 50 + g] < late ? times[generations - 50 + g] : late;
     }
     if (late > early * 4 + 0.001)
-        check_fail("faults took %.0f us in an early generation and %.0f us in a late one", early * 1e6,
-                   late * 1e6);
+        check_fail("faults took %.0f us in an early generation and %.0f us in a late one", early * 1e6, late * 1e6);
 }
 
 static void parent_goes_first(void) {
@@ -288,8 +285,7 @@ static void change_mappings(char* memory) {
     for (size_t i = 0; i < quarter; i += sizeof(long))
         CHECK_EQ(*(long*)(void*)(moved + i), (long)(i + 3 * quarter) * 31 + 6);
     memset(moved, 1, 2 * quarter);
-    char* fresh =
-        mmap(memory, quarter, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    char* fresh = mmap(memory, quarter, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     CHECK(fresh == memory);
     for (int i = 0; i < quarter; i += 512)
         CHECK_EQ(fresh[i], 0);
@@ -494,8 +490,8 @@ static void same_page_at_once(void) {
 }
 
 static const struct check_case cases[] = {
-    {"eight children write different parts of one 4 MiB region at once, the parent's copy is untouched",
-     eight_children, 60, false},
+    {"eight children write different parts of one 4 MiB region at once, the parent's copy is untouched", eight_children,
+     60, false},
     {"a parent that writes does not disturb the snapshots of eight children", writers_and_parent, 60, false},
     {"what the kernel itself stores breaks sharing too", kernel_breaks_sharing, 0, false},
     {"one read(2) into sixteen shared pages changes one side only", read_across, 0, false},
@@ -503,8 +499,7 @@ static const struct check_case cases[] = {
     {"shared anonymous memory stays shared over four generations", shared_stays, 0, false},
     {"a thousand generations of fork lengthen no chain", thousand_generations, 100, false},
     {"a grandchild keeps its pages when both ancestors let go", parent_goes_first, 0, false},
-    {"munmap, mprotect, mremap, madvise and mmap after fork touch one side only", mappings_are_own, 60,
-     false},
+    {"munmap, mprotect, mremap, madvise and mmap after fork touch one side only", mappings_are_own, 60, false},
     {"pages that were read but never written are zero for both", untouched_pages, 0, false},
     {"a page unmapped on one hart is not seen on another any more", unmap_seen_everywhere, 60, false},
     {"a page protected on one hart is not written on another any more", protect_seen_everywhere, 60, false},

@@ -14,13 +14,10 @@ static void take_everything(void) {
     }
 }
 static void came_to_its_end(int status) {
-    if (!(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) &&
-        !(WIFEXITED(status) && WEXITSTATUS(status) == 44))
+    if (!(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) && !(WIFEXITED(status) && WEXITSTATUS(status) == 44))
         check_fail("it ended with status 0x%x", status);
 }
-static void exit_7(void) {
-    _exit(7);
-}
+static void exit_7(void) { _exit(7); }
 static void still_works(void) {
     for (int i = 0; i < 20; ++i) {
         CHECK_EXITED(check_reap(spawn(exit_7)), 7);
@@ -111,8 +108,7 @@ static void fill_files(void) {
     objects_are_back(&before);
 }
 
-static void
-borrower_takes(void) { // in a borrower the memory is the lender's too: either may be chosen, nothing hangs
+static void borrower_takes(void) { // in a borrower the memory is the lender's too: either may be chosen, nothing hangs
     pid_t pid = fork();
     if (pid == 0) {
         pid_t child = vfork();
@@ -126,8 +122,7 @@ borrower_takes(void) { // in a borrower the memory is the lender's too: either m
 }
 
 static const struct check_case cases[] = {
-    {"a child that takes all memory gets ENOMEM or is killed, and all of it comes back", one_taker, 300,
-     false},
+    {"a child that takes all memory gets ENOMEM or is killed, and all of it comes back", one_taker, 300, false},
     {"six children that take all memory at once come to an end", several_takers, 300, false},
     {"memory that runs out while shared pages are copied harms nobody else", taker_with_copies, 300, false},
     {"a file that takes all memory gives ENOSPC, and its pages come back", fill_files, 300, false},

@@ -11,14 +11,12 @@ struct fp {
     uint64_t fcsr;
 };
 
-#define EACH(op)                                                                                             \
-    op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)    \
-        op(16) op(17) op(18) op(19) op(20) op(21) op(22) op(23) op(24) op(25) op(26) op(27) op(28) op(29)    \
-            op(30) op(31)
-#define CLOBBERS                                                                                             \
-    "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14", \
-        "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26", "f27", "f28",    \
-        "f29", "f30", "f31"
+#define EACH(op)                                                                                                       \
+    op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15) op(16)       \
+        op(17) op(18) op(19) op(20) op(21) op(22) op(23) op(24) op(25) op(26) op(27) op(28) op(29) op(30) op(31)
+#define CLOBBERS                                                                                                       \
+    "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f15",    \
+        "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26", "f27", "f28", "f29", "f30", "f31"
 #define LOAD(n) "fld f" #n ", " #n "*8(%0)\n"
 #define STORE(n) "fsd f" #n ", " #n "*8(%0)\n"
 
@@ -27,11 +25,9 @@ struct fp {
 static void hold(const struct fp* set, struct fp* got, long rounds, long call) {
     register long a7 __asm__("a7") = call;
     register long a0 __asm__("a0") = 0;
-    __asm__ volatile("ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD)
-                     "1: addi %2, %2, -1\n bgtz %2, 1b\n"
-                     "bltz a7, 2f\n ecall\n"
-                     "2: mv %0, %1\n" EACH(STORE)
-                     "frcsr t0\n sd t0, 256(%0)\n"
+    __asm__ volatile("ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD) "1: addi %2, %2, -1\n bgtz %2, 1b\n"
+                                                              "bltz a7, 2f\n ecall\n"
+                                                              "2: mv %0, %1\n" EACH(STORE) "frcsr t0\n sd t0, 256(%0)\n"
                      : "+r"(set), "+r"(got), "+r"(rounds), "+r"(a0)
                      : "r"(a7)
                      : "t0", CLOBBERS);
@@ -135,11 +131,11 @@ static void inherited(void) {
         register long a0 __asm__("a0") = SIGCHLD;
         register long a1 __asm__("a1") = 0, a2 __asm__("a2") = 0, a3 __asm__("a3") = 0, a4 __asm__("a4") = 0;
         struct fp *from = &set, *to = &got;
-        __asm__ volatile("ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD) "ecall\n mv %0, %1\n" EACH(STORE)
-                         "frcsr t0\n sd t0, 256(%0)\n"
-                         : "+r"(from), "+r"(to), "+r"(a0)
-                         : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4)
-                         : "t0", CLOBBERS);
+        __asm__ volatile(
+            "ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD) "ecall\n mv %0, %1\n" EACH(STORE) "frcsr t0\n sd t0, 256(%0)\n"
+            : "+r"(from), "+r"(to), "+r"(a0)
+            : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4)
+            : "t0", CLOBBERS);
         const bool same = memcmp(&set, &got, sizeof set) == 0;
         if (a0 == 0)
             _exit(same ? 0 : 1);

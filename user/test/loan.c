@@ -17,9 +17,7 @@ static volatile long value[8];
 
 // --- order and sharing ---
 
-static void log_borrower(void) {
-    seen[step++] = 1;
-}
+static void log_borrower(void) { seen[step++] = 1; }
 static void order(void) {
     step = 0;
     pid_t pid = borrow(log_borrower);
@@ -45,9 +43,7 @@ static void stores_are_seen(void) {
     CHECK_EQ(local, 43);
 }
 
-static void sleep_300(void) {
-    check_sleep_ms(300);
-}
+static void sleep_300(void) { check_sleep_ms(300); }
 static void lender_waits(void) {
     double start = check_now();
     pid_t pid = borrow(sleep_300);
@@ -87,9 +83,7 @@ static void return_address_survives(void) {
 }
 
 static volatile int exit_code;
-static void exit_with(void) {
-    _exit(exit_code);
-}
+static void exit_with(void) { _exit(exit_code); }
 static void every_status(void) {
     for (exit_code = 0; exit_code < 256; ++exit_code) {
         int status = lend(exit_with);
@@ -98,12 +92,8 @@ static void every_status(void) {
 }
 
 static volatile int* volatile nowhere = NULL;
-static void crash(void) {
-    *nowhere = 1;
-}
-static void abort_now(void) {
-    raise(SIGABRT);
-}
+static void crash(void) { *nowhere = 1; }
+static void abort_now(void) { raise(SIGABRT); }
 static void abnormal_end(void) {
     value[1] = 7;
     CHECK_SIGNALED(lend(crash), SIGSEGV);
@@ -162,9 +152,7 @@ static void descriptors(void) {
     CHECK_ERRNO(fcntl(50, F_GETFD), EBADF);
 }
 
-static void share_offset(void) {
-    CHECK_EQ(lseek(fd_a, 100, SEEK_SET), 100);
-}
+static void share_offset(void) { CHECK_EQ(lseek(fd_a, 100, SEEK_SET), 100); }
 static void offsets(void) {
     fd_a = open("/tmp/loan.offsets", O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK(fd_a >= 0);
@@ -215,9 +203,7 @@ static void root_directory(void) {
     rmdir("/tmp/loan.root");
 }
 
-static void change_umask(void) {
-    CHECK_EQ(umask(0777), 0027);
-}
+static void change_umask(void) { CHECK_EQ(umask(0777), 0027); }
 static void umasks(void) {
     umask(0027);
     lend_ok(change_umask);
@@ -531,9 +517,7 @@ static void join_after_vfork(void) {
 
 // --- accounting ---
 
-static void spin_300(void) {
-    spin_cpu_ms(300);
-}
+static void spin_300(void) { spin_cpu_ms(300); }
 static void cpu_time(void) {
     struct rusage mine, child;
     pid_t pid = borrow(spin_300);
@@ -578,20 +562,16 @@ static void faults(void) {
 }
 
 static const struct check_case cases[] = {
-    {"BS-01 EC-01 vfork returns in the borrower first, then in the lender with the borrower's pid", order, 0,
-     false},
+    {"BS-01 EC-01 vfork returns in the borrower first, then in the lender with the borrower's pid", order, 0, false},
     {"BS-02 the lender sees what the borrower stored, globals and stack", stores_are_seen, 0, false},
     {"BS-03 the lender's vfork takes as long as the borrower does", lender_waits, 0, false},
     {"EC-02 pid, ppid, tid, group and session are right in the borrower and in the lender", ids, 0, false},
-    {"EC-05 a borrower that calls functions leaves the lender's return path alone", return_address_survives,
-     0, false},
+    {"EC-05 a borrower that calls functions leaves the lender's return path alone", return_address_survives, 0, false},
     {"EC-79 every exit status from 0 to 255 comes through", every_status, 60, false},
-    {"BS-04 a borrower that dies of a signal releases the lender and its status says so", abnormal_end, 0,
-     false},
+    {"BS-04 a borrower that dies of a signal releases the lender and its status says so", abnormal_end, 0, false},
     {"EC-115 a process group made by the borrower is its own", group, 0, false},
     {"EC-115 setsid works in the borrower and leaves the lender's session alone", session, 0, false},
-    {"XN-06 EC-110 descriptors closed, opened and duplicated in the borrower are its own", descriptors, 0,
-     false},
+    {"XN-06 EC-110 descriptors closed, opened and duplicated in the borrower are its own", descriptors, 0, false},
     {"EC-110 file offsets are shared", offsets, 0, false},
     {"EC-111 close-on-exec is the borrower's own, O_NONBLOCK is shared", descriptor_flags, 0, false},
     {"EC-112 the working directory is the borrower's own", directory, 0, false},

@@ -7,9 +7,7 @@
 
 static volatile int step, error_of[8], fd_a;
 static volatile pid_t lender;
-static void on_signal(int number) {
-    step += number;
-}
+static void on_signal(int number) { step += number; }
 static char other_path[64];
 
 // A copy of this program, or a prefix of it, under another name.
@@ -175,12 +173,8 @@ static void cloexec_pipe(bool at_once) {
         stop_waiter(pid);
     }
 }
-static void cloexec_eof(void) {
-    cloexec_pipe(false);
-}
-static void cloexec_eof_at_once(void) {
-    cloexec_pipe(true);
-}
+static void cloexec_eof(void) { cloexec_pipe(false); }
+static void cloexec_eof_at_once(void) { cloexec_pipe(true); }
 
 static void name_at_once(void) {
     copy_self("/tmp/othername", -1, 0755);
@@ -312,9 +306,7 @@ static void exec_with_words(void) {
     execve(check_self, argv, envp);
     _exit(126);
 }
-static void words(void) {
-    CHECK_EXITED(lend(exec_with_words), 0);
-}
+static void words(void) { CHECK_EXITED(lend(exec_with_words), 0); }
 
 static void exec_script(void) {
     execl("/tmp/exec.script", "ignored", "more", (char*)NULL);
@@ -342,12 +334,8 @@ static void by_descriptor(void) {
 
 // --- more ---
 
-static void exec_vforker(void) {
-    exec_helper("@vfork", "x");
-}
-static void image_vforks(void) {
-    CHECK_EXITED(lend(exec_vforker), 77);
-}
+static void exec_vforker(void) { exec_helper("@vfork", "x"); }
+static void image_vforks(void) { CHECK_EXITED(lend(exec_vforker), 77); }
 
 static volatile char* big;
 static void overwrite_and_exec(void) {
@@ -367,9 +355,7 @@ static void memory_comes_back(void) {
     }
 }
 
-static void exec_spin(void) {
-    exec_helper("@spin", "150");
-}
+static void exec_spin(void) { exec_helper("@spin", "150"); }
 static void executed_runs_beside(void) {
     pid_t pid = borrow(exec_spin);
     struct rusage mine, child;
@@ -379,16 +365,11 @@ static void executed_runs_beside(void) {
     CHECK(cpu_seconds(&mine) < 0.14);
 }
 
-static void exec_sigkill_self(void) {
-    exec_helper("@kill", "9");
-}
-static void dies_after_exec(void) {
-    CHECK_SIGNALED(lend(exec_sigkill_self), SIGKILL);
-}
+static void exec_sigkill_self(void) { exec_helper("@kill", "9"); }
+static void dies_after_exec(void) { CHECK_SIGNALED(lend(exec_sigkill_self), SIGKILL); }
 
 static const struct check_case cases[] = {
-    {"EC-70 EC-71 XN-10 failing execs give their errors, the loan goes on, a later one succeeds", failures, 0,
-     false},
+    {"EC-70 EC-71 XN-10 failing execs give their errors, the loan goes on, a later one succeeds", failures, 0, false},
     {"EC-71 an argument that is too long gives E2BIG", argument_too_long, 0, false},
     {"a thousand failed execs in borrowers leave the loan intact", many_failures, 60, false},
     {"EC-72 images cut short never hang the lender", damaged_images, 60, false},
@@ -398,8 +379,8 @@ static const struct check_case cases[] = {
     {"XN-09 NB-52 a set-id program has its ids when vfork returns", credentials_at_once, 60, true},
     {"EC-73 a set-id program changes the ids of the borrower alone", set_id, 0, false},
     {"EC-113 a borrower that drops its ids executes with them", drop_privilege, 0, false},
-    {"EC-56 FB-11 handlers reset, ignored stays ignored, mask and pending stay, alternate stack goes",
-     signal_state, 0, false},
+    {"EC-56 FB-11 handlers reset, ignored stays ignored, mask and pending stay, alternate stack goes", signal_state, 0,
+     false},
     {"LX-16 close-on-exec closes in the new image and never in the lender", descriptors, 0, false},
     {"directory, umask, nice, limits and alarm go along with exec", kept, 0, false},
     {"arguments and environment arrive", words, 0, false},
@@ -464,8 +445,7 @@ static int helper(int argc, char** argv) {
         return rest_as_prepared();
     if (strcmp(argv[1], "@words") == 0)
         return argc == 4 && strcmp(argv[2], "a b") == 0 && argv[3][0] == 0 && !argv[4] &&
-                       strcmp(environ[0], "ONE=1") == 0 && strcmp(environ[1], "TWO=two words") == 0 &&
-                       !environ[2]
+                       strcmp(environ[0], "ONE=1") == 0 && strcmp(environ[1], "TWO=two words") == 0 && !environ[2]
                    ? 0
                    : 1;
     if (strcmp(argv[1], "@vfork") == 0) {

@@ -12,9 +12,7 @@ struct stage {
     volatile long value;
 };
 static struct stage* s;
-static void set_stage(void) {
-    s = (struct stage*)(uintptr_t)shared_memory(4096);
-}
+static void set_stage(void) { s = (struct stage*)(uintptr_t)shared_memory(4096); }
 
 static volatile int handled, handled_by, step, step_in_handler;
 static void on_signal(int number) {
@@ -135,9 +133,7 @@ static void periodic_timer(void) {
     CHECK_EXITED(check_reap(pid), 0);
 }
 
-static void exit_after_50(void) {
-    check_sleep_ms(50);
-}
+static void exit_after_50(void) { check_sleep_ms(50); }
 static void other_child(void) {
     signal(SIGCHLD, on_signal);
     pid_t other = spawn(exit_after_50);
@@ -177,9 +173,7 @@ static void on_child(int number, siginfo_t* info, void* context) {
     handled += number && context ? 1 : 0;
     child_info = *info;
 }
-static void exit_21(void) {
-    _exit(21);
-}
+static void exit_21(void) { _exit(21); }
 static void sigchld(void) {
     struct sigaction action = {.sa_sigaction = on_child, .sa_flags = SA_SIGINFO};
     sigaction(SIGCHLD, &action, NULL);
@@ -275,27 +269,13 @@ static void kill_lender(int sig, void (*act)(void), bool execs) {
     CHECK_EQ(s->done, execs ? 0 : 1);
     CHECK_EQ(s->returned, 0);
 }
-static void kill_lender_sleeping(void) {
-    kill_lender(SIGKILL, orphan_then_note, false);
-}
-static void kill_lender_spinning(void) {
-    kill_lender(SIGKILL, orphan_spins_then_notes, false);
-}
-static void kill_lender_reading(void) {
-    kill_lender(SIGKILL, orphan_reads_then_notes, false);
-}
-static void kill_lender_exec(void) {
-    kill_lender(SIGKILL, orphan_execs, true);
-}
-static void kill_lender_fork(void) {
-    kill_lender(SIGKILL, orphan_forks, false);
-}
-static void kill_lender_lend(void) {
-    kill_lender(SIGKILL, orphan_lends, false);
-}
-static void terminate_lender(void) {
-    kill_lender(SIGTERM, orphan_then_note, false);
-}
+static void kill_lender_sleeping(void) { kill_lender(SIGKILL, orphan_then_note, false); }
+static void kill_lender_spinning(void) { kill_lender(SIGKILL, orphan_spins_then_notes, false); }
+static void kill_lender_reading(void) { kill_lender(SIGKILL, orphan_reads_then_notes, false); }
+static void kill_lender_exec(void) { kill_lender(SIGKILL, orphan_execs, true); }
+static void kill_lender_fork(void) { kill_lender(SIGKILL, orphan_forks, false); }
+static void kill_lender_lend(void) { kill_lender(SIGKILL, orphan_lends, false); }
+static void terminate_lender(void) { kill_lender(SIGTERM, orphan_then_note, false); }
 
 static void ask_for_death_signal(void) {
     CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGUSR1), 0);
@@ -336,15 +316,9 @@ static void kill_borrower(int sig, void (*act)(void)) {
     CHECK_EXITED(check_reap(k), 0);
     CHECK_EXITED(lend(exit_21), 21); // and lends again
 }
-static void kill_borrower_sleeping(void) {
-    kill_borrower(SIGKILL, until_go);
-}
-static void kill_borrower_spinning(void) {
-    kill_borrower(SIGKILL, spin_until_go);
-}
-static void terminate_borrower(void) {
-    kill_borrower(SIGTERM, until_go);
-}
+static void kill_borrower_sleeping(void) { kill_borrower(SIGKILL, until_go); }
+static void kill_borrower_spinning(void) { kill_borrower(SIGKILL, spin_until_go); }
+static void terminate_borrower(void) { kill_borrower(SIGTERM, until_go); }
 
 static void signal_itself(void) {
     CHECK_EQ(kill(getpid(), SIGUSR1), 0);
@@ -497,9 +471,7 @@ static void altstack(void) {
 
 // --- reaping without wait, races ---
 
-static void note_pid(void) {
-    handled_by = getpid();
-}
+static void note_pid(void) { handled_by = getpid(); }
 static void auto_reap(void) {
     struct sigaction no_wait = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
     for (int i = 0; i < 200; ++i) {
@@ -513,9 +485,7 @@ static void auto_reap(void) {
     }
 }
 
-static void beat(void) {
-    ++s->beats;
-}
+static void beat(void) { ++s->beats; }
 static void vfork_forever(void) {
     setpgid(0, 0);
     for (;;) {
@@ -558,35 +528,29 @@ static const struct check_case cases[] = {
      handler_after_release, 0, false},
     {"EC-52 SIGCONT to the lender does not end the loan", continue_lender, 0, false},
     {"EC-51 SIGSTOP to the lender lets the borrower run and stops the lender", stop_lender, 0, false},
-    {"EC-50 SIGTSTP and SIGCONT to the group of lender and borrower leave nothing wedged", stop_group, 0,
-     false},
-    {"EC-46 a periodic timer of the lender neither ends the loan nor makes it spin", periodic_timer, 0,
-     false},
+    {"EC-50 SIGTSTP and SIGCONT to the group of lender and borrower leave nothing wedged", stop_group, 0, false},
+    {"EC-46 a periodic timer of the lender neither ends the loan nor makes it spin", periodic_timer, 0, false},
     {"EC-45 SIGCHLD for another child comes after release", other_child, 0, false},
     {"EC-30 a signal to the lent thread itself waits until release", to_the_thread, 0, false},
     {"XN-12 the lender gets SIGCHLD with the borrower's pid and status", sigchld, 0, false},
     {"LX-06 vfork never fails with EINTR in a storm of timer signals", no_eintr, 60, false},
-    {"EC-40 LX-12 SIGKILL ends the lender at once and the sleeping borrower lives on", kill_lender_sleeping,
-     0, false},
-    {"EC-40 SIGKILL ends the lender at once while the borrower spins in user mode", kill_lender_spinning, 0,
-     false},
+    {"EC-40 LX-12 SIGKILL ends the lender at once and the sleeping borrower lives on", kill_lender_sleeping, 0, false},
+    {"EC-40 SIGKILL ends the lender at once while the borrower spins in user mode", kill_lender_spinning, 0, false},
     {"EC-40 a read in flight in the borrower survives the lender's SIGKILL", kill_lender_reading, 0, false},
     {"EC-40 EC-101 a borrower whose lender was killed can exec", kill_lender_exec, 0, false},
     {"EC-40 a borrower whose lender was killed can fork", kill_lender_fork, 0, false},
     {"EC-40 a borrower whose lender was killed can vfork", kill_lender_lend, 0, false},
     {"a fatal SIGTERM ends the lender at once and the borrower lives on", terminate_lender, 0, false},
     {"EC-62 a borrower gets its parent-death signal when the lender is killed", death_signal, 0, false},
-    {"EC-41 SIGKILL to a sleeping borrower releases the lender with the true status", kill_borrower_sleeping,
-     0, false},
-    {"EC-41 SIGKILL to a spinning borrower releases the lender with the true status", kill_borrower_spinning,
-     0, false},
+    {"EC-41 SIGKILL to a sleeping borrower releases the lender with the true status", kill_borrower_sleeping, 0, false},
+    {"EC-41 SIGKILL to a spinning borrower releases the lender with the true status", kill_borrower_spinning, 0, false},
     {"EC-42 SIGTERM to the borrower releases the lender with the true status", terminate_borrower, 0, false},
     {"EC-44 a signal to the borrower is handled in the borrower", handler_in_borrower, 0, false},
-    {"LX-30 NB-58 SIGSTOP stops the borrower, the lender's other thread sees it, SIGCONT lets it go on",
-     stop_borrower, 0, false},
+    {"LX-30 NB-58 SIGSTOP stops the borrower, the lender's other thread sees it, SIGCONT lets it go on", stop_borrower,
+     0, false},
     {"a stopped borrower can be killed and the lender goes on", kill_stopped_borrower, 0, false},
-    {"BS-14 EC-49 SIGTSTP, SIGTTIN and SIGTTOU to a borrower pend until exec and stop it then",
-     terminal_stops_pend, 0, true},
+    {"BS-14 EC-49 SIGTSTP, SIGTTIN and SIGTTOU to a borrower pend until exec and stop it then", terminal_stops_pend, 0,
+     true},
     {"EC-49 SIGCONT clears a stop that pends for the borrower", continue_clears_stop, 0, true},
     {"EC-57 a vfork in a handler during sigsuspend leaves every mask right", sigsuspend_mask, 0, false},
     {"EC-58 a vfork in a handler on the alternate stack leaves its state right", altstack, 0, false},

@@ -12,9 +12,7 @@ struct stage {
     volatile long value;
 };
 static struct stage* s;
-static void set_stage(void) {
-    s = (struct stage*)(uintptr_t)shared_memory(4096);
-}
+static void set_stage(void) { s = (struct stage*)(uintptr_t)shared_memory(4096); }
 
 static volatile int stored, log_size, log_of[128];
 static void until_go(void) {
@@ -24,9 +22,7 @@ static void until_go(void) {
         check_sleep_ms(1);
     }
 }
-static void exit_21(void) {
-    _exit(21);
-}
+static void exit_21(void) { _exit(21); }
 static void exec_exit(const char* code) {
     execl(check_self, check_self, "@exit", code, (char*)NULL);
     _exit(127);
@@ -67,9 +63,7 @@ static __attribute__((noinline)) void descend_exec(int depth) {
     }
     CHECK_EXITED(check_reap(pid), 5);
 }
-static void nest_exec(void) {
-    descend_exec(10);
-}
+static void nest_exec(void) { descend_exec(10); }
 
 static void inner_borrower(void) {
     s->inner = getpid();
@@ -158,9 +152,7 @@ static void spawn_inside(void) {
     CHECK_EQ(posix_spawn(&pid, check_self, NULL, NULL, argv, environ), 0);
     CHECK_EXITED(check_reap(pid), 8);
 }
-static void spawn_in_window(void) {
-    lend_ok(spawn_inside);
-}
+static void spawn_in_window(void) { lend_ok(spawn_inside); }
 
 static char thread_stack[65536] __attribute__((aligned(16)));
 enum {
@@ -295,12 +287,8 @@ static void six_at_once(void) {
     }
 }
 
-static void exit_3(void) {
-    _exit(3);
-}
-static void exec_3(void) {
-    exec_exit("3");
-}
+static void exit_3(void) { _exit(3); }
+static void exec_3(void) { exec_exit("3"); }
 static void* vfork_often(void* number) {
     for (int i = 0; i < 100; ++i) {
         int status = lend(i % 10 == 0 ? exec_3 : exit_3);
@@ -408,9 +396,7 @@ static void lender_ends(void* (*act)(void*), int code) {
     CHECK_EQ(s->value, 4321);
     CHECK_EQ(s->returned, 0);
 }
-static void exit_group_beside(void) {
-    lender_ends(sibling_exits, 17);
-}
+static void exit_group_beside(void) { lender_ends(sibling_exits, 17); }
 
 static void lives_on(void) {
     until_go();
@@ -556,52 +542,47 @@ struct registers {
 // alone; a0..a4 and a7 carry the call; t6 holds `out` (it is checked like the others: `in` carries its
 // value).
 void lend_registers(const struct registers* in, struct registers* out, void (*act)(void), void* stack);
-__asm__(
-    ".text\n.globl lend_registers\n.type lend_registers, @function\nlend_registers:\n"
-    "addi sp, sp, -256\n"
-    "sd ra, 0(sp)\n sd s0, 8(sp)\n sd s1, 16(sp)\n sd s2, 24(sp)\n sd s3, 32(sp)\n sd s4, 40(sp)\n sd s5, "
-    "48(sp)\n"
-    "sd s6, 56(sp)\n sd s7, 64(sp)\n sd s8, 72(sp)\n sd s9, 80(sp)\n sd s10, 88(sp)\n sd s11, 96(sp)\n"
-    "fsd fs0, 104(sp)\n fsd fs1, 112(sp)\n fsd fs2, 120(sp)\n fsd fs3, 128(sp)\n fsd fs4, 136(sp)\n"
-    "fsd fs5, 144(sp)\n fsd fs6, 152(sp)\n fsd fs7, 160(sp)\n fsd fs8, 168(sp)\n fsd fs9, 176(sp)\n"
-    "fsd fs10, 184(sp)\n fsd fs11, 192(sp)\n frcsr t0\n sd t0, 200(sp)\n"
-    "sd a1, 208(sp)\n sd a2, 216(sp)\n sd a3, 224(sp)\n"
-    "mv t6, a0\n"
-    ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-    "fld f\\n, (256 + 8*\\n)(t6)\n .endr\n"
-    "ld t0, 512(t6)\n fscsr t0\n"
-    ".irp n,1,5,6,7,8,9,15,16,18,19,20,21,22,23,24,25,26,27,28,29,30\n"
-    "ld x\\n, (8*\\n)(t6)\n .endr\n"
-    "li a0, 0x4111\n li a1, 0\n li a2, 0\n li a3, 0\n li a4, 0\n li a7, 220\n"
-    "ecall\n"
-    "beqz a0, 1f\n"
-    "sd t6, 232(sp)\n ld t6, 208(sp)\n" // out
-    ".irp n,1,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30\n"
-    "sd x\\n, (8*\\n)(t6)\n .endr\n"
-    ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-    "fsd f\\n, (256 + 8*\\n)(t6)\n .endr\n"
-    "frcsr t0\n sd t0, 512(t6)\n ld t0, 232(sp)\n sd t0, 248(t6)\n"
-    "ld ra, 0(sp)\n ld s0, 8(sp)\n ld s1, 16(sp)\n ld s2, 24(sp)\n ld s3, 32(sp)\n ld s4, 40(sp)\n ld s5, "
-    "48(sp)\n"
-    "ld s6, 56(sp)\n ld s7, 64(sp)\n ld s8, 72(sp)\n ld s9, 80(sp)\n ld s10, 88(sp)\n ld s11, 96(sp)\n"
-    "fld fs0, 104(sp)\n fld fs1, 112(sp)\n fld fs2, 120(sp)\n fld fs3, 128(sp)\n fld fs4, 136(sp)\n"
-    "fld fs5, 144(sp)\n fld fs6, 152(sp)\n fld fs7, 160(sp)\n fld fs8, 168(sp)\n fld fs9, 176(sp)\n"
-    "fld fs10, 184(sp)\n fld fs11, 192(sp)\n ld t0, 200(sp)\n fscsr t0\n"
-    "addi sp, sp, 256\n ret\n"
-    "1: ld t0, 216(sp)\n ld sp, 224(sp)\n" // the child: act, on its stack, with every register overwritten
-    ".irp n,1,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-    "li x\\n, -(1000 + \\n)\n .endr\n"
-    ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-    "fmv.d.x f\\n, a0\n .endr\n"
-    "li t1, 0x7f\n fscsr t1\n jalr t0\n li a0, 0\n li a7, 94\n ecall\n"
-    ".size lend_registers, .-lend_registers\n");
+__asm__(".text\n.globl lend_registers\n.type lend_registers, @function\nlend_registers:\n"
+        "addi sp, sp, -256\n"
+        "sd ra, 0(sp)\n sd s0, 8(sp)\n sd s1, 16(sp)\n sd s2, 24(sp)\n sd s3, 32(sp)\n sd s4, 40(sp)\n sd s5, "
+        "48(sp)\n"
+        "sd s6, 56(sp)\n sd s7, 64(sp)\n sd s8, 72(sp)\n sd s9, 80(sp)\n sd s10, 88(sp)\n sd s11, 96(sp)\n"
+        "fsd fs0, 104(sp)\n fsd fs1, 112(sp)\n fsd fs2, 120(sp)\n fsd fs3, 128(sp)\n fsd fs4, 136(sp)\n"
+        "fsd fs5, 144(sp)\n fsd fs6, 152(sp)\n fsd fs7, 160(sp)\n fsd fs8, 168(sp)\n fsd fs9, 176(sp)\n"
+        "fsd fs10, 184(sp)\n fsd fs11, 192(sp)\n frcsr t0\n sd t0, 200(sp)\n"
+        "sd a1, 208(sp)\n sd a2, 216(sp)\n sd a3, 224(sp)\n"
+        "mv t6, a0\n"
+        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        "fld f\\n, (256 + 8*\\n)(t6)\n .endr\n"
+        "ld t0, 512(t6)\n fscsr t0\n"
+        ".irp n,1,5,6,7,8,9,15,16,18,19,20,21,22,23,24,25,26,27,28,29,30\n"
+        "ld x\\n, (8*\\n)(t6)\n .endr\n"
+        "li a0, 0x4111\n li a1, 0\n li a2, 0\n li a3, 0\n li a4, 0\n li a7, 220\n"
+        "ecall\n"
+        "beqz a0, 1f\n"
+        "sd t6, 232(sp)\n ld t6, 208(sp)\n" // out
+        ".irp n,1,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30\n"
+        "sd x\\n, (8*\\n)(t6)\n .endr\n"
+        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        "fsd f\\n, (256 + 8*\\n)(t6)\n .endr\n"
+        "frcsr t0\n sd t0, 512(t6)\n ld t0, 232(sp)\n sd t0, 248(t6)\n"
+        "ld ra, 0(sp)\n ld s0, 8(sp)\n ld s1, 16(sp)\n ld s2, 24(sp)\n ld s3, 32(sp)\n ld s4, 40(sp)\n ld s5, "
+        "48(sp)\n"
+        "ld s6, 56(sp)\n ld s7, 64(sp)\n ld s8, 72(sp)\n ld s9, 80(sp)\n ld s10, 88(sp)\n ld s11, 96(sp)\n"
+        "fld fs0, 104(sp)\n fld fs1, 112(sp)\n fld fs2, 120(sp)\n fld fs3, 128(sp)\n fld fs4, 136(sp)\n"
+        "fld fs5, 144(sp)\n fld fs6, 152(sp)\n fld fs7, 160(sp)\n fld fs8, 168(sp)\n fld fs9, 176(sp)\n"
+        "fld fs10, 184(sp)\n fld fs11, 192(sp)\n ld t0, 200(sp)\n fscsr t0\n"
+        "addi sp, sp, 256\n ret\n"
+        "1: ld t0, 216(sp)\n ld sp, 224(sp)\n" // the child: act, on its stack, with every register overwritten
+        ".irp n,1,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        "li x\\n, -(1000 + \\n)\n .endr\n"
+        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        "fmv.d.x f\\n, a0\n .endr\n"
+        "li t1, 0x7f\n fscsr t1\n jalr t0\n li a0, 0\n li a7, 94\n ecall\n"
+        ".size lend_registers, .-lend_registers\n");
 
-static void exit_now(void) {
-    syscall(SYS_exit_group, 0);
-}
-static void exec_now(void) {
-    exec_exit("0");
-}
+static void exit_now(void) { syscall(SYS_exit_group, 0); }
+static void exec_now(void) { exec_exit("0"); }
 static void gift_then_exit(void) {
     thread_word = 0;
     make_thread();
@@ -646,24 +627,14 @@ static void registers_after(void (*act)(void), bool dies) {
         CHECK_EQ(found.fcsr, in.fcsr);
     }
 }
-static void registers_exit(void) {
-    registers_after(exit_now, false);
-}
-static void registers_exec(void) {
-    registers_after(exec_now, false);
-}
-static void registers_kill(void) {
-    registers_after(killed, true);
-}
-static void registers_gift(void) {
-    registers_after(gift_then_exit, false);
-}
+static void registers_exit(void) { registers_after(exit_now, false); }
+static void registers_exec(void) { registers_after(exec_now, false); }
+static void registers_kill(void) { registers_after(killed, true); }
+static void registers_gift(void) { registers_after(gift_then_exit, false); }
 
 // --- the family that does not lend: no shared memory, or no waiting ---
 
-static void* copied_stack(void) {
-    return other_stack + sizeof other_stack;
-}
+static void* copied_stack(void) { return other_stack + sizeof other_stack; }
 static int store_late(void* unused) {
     (void)unused;
     check_sleep_ms(100);
@@ -712,9 +683,7 @@ static void shared_parts(void) {
     CHECK(getcwd(where, sizeof where) && strcmp(where, "/tmp") == 0);
     CHECK(signal(SIGUSR2, SIG_DFL) == SIG_IGN);
 }
-static void on_signal(int number) {
-    stored = number;
-}
+static void on_signal(int number) { stored = number; }
 static void exit_signal(void) {
     set_stage();
     signal(SIGUSR1, on_signal);
@@ -735,30 +704,25 @@ static void exit_signal(void) {
 static const struct check_case cases[] = {
     {"EC-10 EC-11 vforks nest to depth 60 and release last in, first out", nest, 60, false},
     {"EC-10 nested borrowers that exec release one after the other", nest_exec, 60, false},
-    {"EC-12 a killed middle borrower releases the outer lender once, the inner one lives on", middle_killed,
-     0, false},
+    {"EC-12 a killed middle borrower releases the outer lender once, the inner one lives on", middle_killed, 0, false},
     {"EC-12 a nested borrower outlives both of its lenders", outermost_killed, 0, false},
     {"EC-13 EC-14 a borrower can fork and wait, and its child gets a copy", fork_in_window, 0, false},
     {"EC-16 a borrower can posix_spawn", spawn_in_window, 0, false},
     {"EC-15 a borrower can make a thread, which belongs to the borrower", gift, 60, false},
-    {"EC-75 exit_group in a thread that the borrower made releases the lender once", group_exit_in_thread, 0,
-     false},
+    {"EC-75 exit_group in a thread that the borrower made releases the lender once", group_exit_in_thread, 0, false},
     {"EC-76 execve in a thread that the borrower made releases the lender once", exec_in_thread, 0, false},
     {"EC-15 a borrower with a thread can exec", exec_beside_thread, 0, false},
     {"EC-20 LX-29 other threads of the lender run on in the same memory", sibling_runs, 0, false},
     {"EC-21 six threads have six loans out at the same time", six_at_once, 60, false},
     {"EC-173 six threads lend and exec as fast as they can", six_storms, 100, false},
-    {"EC-22 NB-45 vfork returns the right pid when another thread reaps the child first", reaped_by_sibling,
-     60, false},
+    {"EC-22 NB-45 vfork returns the right pid when another thread reaps the child first", reaped_by_sibling, 60, false},
     {"EC-23 wait4 finds nothing while the loan is out", no_child_in_window, 0, false},
     {"EC-23 D07 wait4 with WNOHANG finds the child as soon as vfork returns", zombie_at_release, 60, true},
-    {"EC-24 LX-13 exit_group in another thread ends the lender, the borrower lives on", exit_group_beside, 0,
+    {"EC-24 LX-13 exit_group in another thread ends the lender, the borrower lives on", exit_group_beside, 0, false},
+    {"EC-25 LX-13 execve in another thread replaces the lender, the borrower keeps the old memory", exec_beside, 0,
      false},
-    {"EC-25 LX-13 execve in another thread replaces the lender, the borrower keeps the old memory",
-     exec_beside, 0, false},
     {"EC-26 a fork in another thread copies the lender, not the borrower", sibling_fork, 0, false},
-    {"EC-27 EC-29 descriptors and ids changed by another thread are not the borrower's", sibling_closes, 0,
-     false},
+    {"EC-27 EC-29 descriptors and ids changed by another thread are not the borrower's", sibling_closes, 0, false},
     {"EC-28 memory unmapped under the borrower ends the borrower alone", unmapped_under_borrower, 0, false},
     {"EC-17 the exit of an earlier child does not end a later loan", two_windows, 0, false},
     {"EC-04 XN-08 every register is given back bit for bit after exit", registers_exit, 0, false},
@@ -768,8 +732,7 @@ static const struct check_case cases[] = {
     {"BS-20 clone with CLONE_VFORK alone waits and copies", wait_without_sharing, 0, false},
     {"D14 clone with CLONE_VM alone shares and does not wait", share_without_waiting, 0, false},
     {"clone with CLONE_VM, CLONE_VFORK and a stack shares and waits", share_and_wait_on_own_stack, 0, false},
-    {"NB-50 CLONE_FILES, CLONE_FS and CLONE_SIGHAND share what they name during a loan", shared_parts, 0,
-     false},
+    {"NB-50 CLONE_FILES, CLONE_FS and CLONE_SIGHAND share what they name during a loan", shared_parts, 0, false},
     {"EC-61 the exit signal is the one asked for, and wait4 tells the kinds apart", exit_signal, 0, false},
 };
 
@@ -782,8 +745,7 @@ int main(int argc, char** argv) {
     }
     if (argc > 2 && strcmp(argv[1], "@wait") == 0) {
         int status = 0;
-        return waitpid(atoi(argv[2]), &status, 0) == atoi(argv[2]) && WIFEXITED(status) ? WEXITSTATUS(status)
-                                                                                        : 99;
+        return waitpid(atoi(argv[2]), &status, 0) == atoi(argv[2]) && WIFEXITED(status) ? WEXITSTATUS(status) : 99;
     }
     return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -36,9 +36,7 @@ static char* map(size_t size, int prot, int flags, int fd) {
     CHECK(p != MAP_FAILED);
     return p;
 }
-static char* anonymous(size_t size) {
-    return map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-}
+static char* anonymous(size_t size) { return map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1); }
 static int file_of(const char* path, size_t size) {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK(fd >= 0);
@@ -66,8 +64,7 @@ static void basics(void) {
     CHECK_ERRNO(munmap(p + 1, page_size), EINVAL);
     CHECK_ERRNO(munmap(p, 0), EINVAL);
     CHECK(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
-    CHECK(mmap(NULL, 1UL << 60, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
-          errno == ENOMEM);
+    CHECK(mmap(NULL, 1UL << 60, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM);
     CHECK(mmap(NULL, page_size, PROT_READ, MAP_PRIVATE, -1, 0) == MAP_FAILED && errno == EBADF);
     CHECK(mmap(NULL, page_size, PROT_READ, MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
 }
@@ -75,14 +72,12 @@ static void basics(void) {
 static void fixed(void) {
     char* p = anonymous(4 * page_size);
     memset(p, 7, 4 * page_size);
-    char* q = mmap(p + page_size, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-                   -1, 0);
+    char* q = mmap(p + page_size, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     CHECK(q == p + page_size);
     CHECK_EQ(p[0], 7);
     CHECK_EQ(p[page_size], 0);
     CHECK_EQ(p[2 * page_size], 7);
-    CHECK(mmap(p, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-          MAP_FAILED);
+    CHECK(mmap(p, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED);
     CHECK_EQ(errno, EEXIST);
     CHECK(mmap(p + 1, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
     CHECK_EQ(errno, EINVAL);
@@ -187,8 +182,7 @@ static void file_shared(void) {
     CHECK_EQ(msync(p, 2 * page_size, MS_SYNC), 0);
     CHECK_ERRNO(msync(p + 1, page_size, MS_SYNC), EINVAL);
     int read_only = open(check_self, O_RDONLY);
-    CHECK(mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, read_only, 0) == MAP_FAILED &&
-          errno == EACCES);
+    CHECK(mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, read_only, 0) == MAP_FAILED && errno == EACCES);
     int p2[2];
     CHECK_EQ(pipe(p2), 0);
     CHECK(mmap(NULL, page_size, PROT_READ, MAP_PRIVATE, p2[0], 0) == MAP_FAILED && errno == ENODEV);
@@ -271,8 +265,7 @@ static void maps_file(void) {
     bool found = false;
     for (char* at = text; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
         unsigned long from, to;
-        if (sscanf(at, "%lx-%lx %60s", &from, &to, line) == 3 && from <= (unsigned long)p &&
-            (unsigned long)p < to)
+        if (sscanf(at, "%lx-%lx %60s", &from, &to, line) == 3 && from <= (unsigned long)p && (unsigned long)p < to)
             found = strcmp(line, "rw-p") == 0;
     }
     CHECK(found);

@@ -60,14 +60,12 @@ static __attribute__((unused)) void objects_are_back(const struct object_counts*
         struct object_counts after = read_objects();
         const struct object_count* differs = NULL;
         for (int i = 0; i < after.size && !differs; ++i)
-            if (labs(after.list[i].value - count_of(before, after.list[i].name)) >
-                object_slack(after.list[i].name))
+            if (labs(after.list[i].value - count_of(before, after.list[i].name)) > object_slack(after.list[i].name))
                 differs = &after.list[i];
         if (!differs)
             return;
         if (attempt == 100)
-            check_fail("%s were %ld, are %ld", differs->name, count_of(before, differs->name),
-                       differs->value);
+            check_fail("%s were %ld, are %ld", differs->name, count_of(before, differs->name), differs->value);
         check_sleep_ms(100);
     }
 }

@@ -24,9 +24,7 @@ static double cpu_now(void) {
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
-static void need_harts(void) {
-    CHECK_EQ(sysconf(_SC_NPROCESSORS_ONLN), harts);
-}
+static void need_harts(void) { CHECK_EQ(sysconf(_SC_NPROCESSORS_ONLN), harts); }
 
 // --- shares ---
 
@@ -393,8 +391,7 @@ static const struct check_case cases[] = {
     {"idle harts take work that was born elsewhere", idle_takes_work, 60, false},
     {"idle harts take work that was let loose", waiting_work_is_taken, 60, false},
     {"idle harts take no timer interrupts", idle_is_quiet, 60, true},
-    {"an executed borrower starts on an idle hart while its parent runs on", exec_starts_on_idle_hart, 60,
-     true},
+    {"an executed borrower starts on an idle hart while its parent runs on", exec_starts_on_idle_hart, 60, true},
 };
 
 int main(int argc, char** argv) {

@@ -337,8 +337,7 @@ static void where(int number) {
     handled += number > 0;
 }
 static void alternate_stack(void) {
-    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate},
-            small = {.ss_sp = alternate, .ss_size = 100};
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate}, small = {.ss_sp = alternate, .ss_size = 100};
     CHECK_ERRNO(sigaltstack(&small, NULL), ENOMEM);
     CHECK_EQ(sigaltstack(&stack, NULL), 0);
     act(SIGUSR1, where, SA_ONSTACK);
@@ -350,9 +349,7 @@ static void alternate_stack(void) {
     CHECK_EQ(stack.ss_flags, SS_DISABLE);
 }
 static sigjmp_buf recover;
-static void on_overflow(int number) {
-    siglongjmp(recover, number);
-}
+static void on_overflow(int number) { siglongjmp(recover, number); }
 static __attribute__((noinline)) int recurse(int n) {
     volatile char space[4096];
     space[0] = (char)n;
@@ -396,21 +393,11 @@ static int fault(void (*cause)(void)) {
     return number;
 }
 static volatile char* page;
-static void store(void) {
-    page[8] = 1;
-}
-static void load(void) {
-    (void)page[16];
-}
-static void jump(void) {
-    ((void (*)(void))(uintptr_t)page)();
-}
-static void illegal(void) {
-    __asm__ volatile(".word 0");
-}
-static void breakpoint(void) {
-    __asm__ volatile("ebreak");
-}
+static void store(void) { page[8] = 1; }
+static void load(void) { (void)page[16]; }
+static void jump(void) { ((void (*)(void))(uintptr_t)page)(); }
+static void illegal(void) { __asm__ volatile(".word 0"); }
+static void breakpoint(void) { __asm__ volatile("ebreak"); }
 static void wild_address(void) {
     page = (volatile char*)0x123456789000;
     page[0] = 1;
@@ -487,10 +474,9 @@ static void context_change(void) {
 }
 
 static void clobber_floats(int number) {
-    __asm__ volatile(
-        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-        "fcvt.d.w f\\n, zero\n .endr\n li t0, 0x1f\n fscsr t0" ::
-            : "t0");
+    __asm__ volatile(".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+                     "fcvt.d.w f\\n, zero\n .endr\n li t0, 0x1f\n fscsr t0" ::
+                         : "t0");
     handled += number > 0;
 }
 static void floats_survive(void) {
@@ -509,9 +495,9 @@ static void floats_survive(void) {
             ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
             "fsd f\\n, (8*\\n)(%1)\n .endr\n frcsr t0\n sd t0, 256(%1)\n fscsr zero\n" ::"r"(in),
             "r"(out)
-            : "t0", "t1", "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11",
-              "f12", "f13", "f14", "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24",
-              "f25", "f26", "f27", "f28", "f29", "f30", "f31");
+            : "t0", "t1", "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12",
+              "f13", "f14", "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26", "f27",
+              "f28", "f29", "f30", "f31");
         for (int i = 0; i < 33; ++i)
             if (in[i] != out[i])
                 check_fail("f%d (32 is fcsr) is %lx, was %lx", i, out[i], in[i]);
@@ -557,8 +543,7 @@ static const struct check_case cases[] = {
     {"a stack overflow without an alternate stack kills", no_stack_left, 0, false},
     {"faults tell address and cause", fault_info, 0, false},
     {"a fault whose signal is blocked or ignored kills", blocked_fault, 0, false},
-    {"a handler can change pc, registers, floating point and mask of what it interrupted", context_change, 0,
-     false},
+    {"a handler can change pc, registers, floating point and mask of what it interrupted", context_change, 0, false},
     {"floating-point registers and fcsr survive handlers that clobber them", floats_survive, 60, false},
     {"sigreturn from rubbish ends the program alone", bad_frame, 0, false},
 };

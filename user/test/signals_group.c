@@ -58,7 +58,7 @@ static void stop_and_continue(void) {
     CHECK_EQ(last_code, CLD_STOPPED);
     CHECK_EQ(last_pid, child);
     CHECK_EQ(waitpid(child, &status, WNOHANG | WUNTRACED), 0); // reported once
-    kill(child, SIGSTOP);                                     // already stopped: nothing new
+    kill(child, SIGSTOP);                                      // already stopped: nothing new
     check_sleep_ms(50);
     CHECK_EQ(waitpid(child, &status, WNOHANG | WUNTRACED), 0);
     kill(child, SIGCONT);

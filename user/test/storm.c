@@ -25,9 +25,7 @@ static void warm_up(void) { // whatever the kernel makes once and keeps
     }
 }
 
-static void exit_7(void) {
-    _exit(7);
-}
+static void exit_7(void) { _exit(7); }
 static void exec_true(void) {
     execl(check_self, check_self, "@exit", "7", (char*)NULL);
     _exit(9);
@@ -235,9 +233,7 @@ struct field {
 };
 static struct field* f;
 static volatile int caught;
-static void on_signal(int number) {
-    caught += number;
-}
+static void on_signal(int number) { caught += number; }
 
 static const int sent[] = {SIGUSR1, SIGUSR2, SIGHUP,  SIGALRM,  SIGCHLD, SIGCONT, SIGSTOP,
                            SIGCONT, SIGTSTP, SIGCONT, SIGWINCH, SIGURG,  SIGIO,   SIGTERM};
@@ -269,8 +265,7 @@ static void wait_one(pid_t pid) {
 static void player(int number) {
     seed += (unsigned long)number * 7919;
     for (size_t i = 0; i < sizeof sent / sizeof sent[0]; ++i)
-        if (sent[i] != SIGSTOP && sent[i] != SIGTSTP && sent[i] != SIGCONT && sent[i] != SIGTERM &&
-            sent[i] != SIGCHLD)
+        if (sent[i] != SIGSTOP && sent[i] != SIGTSTP && sent[i] != SIGCONT && sent[i] != SIGTERM && sent[i] != SIGCHLD)
             signal(sent[i], on_signal);
     signal(SIGTERM, number % 2 ? on_signal : SIG_IGN);
     f->pid[number] = getpid();
@@ -285,12 +280,8 @@ static void player(int number) {
             wait_one(pid);
             break;
         }
-        case 1:
-            wait_one(borrow(short_life));
-            break;
-        case 2:
-            wait_one(borrow(exec_true));
-            break;
+        case 1: wait_one(borrow(short_life)); break;
+        case 2: wait_one(borrow(exec_true)); break;
         case 3: {
             pthread_t thread;
             if (pthread_create(&thread, NULL, thread_of_player, NULL) == 0)
@@ -309,8 +300,7 @@ static void player(int number) {
             nanosleep(&brief, NULL);
             break;
         }
-        default:
-            send_to_somebody();
+        default: send_to_somebody();
         }
     }
     _exit(0);
@@ -363,12 +353,8 @@ static void random_kills(void) {
             setpgid(0, 0);
             for (;;) {
                 switch (next_random() % 4) {
-                case 0:
-                    wait_one(borrow(exec_true));
-                    break;
-                case 1:
-                    wait_one(borrow(short_life));
-                    break;
+                case 0: wait_one(borrow(exec_true)); break;
+                case 1: wait_one(borrow(short_life)); break;
                 case 2: {
                     pthread_t thread;
                     if (pthread_create(&thread, NULL, thread_of_player, NULL) == 0)
@@ -398,14 +384,12 @@ static const struct check_case cases[] = {
     {"ten thousand forks leave nothing behind", ten_thousand, 400, false},
     {"five hundred executed borrowers leave nothing behind", five_hundred_execs, 200, false},
     {"four hundred processes alive at once leave nothing behind", many_alive, 100, false},
-    {"NB-05 EC-118 a fork bomb under RLIMIT_NPROC is refused with EAGAIN and leaves nothing behind",
-     fork_bomb, 100, false},
-    {"NB-07 EC-118 RLIMIT_NPROC is exact, and stays exact after a thousand refusals", limit_is_exact, 100,
+    {"NB-05 EC-118 a fork bomb under RLIMIT_NPROC is refused with EAGAIN and leaves nothing behind", fork_bomb, 100,
      false},
+    {"NB-07 EC-118 RLIMIT_NPROC is exact, and stays exact after a thousand refusals", limit_is_exact, 100, false},
     {"a child that reaches RLIMIT_AS gets ENOMEM and leaves nothing behind", address_space, 100, false},
     {"a child that reaches RLIMIT_NOFILE gets EMFILE and leaves nothing behind", descriptors, 60, false},
-    {"SIGKILL at any moment of fork, vfork, exec and thread creation leaves nothing behind", random_kills,
-     200, false},
+    {"SIGKILL at any moment of fork, vfork, exec and thread creation leaves nothing behind", random_kills, 200, false},
     {"a minute of random signals between processes that fork, lend, exec and make threads leaves nothing "
      "behind",
      signal_storm, 300, false},

@@ -8,9 +8,7 @@
 extern char** environ;
 
 static volatile int exit_code;
-static void exit_with(void) {
-    _exit(exit_code);
-}
+static void exit_with(void) { _exit(exit_code); }
 static void exec_helper(void) {
     execl(check_self, check_self, "@exit", "7", (char*)NULL);
     _exit(127);
@@ -77,12 +75,10 @@ static void spawn_attributes(void) {
     posix_spawnattr_setsigmask(&attributes, &mask);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     pid_t pid = spawn_helper(NULL, &attributes, "@attributes", "group");
     CHECK_EXITED(check_reap(pid), 0);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     pid = spawn_helper(NULL, &attributes, "@attributes", "session");
     CHECK_EXITED(check_reap(pid), 0);
     sigset_t now;
@@ -285,8 +281,7 @@ static const struct check_case cases[] = {
     {"popen reads from and writes to the shell", call_popen, 0, false},
     {"busybox xargs runs its commands", call_xargs, 60, false},
     {"busybox time times its command", call_time, 0, false},
-    {"EC-02 EC-136 LX-32 /proc shows lender and borrower as two processes with one memory", proc_shows_both,
-     0, false},
+    {"EC-02 EC-136 LX-32 /proc shows lender and borrower as two processes with one memory", proc_shows_both, 0, false},
     {"XN-01 D13 NB-38 a thousand vforks make no thread and no kernel stack", thousand, 60, true},
     {"a lender that vforks never goes through the scheduler", no_switch, 0, true},
     {"NB-38 a fork is counted as a fork, not as a loan", forks_are_not_loans, 0, true},
