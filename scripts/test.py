@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 
+import results
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAGES = ("lint", "host", "model", "boot")
 SOURCE_ENDINGS = (".hpp", ".cpp", ".h", ".c", ".S", ".py", ".pml")
@@ -27,9 +29,11 @@ class Counts:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.ends = {}  # sentence -> passed
 
     def result(self, sentence, why=None):
         """One test's end: passed, unless there is a reason why not."""
+        self.ends[sentence] = not why
         if why:
             self.failed += 1
             print(f"not ok {sentence}: {why}", flush=True)
@@ -86,6 +90,9 @@ def lint(counts, _pattern):
                            *(path for path in source_files() if path.endswith((".hpp", ".cpp", ".h", ".c"))))
     counts.result("every source file is formatted as .clang-format has it", code and first_line(text))
 
+    text, code = output_of("scripts/conformance.py", "--check")
+    counts.result("rows, tests and docs/conformance.md fit together, and enough rows have a test", code and first_line(text))
+
 
 # ---- host ------------------------------------------------------------------------------------------------------------
 def host(counts, pattern):
@@ -94,13 +101,22 @@ def host(counts, pattern):
         if pattern and not re.search(pattern, test["name"], re.IGNORECASE):
             continue
         started = time.monotonic()
-        text, code = output_of(*test["cmd"], cwd=os.path.join(TOP, "build"))
-        if any(suite.split(":")[-1] == "build" for suite in test["suite"]):  # a check of what was built, no doctest
+        built = any(suite.split(":")[-1] == "build" for suite in test["suite"])  # a check of what was built, no doctest
+        text, code = output_of(*test["cmd"], *([] if built else ["--duration=true"]), cwd=os.path.join(TOP, "build"))
+        if built:
             counts.result(f"build {test['name']}", code and (text.strip().splitlines() or [f"exit code {code}"])[-1])
             continue
         cases = re.search(r"test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed", text)
+        broken = []  # the parts of the output that are not a case that passed
+        for part in re.split(r"^={79}\n", text, flags=re.MULTILINE):
+            end = re.search(r"^[\d.]+ s: (.*)$", part, re.MULTILINE)
+            passed = end and not re.search(r": (FATAL )?ERROR: ", part)
+            if end:
+                counts.ends[f"host {test['name']}: {end[1]}"] = bool(passed)
+            if not passed:
+                broken.append(part)
         if code or not cases or int(cases[1]) == 0:
-            print(text)
+            print("\n".join(broken))
         if cases:
             counts.passed += int(cases[2])
             counts.failed += int(cases[3])
@@ -120,6 +136,8 @@ def run_tallied(counts, command):
         for line in process.stdout:
             if not TALLY.match(line):
                 print(line, end="", flush=True)
+            if end := re.match(r"(ok|not ok) +((?:\w+: )?[^:\n]*)(.*)", line):  # `not ok NAME: SENTENCE: why`
+                counts.ends[end[2] + end[3] if end[1] == "ok" else end[2]] = end[1] == "ok"
             tail = line
     tally = TALLY.match(tail)
     if not tally:
@@ -165,6 +183,7 @@ def main():
         print(f"---- {stage}", flush=True)
         {"lint": lint, "host": host, "model": model, "boot": boot}[stage](counts, pattern)
         print(f"---- {stage} took {time.monotonic() - started:.0f} s", flush=True)
+    results.record(counts.ends)
     print(f"{counts.passed} passed, {counts.failed} failed", flush=True)
     return 0 if counts.passed and not counts.failed else 1
 

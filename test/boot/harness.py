@@ -153,13 +153,16 @@ class Report:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.ends = {}  # sentence -> passed
 
     def ok(self, sentence):
         self.passed += 1
+        self.ends[sentence] = True
         print(f"ok     {sentence}", flush=True)
 
     def not_ok(self, sentence, why):
         self.failed += 1
+        self.ends[sentence] = False
         print(f"not ok {sentence}: {why}", flush=True)
 
 

@@ -10,7 +10,8 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import harness  # noqa: E402
+import harness  # noqa: E402  (it knows the way to scripts/)
+import results  # noqa: E402
 
 
 def main():
@@ -22,6 +23,7 @@ def main():
         where = f"{test.function.__module__} {test.sentence}"
         if all(pattern.search(where) for pattern in patterns):
             test.execute(report)
+    results.record(report.ends)
     print(f"{report.passed} passed, {report.failed} failed")
     return 0 if report.passed and not report.failed else 1
 
