@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <abi/linux_proc.hpp>
 #include <abi/sys_native.hpp>
 #include <bsd/fork.hpp>
 
@@ -26,17 +27,31 @@ Result<int> sys_native_vfork() {
 Result<int> sys_native_fork1(uint32_t flags, int exit_signal, vaddr_t stack) {
     using namespace fork_flags;
     constexpr uint32_t offered = ppwait | sharevm | sharecwd | sharefiles | sharesigs | nowait | cleanfiles;
-    if ((flags & ~offered) || exit_signal < 0 || exit_signal >= signal_count)
+    if ((flags & ~offered) || exit_signal < 0 || exit_signal > signal_count)
         return Errno::inval;
-    if ((flags & sharesigs) && !(flags & sharevm))
-        return Errno::inval; // NB-49
     ForkRequest request;
     request.flags = flags;
     request.exit_signal = exit_signal;
     request.stack = stack;
+    // Without a shared map there is nothing to run the borrower in: 4.4BSD's vfork, whose parent waits in its own memory.
     if ((flags & ppwait) && (flags & sharevm))
         request.kind = ForkKind::vfork;
     return native_fork(request);
+}
+
+Result<int> sys_native_clone(uint32_t flags, vaddr_t stack) {
+    using namespace clone_flags;
+    // CLONE_PID (now CLONE_PIDFD) and CLONE_PTRACE are refused by name in NetBSD, what is newer by us (NB-49).
+    constexpr uint32_t offered = signal_mask | vm | fs | files | sighand | vfork;
+    if ((flags & ~offered) || ((flags & sighand) && !(flags & vm)))
+        return Errno::inval;
+    uint32_t fork = 0; // NB-50
+    fork |= flags & vm ? fork_flags::sharevm : 0;
+    fork |= flags & fs ? fork_flags::sharecwd : 0;
+    fork |= flags & files ? fork_flags::sharefiles : 0;
+    fork |= flags & sighand ? fork_flags::sharesigs : 0;
+    fork |= flags & vfork ? fork_flags::ppwait : 0;
+    return sys_native_fork1(fork, static_cast<int>(flags & signal_mask), stack);
 }
 
 } // namespace lentil::abi

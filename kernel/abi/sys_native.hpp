@@ -9,9 +9,12 @@ namespace lentil::abi {
 /// BSD's vfork: returns twice on one thread, with two values. Child: pid and 1; parent, later: pid and 0. The stub computes
 /// first & (second - 1) (NB-32).
 Result<int> sys_native_vfork();
-/// NetBSD's fork1 as a call: FORK_* flags (ppwait, sharevm, sharecwd, sharefiles, sharesigs, nowait, cleanfiles), exit
-/// signal, stack pointer (0: the caller's). Two return values as above. inval for unknown flags, FORK_SYSTEM, and a bad
-/// signal.
+/// NetBSD's fork1 as a call: FORK_* flags (ppwait, sharevm, sharecwd, sharefiles, sharesigs, nowait, cleanfiles) in any
+/// combination, exit signal (0: none), stack pointer (0: the caller's). Two return values as above. inval for unknown
+/// flags, FORK_SYSTEM, and a bad signal.
 Result<int> sys_native_fork1(uint32_t flags, int exit_signal, vaddr_t stack);
+/// NetBSD's __clone: Linux's CLONE_VM, FS, FILES, SIGHAND and VFORK, the exit signal in the low byte. Two return values.
+/// inval for any other flag, for SIGHAND without VM, and a bad signal (NB-49).
+Result<int> sys_native_clone(uint32_t flags, vaddr_t stack);
 
 } // namespace lentil::abi
