@@ -130,8 +130,7 @@ void dispatch(machine::Trapframe& frame) {
     self.user_frame_replaced = false;
     // The thread may move just here: a count may get lost, none is needed exactly.
     HartCounters::bump(current_hart().counters.syscalls);
-    const bool traced = trace_wanted(caller);
-    if (traced) [[unlikely]]
+    if (trace_wanted()) [[unlikely]]
         trace_entry(frame);
 
     const Result<uint64_t> result = find_thunk(number)(frame);
@@ -139,7 +138,7 @@ void dispatch(machine::Trapframe& frame) {
     // From here on the thread may execute as somebody else: the borrower after vfork, the lender after its exec. `caller`
     // is not touched any more.
     Uthread& now = *self.uthread;
-    if (traced) [[unlikely]]
+    if (trace_wanted()) [[unlikely]]
         trace_exit(number, result, self.user_frame_replaced);
     if (self.user_frame_replaced) {
         now.in_syscall = false;

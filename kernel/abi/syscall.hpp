@@ -98,9 +98,6 @@ inline void syscall_frame_replaced() { current_thread().user_frame_replaced = tr
 /// The user frame of the current thread.
 inline machine::Trapframe& user_frame() { return machine::user_frame(current_thread().arch); }
 
-/// Prints every call and its result on the console from now on (`trace=syscalls`); `pid` 0: of every process.
-void trace_syscalls(bool on, pid_t pid = 0);
-
 /// All entries, by number: for the reference page and /proc.
 std::span<const SyscallEntry> linux_table();
 std::span<const SyscallEntry> native_table();

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Prints system calls: `pid/tid name(arguments)` on the way in, `= result` on the way out.
+// The probes of system calls; on the console `pid/tid name(arguments)` on the way in, `= result` on the way out.
 #include <abi/syscall_trace.hpp>
 #include <libkern/format.hpp>
 
 namespace lentil::abi {
 
-namespace trace_state {
-constinit std::atomic<uint32_t> enabled{0};
-}
 namespace {
-
-constinit std::atomic<int32_t> traced_pid{0};
 
 const SyscallEntry* find_entry(int64_t number) {
     for (const SyscallEntry& e : number >= 0 ? linux_table() : native_table())
@@ -52,19 +47,7 @@ void add_argument(Line& line, ArgKind kind, uint64_t value) {
     }
 }
 
-} // namespace
-
-void trace_syscalls(bool on, pid_t pid) {
-    traced_pid.store(pid, std::memory_order_relaxed);
-    trace_state::enabled.store(on ? 1 : 0, std::memory_order_relaxed);
-}
-
-bool trace_wanted_slow(const Uthread& uthread) {
-    const pid_t wanted = traced_pid.load(std::memory_order_relaxed);
-    return wanted == 0 || uthread.proc->pid == wanted;
-}
-
-void trace_entry(const machine::Trapframe& frame) {
+void print_entry(const machine::Trapframe& frame) {
     Line line;
     const int64_t number = frame.syscall_number();
     line.add("[{}/{}] ", current_proc().pid, current_uthread().tid);
@@ -82,7 +65,7 @@ void trace_entry(const machine::Trapframe& frame) {
     kprint("{})\n", line.view());
 }
 
-void trace_exit(int64_t number, const Result<uint64_t>& result, bool frame_replaced) {
+void print_exit(int64_t number, const Result<uint64_t>& result, bool frame_replaced) {
     const SyscallEntry* entry = find_entry(number);
     Line line;
     line.add("[{}/{}] ", current_proc().pid, current_uthread().tid);
@@ -96,6 +79,21 @@ void trace_exit(int64_t number, const Result<uint64_t>& result, bool frame_repla
     else
         line.add("{:#x}", *result);
     kprint("{}\n", line.view());
+}
+
+} // namespace
+
+void trace_entry(const machine::Trapframe& frame) {
+    trace(Probe::syscall_entry, frame.syscall_number(), frame.arg(0), frame.arg(1), frame.arg(2));
+    if (trace_state::any(trace_state::console_syscalls))
+        print_entry(frame);
+}
+
+void trace_exit(int64_t number, const Result<uint64_t>& result, bool frame_replaced) {
+    trace(Probe::syscall_return, number,
+          result.ok() ? static_cast<int64_t>(*result) : -static_cast<int64_t>(result.error()), frame_replaced);
+    if (trace_state::any(trace_state::console_syscalls))
+        print_exit(number, result, frame_replaced);
 }
 
 } // namespace lentil::abi

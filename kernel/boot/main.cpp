@@ -3,7 +3,6 @@
 // hart's idle thread; a kernel thread does the rest and makes init.
 #include <lentil_version.hpp>
 
-#include <abi/syscall_trace.hpp>
 #include <boot/cmdline.hpp>
 #include <boot/init_process.hpp>
 #include <boot/user_traps.hpp>
@@ -14,6 +13,7 @@
 #include <debug/log.hpp>
 #include <debug/panic.hpp>
 #include <debug/panic_test.hpp>
+#include <debug/trace.hpp>
 #include <libkern/format.hpp>
 #include <platform/platform.hpp>
 #include <sched/clock.hpp>
@@ -59,8 +59,8 @@ void start_other_harts() {
 /// What may sleep: file systems, the initramfs, the first process.
 void finish_boot(void*) {
     loan_init();
-    if (cmdline_value("trace") == "syscalls")
-        abi::trace_syscalls(true, 0);
+    if (const std::string_view wanted = cmdline_value("trace"); !wanted.empty() && !trace_configure(wanted).ok())
+        kprint("lentil: trace={}: no such probe, or no memory\n", wanted);
     if (cmdline_value("selftest") == "sched")
         sched_selftest(nullptr);
     start_init();

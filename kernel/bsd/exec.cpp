@@ -8,6 +8,7 @@
 #include <bsd/exit.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/vfork.hpp>
+#include <debug/trace.hpp>
 
 namespace lentil {
 
@@ -277,6 +278,12 @@ Result<void> exec_image(ExecRequest request) {
     uthread_leave_map(self);
     commit_identity(proc, self, prepared);
     proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
+    if (trace_on(Probe::proc_exec_success)) [[unlikely]] {
+        const std::string_view name(proc.comm);
+        trace_record_current(Probe::proc_exec_success, trace_text(name),
+                             trace_text(name.substr(std::min<size_t>(name.size(), 8))),
+                             prepared.thread ? prepared.thread->id : current_thread().id);
+    }
 
     ProcTreeGuard guard(proc_tree_lock);
     proc.has_execed = true;

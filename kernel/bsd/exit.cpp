@@ -7,6 +7,7 @@
 #include <bsd/robust.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
+#include <debug/trace.hpp>
 #include <libkern/format.hpp>
 #include <mach/futex.hpp>
 
@@ -175,6 +176,7 @@ void take_down(Proc& proc) {
             proc.exit_status = proc.sig.group_exit_status;
         ended = end_uthread_locked(self);
         proc.final_usage = proc.dead_uthreads_usage;
+        trace(Probe::proc_exit, proc.exit_status, proc.final_usage.user, proc.final_usage.system);
         current_thread().uthread = nullptr;
         orphan_group_locked(*proc.group, &proc);
         proc_counts.exits.fetch_add(1, std::memory_order_relaxed);
@@ -250,6 +252,7 @@ void uthread_exit(int32_t status) {
         if (self.tid == proc.pid)
             proc.exit_status = status;
         if (--proc.uthread_count > 0) {
+            trace(Probe::proc_lwp_exit, self.tid);
             ended = end_uthread_locked(self);
             current_thread().uthread = nullptr;
             proc_slot_release(proc.cred_->uid, false);

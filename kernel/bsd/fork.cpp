@@ -4,6 +4,7 @@
 #include <bsd/fork.hpp>
 #include <bsd/itimer.hpp>
 #include <bsd/vfork.hpp>
+#include <debug/trace.hpp>
 
 namespace lentil {
 
@@ -180,6 +181,7 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
 
     ProcTreeGuard guard(proc_tree_lock);
     TRY(check_no_signal(caller));
+    trace(Probe::proc_lwp_create, tid.get(), thread.thread->id);
     link_uthread_locked(proc, *uthread);
     start_thread_locked(*uthread, *thread.thread);
     guard.unlock();
@@ -242,6 +244,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         new_parent = init_proc;
     else if ((request.flags & same_parent) && parent.parent)
         new_parent = parent.parent;
+    trace(Probe::proc_create, child->pid, new_parent->pid, request.flags | static_cast<uint32_t>(request.kind) << 16,
+          lends ? 0 : thread.thread->id);
     link_proc_locked(*child, new_parent, *uthread, parent.group);
     const ForkOutcome outcome{pid.get(), lends};
     slot.keep();

@@ -2,6 +2,7 @@
 // Sending signals: what is ignored, stops and continues, which uthread takes it, and the beginning of a forced end.
 #include <bsd/exit.hpp>
 #include <bsd/signal_impl.hpp>
+#include <debug/trace.hpp>
 
 namespace lentil {
 
@@ -172,6 +173,7 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     ASSERT(is_signal(signo));
     if (proc.state != ProcState::active)
         return {};
+    trace(Probe::proc_signal_send, proc.pid, target ? target->tid : 0, signo, info.code);
     const uint64_t limit = proc.limit(Limit::sigpending).soft;
     SignalGuard guard(proc.sig.lock);
     if (proc.sig.group_exit)

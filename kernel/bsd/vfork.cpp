@@ -35,6 +35,7 @@
 // lender that is being killed finds that out there and ends like any other thread. So every end of every party is
 // ordinary code, and the hard cases of lending (vfork-facts W1, W2, W6, EC-12, EC-24, EC-25, EC-40) are not special.
 #include <bsd/vfork.hpp>
+#include <debug/trace.hpp>
 
 namespace lentil {
 
@@ -86,6 +87,8 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
     loan->child_pid = child.pid;
     loan->native_return = native_return;
     loan->state = State::lent;
+    const uint64_t depth = loan_depth(*loan);
+    trace(Probe::loan_open, child.pid, borrower.tid, depth);
 
     lender.lent = loan.get();
     lender.state = UthreadState::parked;
@@ -99,7 +102,6 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
 
     proc_counts.loans++;
     proc_counts.loans_open++;
-    const uint64_t depth = loan_depth(*child.loan);
     if (depth > proc_counts.loans_max_depth.load(std::memory_order_relaxed))
         proc_counts.loans_max_depth = depth;
     proc_counts.pages_not_copied += thread.task->map().pmap().resident();
@@ -136,6 +138,10 @@ LoanEnd loan_release_locked(Proc& child) {
     const State was = loan->state.exchange(State::released);
     proc_counts.loans_open--;
     RefPtr<Uthread> lender = std::move(loan->lender);
+    if (trace_on(Probe::loan_release)) [[unlikely]] // at its end the child has left its thread already
+        trace_record_as(current_thread(), child.pid, child.pid, Probe::loan_release,
+                        {static_cast<uint64_t>(child.pid), static_cast<uint64_t>(lender ? lender->proc->pid : 0),
+                         static_cast<uint64_t>(lender ? lender->tid : 0), was == State::lent});
     if (lender)
         lender->lent = nullptr;
     if (was == State::awaited) {
@@ -215,6 +221,7 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     loan->state = State::awaited;
     loan->ref(); // the fresh thread's
     proc_counts.gifts++;
+    trace(Probe::loan_gift, child.pid, lender.proc->pid, thread.id, fresh->id);
     {
         SpinGuard signals(lender.proc->sig.lock);
         signal_recalculate(lender);

@@ -12,6 +12,7 @@
 //   move     place queue -> moving, thread.hart = the target (old lock held) -> place queue (target's lock held)
 #include <new>
 
+#include <debug/trace.hpp>
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
 #include <sched/sched.hpp>
@@ -68,6 +69,16 @@ void leave_hart(Hart& hart, Thread& self, Leave why) {
     hart.runq.enqueue(entity, why == Leave::preempted ? Runq::Position::head : Runq::Position::tail);
 }
 
+inline void trace_switch(const Thread& from, const Thread& to, Leave why) {
+    if (trace_state::any(trace_state::bit(Probe::sched_off_cpu) | trace_state::bit(Probe::sched_on_cpu))) [[unlikely]] {
+        if (trace_on(Probe::sched_off_cpu))
+            trace_record(from, Probe::sched_off_cpu, static_cast<uint64_t>(why), to.id,
+                         why == Leave::blocked && from.wait_channel ? trace_text(from.wait_channel) : 0);
+        if (trace_on(Probe::sched_on_cpu))
+            trace_record(to, Probe::sched_on_cpu, from.id);
+    }
+}
+
 /// The current thread leaves the hart, which is locked; comes back (unlocked) when it runs again, maybe elsewhere.
 void switch_away(Hart& hart, Thread& self, Leave why) {
     const nanos_t now = machine::now_ns();
@@ -118,6 +129,7 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
         HartCounters::bump(hart.counters.idle_entries);
     }
     times_switch(self, next, now);
+    trace_switch(self, next, why);
     if (self.space != next.space)
         machine::activate(next.space ? *next.space : machine::kernel_space());
     hart.previous = &self;
@@ -255,6 +267,7 @@ bool thread_wake(Thread& thread) {
         return true;
     }
     thread.state.store(ThreadState::ready, std::memory_order_relaxed);
+    trace(Probe::sched_wakeup, thread.id, hart.index);
     sched_place(hart, thread, Arrival::woken);
     return true;
 }

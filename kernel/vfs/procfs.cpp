@@ -41,6 +41,12 @@ public:
 
     Result<FileStat> stat() override;
     NodeOwner owner() override;
+    Result<void> change(const AttributeChange& wanted) override {
+        // Shells open for writing with O_TRUNC: nothing to cut off. Owners and modes are what they are.
+        if (wanted.set_mode || wanted.set_uid || wanted.set_gid || wanted.set_atime || wanted.set_mtime)
+            return Errno::perm;
+        return {};
+    }
     Result<RefPtr<File>> open(uint32_t flags) override;
     Result<RefPtr<Vnode>> lookup(std::string_view name) override;
     Result<RefPtr<Vnode>> parent() override { return parent_ ? RefPtr<Vnode>(parent_) : RefPtr<Vnode>(this); }
@@ -175,6 +181,8 @@ Result<RefPtr<File>> ProcfsNode::open(uint32_t flags) {
         return vnode_file_open(*this, flags);
     if (type != VnodeType::regular)
         return Errno::loop;
+    if (item.open)
+        return item.open(*this, flags);
     return RefPtr<File>(TRY(make_ref<ProcfsFile>(*this, flags)));
 }
 

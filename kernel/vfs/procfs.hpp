@@ -33,6 +33,8 @@ struct ProcfsItem {
     Result<void> (*generate)(TextBuffer& out, const ProcTarget& target) = nullptr;
     /// Files that can be written.
     Result<void> (*write)(const ProcTarget& target, std::string_view text) = nullptr;
+    /// Regular files that are no text made at once: opens one of their own kind.
+    Result<RefPtr<File>> (*open)(Vnode& self, uint32_t flags) = nullptr;
     /// Links: the text, and where they lead without it.
     Result<void> (*link)(TextBuffer& out, const ProcTarget& target) = nullptr;
     Result<RefPtr<Vnode>> (*follow)(Vnode& self, const ProcTarget& target) = nullptr;
@@ -57,6 +59,11 @@ Result<void> procfs_statm(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_status(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_mounts(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target);
+
+// /proc/lentil/trace and trace_control.
+Result<RefPtr<File>> procfs_trace_open(Vnode& node, uint32_t flags);
+Result<void> procfs_trace_control(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_set_trace_control(const ProcTarget& target, std::string_view text);
 
 /// The state letter of stat and status, and its word.
 struct ProcLetter {

@@ -92,6 +92,12 @@ constexpr ProcfsItem items[] = {
     {.name = "counters", .type = file, .mode = 0444, .generate = counters},
     {.name = "objects", .type = file, .mode = 0444, .generate = objects},
     {.name = "harts", .type = file, .mode = 0444, .generate = harts},
+    {.name = "trace", .type = file, .mode = 0400, .open = procfs_trace_open},
+    {.name = "trace_control",
+     .type = file,
+     .mode = 0600,
+     .generate = procfs_trace_control,
+     .write = procfs_set_trace_control},
 };
 
 } // namespace
