@@ -9,6 +9,7 @@ host   doctest programs on this machine, under ASan and UBSan
 model  the Promela model of the loan, checked by SPIN
 boot   machines in QEMU; logs are in build/test-logs
 """
+import glob
 import json
 import os
 import re
@@ -89,6 +90,10 @@ def lint(counts, _pattern):
     text, code = output_of(formatter, "--dry-run", "-Werror",
                            *(path for path in source_files() if path.endswith((".hpp", ".cpp", ".h", ".c"))))
     counts.result("every source file is formatted as .clang-format has it", code and first_line(text))
+
+    pages = sorted(glob.glob(os.path.join(TOP, "docs/man/*.[0-9]")))
+    text, code = output_of("mandoc", "-T", "lint", "-W", "warning", *pages)
+    counts.result("mandoc finds no fault in the manual pages", code and first_line(text))
 
     text, code = output_of("scripts/conformance.py", "--check")
     counts.result("rows, tests and docs/conformance.md fit together, and enough rows have a test", code and first_line(text))

@@ -212,7 +212,7 @@ Result<int> sys_clone3(vaddr_t address, uint64_t size) {
 
 Result<void> sys_execve(vaddr_t path_address, vaddr_t argv, vaddr_t envp) {
     UserString path = TRY(UserString::copy(path_address));
-    RefPtr<File> file = TRY(exec_hooks.open(path.view()));
+    RefPtr<File> file = TRY(exec_hooks.open(current_proc(), path.view()));
     return do_exec(std::move(file), path.view(), argv, envp);
 }
 

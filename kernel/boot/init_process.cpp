@@ -82,7 +82,7 @@ void init_entry(void*) {
         },
         &request);
     request.path = path;
-    auto file = exec_hooks.open(path);
+    auto file = exec_hooks.open(current_proc(), path);
     if (!file.ok())
         give_up("cannot run {}: {}", path, errno_text(file.error()));
     request.file = std::move(*file);
@@ -94,8 +94,8 @@ void init_entry(void*) {
 } // namespace
 
 void start_init() {
-    exec_hooks.open = [](std::string_view path) {
-        return vfs::open_executable(VfsContext::current(), vfs::at_cwd, path);
+    exec_hooks.open = [](const Proc& proc, std::string_view path) {
+        return vfs::open_executable(VfsContext::of(proc), vfs::at_cwd, path);
     };
     if (const Result<void> result = vfs::init(); !result.ok())
         give_up("no root file system: {}", errno_text(result.error()));

@@ -78,11 +78,7 @@ Result<InterpreterLine> parse_interpreter_line(std::string_view line) {
 }
 
 /// Credentials of the new program: set-id bits, and what exec does to capabilities (capabilities(7)).
-struct NewCred {
-    RefPtr<const Cred> cred;
-    bool secure = false; ///< privileges were raised
-};
-Result<NewCred> new_credentials(const Proc& proc, const FileStat& stat) {
+Result<exec::NewCred> new_credentials(const Proc& proc, const FileStat& stat) {
     constexpr uint32_t set_uid = 04000, set_gid = 02000, group_exec = 010;
     const RefPtr<const Cred> old = proc.cred();
     RefPtr<Cred> fresh = TRY(old->copy());
@@ -97,7 +93,7 @@ Result<NewCred> new_credentials(const Proc& proc, const FileStat& stat) {
     const bool root = fresh->uid == 0 || fresh->euid == 0;
     fresh->cap_permitted = root ? fresh->cap_bounding : fresh->cap_ambient;
     fresh->cap_effective = root && fresh->euid == 0 ? fresh->cap_permitted : fresh->cap_ambient;
-    NewCred out;
+    exec::NewCred out;
     out.secure = fresh->euid != old->uid || fresh->egid != old->gid;
     out.cred = std::move(fresh);
     return out;
@@ -108,63 +104,7 @@ std::string_view base_name(std::string_view path) {
     return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-/// Everything the commit will need, made while failing is still possible.
-struct Prepared {
-    exec::NewImage image;
-    NewCred cred;
-    RefPtr<FdTable> fds;     ///< set if the table was shared and must not be any more
-    RefPtr<SigActs> sigacts; ///< likewise
-    RefPtr<Task> task;       ///< a borrower's own task and thread
-    RefPtr<Thread> thread;
-    char name[16] = {};
-};
-
 void run_borrower(void*) { thread_return_to_user(); }
-
-Result<Prepared> prepare(ExecRequest& request) {
-    Proc& proc = current_proc();
-    Prepared out;
-    uint8_t head[head_bytes];
-    size_t head_size = 0;
-    // The name is the script's own, whatever interprets it.
-    const std::string_view name = base_name(request.path);
-    std::memcpy(out.name, name.data(), std::min(name.size(), sizeof out.name - 1));
-
-    for (unsigned depth = 0;; depth++) {
-        head_size = TRY(read_head(*request.file, head));
-        if (head_size < 2 || head[0] != '#' || head[1] != '!')
-            break;
-        if (depth == max_script_depth)
-            return Errno::loop;
-        const InterpreterLine line = TRY(parse_interpreter_line({reinterpret_cast<const char*>(head), head_size}));
-        request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
-        auto path = TRY(Buffer<char>::create(line.path.size() + 1));
-        std::memcpy(path.data(), line.path.data(), line.path.size());
-        request.file = TRY(exec_hooks.open(path.data()));
-        request.path_storage = std::move(path);
-        request.path = request.path_storage.data();
-    }
-
-    const std::span<const uint8_t> bytes(head, head_size);
-    const elf::HeaderTable table = TRY(elf::locate_program_headers(bytes));
-    auto headers = TRY(Buffer<uint8_t>::create(table.count * elf::program_header_size));
-    TRY(exec::read_exactly(*request.file, table.offset, headers.data(), headers.size()));
-    const FileStat stat = TRY(request.file->stat());
-    const elf::Image image = TRY(elf::parse(bytes, headers.span(), stat.size, machine::Pte::user_end));
-
-    out.cred = TRY(new_credentials(proc, stat));
-    out.image = TRY(exec::load(request, image, exec::Identity{out.cred.cred.get(), out.cred.secure}));
-    if (proc.fds->ref_count() > 1)
-        out.fds = TRY(proc.fds->copy());
-    TRY((out.fds ? out.fds : proc.fds)->unshare());
-    if (proc.sigacts->ref_count() > 1)
-        out.sigacts = TRY(proc.sigacts->copy());
-    if (loan_is_borrower(proc)) {
-        out.task = TRY(Task::create(out.image.map));
-        out.thread = TRY(Thread::create(out.name, run_borrower, nullptr));
-    }
-    return out;
-}
 
 /// Ends every other uthread of the proc. Fails only if the caller itself is being ended.
 Result<void> become_only_uthread(Uthread& self) {
@@ -196,7 +136,55 @@ Result<void> become_only_uthread(Uthread& self) {
     return {};
 }
 
-void enter_image(Thread& thread, const exec::NewImage& image) {
+} // namespace
+
+namespace exec {
+
+Result<Prepared> prepare(Proc& proc, ExecRequest& request) {
+    Prepared out;
+    uint8_t head[head_bytes];
+    size_t head_size = 0;
+    // The name is the script's own, whatever interprets it.
+    const std::string_view name = base_name(request.path);
+    std::memcpy(out.name, name.data(), std::min(name.size(), sizeof out.name - 1));
+
+    for (unsigned depth = 0;; depth++) {
+        head_size = TRY(read_head(*request.file, head));
+        if (head_size < 2 || head[0] != '#' || head[1] != '!')
+            break;
+        if (depth == max_script_depth)
+            return Errno::loop;
+        const InterpreterLine line = TRY(parse_interpreter_line({reinterpret_cast<const char*>(head), head_size}));
+        request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
+        auto path = TRY(Buffer<char>::create(line.path.size() + 1));
+        std::memcpy(path.data(), line.path.data(), line.path.size());
+        request.file = TRY(exec_hooks.open(proc, path.data()));
+        request.path_storage = std::move(path);
+        request.path = request.path_storage.data();
+    }
+
+    const std::span<const uint8_t> bytes(head, head_size);
+    const elf::HeaderTable table = TRY(elf::locate_program_headers(bytes));
+    auto headers = TRY(Buffer<uint8_t>::create(table.count * elf::program_header_size));
+    TRY(read_exactly(*request.file, table.offset, headers.data(), headers.size()));
+    const FileStat stat = TRY(request.file->stat());
+    const elf::Image image = TRY(elf::parse(bytes, headers.span(), stat.size, machine::Pte::user_end));
+
+    out.cred = TRY(new_credentials(proc, stat));
+    out.image = TRY(load(proc, request, image, Identity{out.cred.cred.get(), out.cred.secure}));
+    if (proc.fds->ref_count() > 1)
+        out.fds = TRY(proc.fds->copy());
+    TRY((out.fds ? out.fds : proc.fds)->unshare());
+    if (proc.sigacts->ref_count() > 1)
+        out.sigacts = TRY(proc.sigacts->copy());
+    if (loan_is_borrower(proc)) {
+        out.task = TRY(Task::create(out.image.map));
+        out.thread = TRY(Thread::create(out.name, run_borrower, nullptr));
+    }
+    return out;
+}
+
+void enter_image(Thread& thread, const NewImage& image) {
     machine::Trapframe& frame = machine::user_frame(thread.arch);
     frame = machine::Trapframe{};
     frame.set_pc(image.entry);
@@ -204,7 +192,6 @@ void enter_image(Thread& thread, const exec::NewImage& image) {
     machine::fp_init(thread.arch);
 }
 
-/// Everything about the proc but its memory: in effect before a lender can run (EC-74, XN-09).
 void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     {
         SpinGuard guard(proc.tables_lock);
@@ -226,7 +213,7 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     self.in_syscall = false;
 }
 
-} // namespace
+} // namespace exec
 
 Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
     constexpr size_t longest_string = 32 * page_size; // MAX_ARG_STRLEN
@@ -270,13 +257,13 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
 Result<void> exec_image(ExecRequest request) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
-    Prepared prepared = TRY(prepare(request));
+    exec::Prepared prepared = TRY(exec::prepare(proc, request));
     request = {};
     TRY(become_only_uthread(self));
 
     // -- the point of no return ----------------------------------------------------------------------------------------
     uthread_leave_map(self);
-    commit_identity(proc, self, prepared);
+    exec::commit_identity(proc, self, prepared);
     proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
     if (trace_on(Probe::proc_exec_success)) [[unlikely]] {
         const std::string_view name(proc.comm);
@@ -293,7 +280,7 @@ Result<void> exec_image(ExecRequest request) {
         Thread& thread = *prepared.thread;
         prepared.task->adopt(thread);
         thread_set_params(thread, self.sched);
-        enter_image(thread, prepared.image);
+        exec::enter_image(thread, prepared.image);
         proc.task = prepared.task;
         const LoanEnd end = loan_release_locked(proc);
         ASSERT(end == LoanEnd::handed_back);
@@ -312,7 +299,7 @@ Result<void> exec_image(ExecRequest request) {
     guard.unlock();
 
     RefPtr<VmMap> old = proc.task->replace_map(std::move(prepared.image.map));
-    enter_image(current_thread(), prepared.image);
+    exec::enter_image(current_thread(), prepared.image);
     guard.relock();
     const LoanEnd end = loan_release_locked(proc); // wakes a creator that waits (FORK_PPWAIT)
     ASSERT(end == LoanEnd::not_ours);

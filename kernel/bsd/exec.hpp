@@ -25,8 +25,8 @@ struct ExecRequest {
 
 /// What exec needs from layers above; boot/ fills it in.
 struct ExecHooks {
-    /// Opens `path` for execution relative to the current proc: noent, acces, isdir...
-    Result<RefPtr<File>> (*open)(std::string_view path) = nullptr;
+    /// Opens `path` for execution as `proc` would, from where it is: noent, acces, isdir...
+    Result<RefPtr<File>> (*open)(const Proc& proc, std::string_view path) = nullptr;
 };
 extern ExecHooks exec_hooks;
 

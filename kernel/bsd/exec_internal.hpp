@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Between exec.cpp (the rules of execve) and exec_load.cpp (building an image).
+// Between exec.cpp (the rules of execve), exec_load.cpp (building an image) and spawn.cpp (a child that starts with one).
 #pragma once
 
 #include <bsd/elf.hpp>
@@ -23,7 +23,35 @@ struct Identity {
 /// Reads exactly n bytes at `offset`; noexec if the file is shorter.
 Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n);
 
-/// Builds map, segments, interpreter, stack, auxiliary vector. Touches nothing of the caller.
-Result<NewImage> load(ExecRequest& request, const elf::Image& image, const Identity& identity);
+/// Builds map, segments, interpreter, stack, auxiliary vector. Touches nothing of `proc`.
+Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& image, const Identity& identity);
+
+/// Credentials of the new program.
+struct NewCred {
+    RefPtr<const Cred> cred;
+    bool secure = false; ///< privileges were raised
+};
+
+/// Everything the commit will need, made while failing is still possible.
+struct Prepared {
+    NewImage image;
+    NewCred cred;
+    RefPtr<FdTable> fds;     ///< set if the table was shared and must not be any more
+    RefPtr<SigActs> sigacts; ///< likewise
+    RefPtr<Task> task;       ///< a borrower's own task and thread
+    RefPtr<Thread> thread;
+    char name[16] = {};
+};
+
+/// The first half, for `proc`: the current one, or one that the caller makes and nobody else sees yet. Scripts are followed
+/// to their interpreter. Nothing of `proc` changes that can be seen.
+Result<Prepared> prepare(Proc& proc, ExecRequest& request);
+
+/// The second half but for memory: close-on-exec, handlers, name, credentials; in effect before a lender or the creator of
+/// a spawned child can run (EC-74, XN-09). Cannot fail.
+void commit_identity(Proc& proc, Uthread& self, Prepared& prepared);
+
+/// The user registers that the image starts with.
+void enter_image(Thread& thread, const NewImage& image);
 
 } // namespace lentil::exec

@@ -79,12 +79,12 @@ Result<void> map_image(VmMap& map, File& file, const elf::Image& image, vaddr_t 
 struct Interpreter {
     vaddr_t base = 0, entry = 0;
 };
-Result<Interpreter> map_interpreter(VmMap& map, File& program, const elf::Image& image) {
+Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program, const elf::Image& image) {
     auto path = TRY(Buffer<char>::create(image.interpreter_size));
     TRY(read_exactly(program, image.interpreter_offset, path.data(), path.size()));
     if (path[path.size() - 1] != '\0')
         return Errno::noexec;
-    const RefPtr<File> file = TRY(exec_hooks.open(path.data()));
+    const RefPtr<File> file = TRY(exec_hooks.open(proc, path.data()));
     uint8_t head[elf::header_size];
     TRY(read_exactly(*file, 0, head, sizeof head));
     const elf::HeaderTable table = TRY(elf::locate_program_headers(head));
@@ -252,8 +252,7 @@ Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n) {
     return {};
 }
 
-Result<NewImage> load(ExecRequest& request, const elf::Image& image, const Identity& identity) {
-    Proc& proc = current_proc();
+Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& image, const Identity& identity) {
     NewImage fresh;
     fresh.map = TRY(VmMap::create());
     VmMap& map = *fresh.map;
@@ -283,7 +282,7 @@ Result<NewImage> load(ExecRequest& request, const elf::Image& image, const Ident
 
     Interpreter interpreter;
     if (image.interpreter_size != 0)
-        interpreter = TRY(map_interpreter(map, *request.file, image));
+        interpreter = TRY(map_interpreter(proc, map, *request.file, image));
     TRY(map_trampoline(map));
     fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter}));
     fresh.entry = image.interpreter_size != 0 ? interpreter.entry : image.entry + bias;

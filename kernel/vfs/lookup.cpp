@@ -53,8 +53,9 @@ std::string_view next_name(std::string_view& rest, bool& slash) {
 }
 } // namespace
 
-VfsContext VfsContext::current() {
-    Proc& proc = current_proc();
+VfsContext VfsContext::current() { return of(current_proc()); }
+
+VfsContext VfsContext::of(const Proc& proc) {
     const RefPtr<CwdInfo> info = proc.cwd_info();
     return {vnode_ref(info->root()), vnode_ref(info->cwd()), proc.cred(), info->umask.load(std::memory_order_relaxed)};
 }

@@ -6,6 +6,8 @@
 
 namespace lentil {
 
+struct Proc;
+
 inline constexpr size_t path_max = 4096, name_max = 255;
 inline constexpr unsigned max_symlinks = 40;
 
@@ -17,6 +19,8 @@ struct VfsContext {
 
     /// The calling proc's.
     static VfsContext current();
+    /// That of a proc which the caller builds, or is.
+    static VfsContext of(const Proc& proc);
     /// The kernel's own: the first root, all rights. nomem.
     static Result<VfsContext> kernel();
 };
