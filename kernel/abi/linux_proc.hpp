@@ -25,17 +25,6 @@ struct CloneArgs {
 inline constexpr uint64_t clone_args_size_0 = 64;
 static_assert(sizeof(CloneArgs) == 88);
 
-struct LinuxTimeval {
-    int64_t seconds, microseconds;
-};
-
-struct LinuxRusage {
-    LinuxTimeval user, system;
-    int64_t max_resident_kib, shared, data, stack, minor_faults, major_faults, swaps, blocks_in, blocks_out,
-        messages_sent, messages_received, signals, voluntary_switches, involuntary_switches;
-};
-static_assert(sizeof(LinuxRusage) == 144);
-
 /// The part of siginfo_t that waitid fills in.
 struct WaitInfo {
     int32_t signo, error, code, pad;

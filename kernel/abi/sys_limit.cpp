@@ -93,12 +93,9 @@ Result<void> sys_getrusage(int who, UserPtr<Rusage> out) {
         break;
     }
     case thread: {
-        usage = current_uthread().usage;
-        const CpuTimes times = thread_times(current_thread());
-        usage.user += times.user;
-        usage.system += times.system;
-        usage.voluntary_switches += current_thread().switches_voluntary;
-        usage.involuntary_switches += current_thread().switches_involuntary;
+        ProcTreeGuard guard(proc_tree_lock);
+        usage = current_uthread().usage_locked();
+        usage.max_resident_bytes = proc.usage_locked().max_resident_bytes; // of the process: memory is shared
         break;
     }
     default: return Errno::inval;

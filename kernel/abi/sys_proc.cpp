@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include <abi/rusage.hpp>
 #include <abi/sys_proc.hpp>
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
@@ -237,7 +236,7 @@ Result<void> sys_execveat(int directory, vaddr_t path_address, vaddr_t argv, vad
     return do_exec(std::move(file), {longer.data(), longer.size()}, argv, envp);
 }
 
-Result<int> sys_wait4(int pid, vaddr_t status, int options, vaddr_t usage) {
+Result<int> sys_wait4(int pid, vaddr_t status, int options, UserPtr<Rusage> usage) {
     using namespace wait_options;
     constexpr uint32_t allowed = nohang | untraced | continued | nothread | all | clone;
     const uint32_t flags = static_cast<uint32_t>(options);
@@ -256,11 +255,11 @@ Result<int> sys_wait4(int pid, vaddr_t status, int options, vaddr_t usage) {
     if (status)
         TRY(copyout(status, &outcome.status, sizeof outcome.status));
     if (usage)
-        TRY(copyout_rusage(usage, outcome.usage));
+        TRY(usage.write(Rusage::from(outcome.usage)));
     return outcome.pid;
 }
 
-Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, vaddr_t usage) {
+Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, UserPtr<Rusage> usage) {
     using namespace wait_options;
     constexpr uint32_t allowed = nohang | untraced | exited | continued | nowait | nothread | all | clone;
     const uint32_t flags = static_cast<uint32_t>(options);
@@ -287,7 +286,7 @@ Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, va
             info.status = status & 0x7f;
         }
         if (usage)
-            TRY(copyout_rusage(usage, outcome.usage));
+            TRY(usage.write(Rusage::from(outcome.usage)));
     }
     if (info_address)
         // The kernel writes the fields above and leaves the rest of the 128 bytes alone.

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <abi/linux_proc.hpp>
+#include <abi/linux_time.hpp>
 #include <abi/syscall.hpp>
 
 namespace lentil::abi {
 
 void sys_exit(int code);
 void sys_exit_group(int code);
-Result<void> sys_waitid(int which, int id, vaddr_t info, int options, vaddr_t usage);
+Result<void> sys_waitid(int which, int id, vaddr_t info, int options, UserPtr<Rusage> usage);
 Result<int> sys_set_tid_address(vaddr_t address);
 Result<void> sys_setpgid(int pid, int group);
 Result<int> sys_getpgid(int pid);
@@ -21,7 +22,7 @@ Result<int> sys_gettid();
 /// riscv64 order of arguments: flags, stack, parent_tid, tls, child_tid (CONFIG_CLONE_BACKWARDS).
 Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t tls, vaddr_t child_tid);
 Result<void> sys_execve(vaddr_t path, vaddr_t argv, vaddr_t envp);
-Result<int> sys_wait4(int pid, vaddr_t status, int options, vaddr_t usage);
+Result<int> sys_wait4(int pid, vaddr_t status, int options, UserPtr<Rusage> usage);
 Result<void> sys_execveat(int directory, vaddr_t path, vaddr_t argv, vaddr_t envp, int flags);
 Result<int> sys_clone3(vaddr_t args, uint64_t size);
 

@@ -21,10 +21,8 @@ nanos_t pick(nanos_t user, nanos_t system, uint32_t kind) { return kind == 1 ? u
 
 /// With proc_tree_lock held, or of the current uthread.
 nanos_t uthread_time(const Uthread& uthread, uint32_t kind) {
-    CpuTimes times;
-    if (const Thread* thread = uthread.thread.load())
-        times = thread_times(*thread);
-    return pick(uthread.usage.user + times.user, uthread.usage.system + times.system, kind);
+    const Usage usage = uthread.usage_locked();
+    return pick(usage.user, usage.system, kind);
 }
 
 nanos_t proc_time(const Proc& proc, uint32_t kind) {

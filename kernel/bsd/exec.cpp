@@ -299,6 +299,7 @@ Result<void> exec_image(ExecRequest request) {
     guard.unlock();
 
     RefPtr<VmMap> old = proc.task->replace_map(std::move(prepared.image.map));
+    self.usage.max_resident_bytes = std::max(self.usage.max_resident_bytes, old->peak_resident_bytes());
     exec::enter_image(current_thread(), prepared.image);
     guard.relock();
     const LoanEnd end = loan_release_locked(proc); // wakes a creator that waits (FORK_PPWAIT)

@@ -45,6 +45,20 @@ Result<void> Proc::set_limit(Limit l, LimitValue value) {
     return {};
 }
 
+Usage Uthread::usage_locked() const {
+    Usage total = usage;
+    // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
+    // running stretch is the borrower's alone.
+    if (const Thread* on = thread.load()) {
+        const CpuTimes times = thread_times(*on);
+        total.user += times.user;
+        total.system += times.system;
+        total.voluntary_switches += on->switches_voluntary;
+        total.involuntary_switches += on->switches_involuntary;
+    }
+    return total;
+}
+
 Usage Proc::usage() const {
     ProcTreeGuard guard(proc_tree_lock);
     return usage_locked();
@@ -54,18 +68,8 @@ Usage Proc::usage_locked() const {
     if (state == ProcState::zombie || state == ProcState::dead)
         return final_usage;
     Usage total = dead_uthreads_usage;
-    for (const Uthread& u : uthreads) {
-        total.add(u.usage);
-        // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
-        // running stretch is the borrower's alone.
-        if (const Thread* thread = u.thread.load()) {
-            const CpuTimes times = thread_times(*thread);
-            total.user += times.user;
-            total.system += times.system;
-            total.voluntary_switches += thread->switches_voluntary;
-            total.involuntary_switches += thread->switches_involuntary;
-        }
-    }
+    for (const Uthread& u : uthreads)
+        total.add(u.usage_locked());
     if (task)
         total.max_resident_bytes = std::max(total.max_resident_bytes, task->map().peak_resident_bytes());
     return total;

@@ -31,13 +31,11 @@ bool user_page_fault(machine::Trapframe&, vaddr_t address, machine::Prot access,
         return false;
     Uthread& self = current_uthread();
     FaultResult result = FaultResult::no_mapping;
-    if (user_range_ok(address, 1)) {
-        self.usage.minor_faults++;
+    if (user_range_ok(address, 1))
         result = current_map().fault(address, access);
-    }
     SigInfo info{.signo = sig_segv, .address = address};
     switch (result) {
-    case FaultResult::ok: return true;
+    case FaultResult::ok: self.usage.minor_faults++; return true;
     case FaultResult::no_mapping: info.code = si_code::segv_maperr; break;
     case FaultResult::protection: info.code = si_code::segv_accerr; break;
     case FaultResult::beyond_end:

@@ -48,7 +48,9 @@ struct Uthread : ZonedRefCounted<Uthread> {
     int32_t parent_death_signal = 0; ///< PR_SET_PDEATHSIG
 
     // -- accounting ------------------------------------------------------------------------------------------------
-    Usage usage; ///< of finished stretches; add thread_times of `thread` while executing
+    Usage usage; ///< of finished stretches; without what `thread` holds while it executes
+    /// All up to now. proc_tree_lock held, or of the current uthread.
+    Usage usage_locked() const;
 
     // -- parked: the user registers at the moment of the loan (bsd/vfork.cpp alone touches them) ---------------------
     machine::Trapframe parked_frame;

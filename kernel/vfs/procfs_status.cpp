@@ -40,7 +40,7 @@ Snapshot look(const ProcTarget& target, const Uthread* uthread) {
     s.threads = proc.uthread_count;
     s.exit_signal = proc.exit_signal;
     s.exit_status = proc.exit_status;
-    s.usage = proc.state == ProcState::zombie ? proc.final_usage : proc.usage_locked();
+    s.usage = target.uthread ? target.uthread->usage_locked() : proc.usage_locked();
     s.children = proc.children_usage;
     if (uthread) {
         s.sched = uthread->sched;
