@@ -2,6 +2,7 @@
 // User and group ids, and capabilities: the rules of credentials(7) and capabilities(7).
 #include <algorithm>
 
+#include <abi/creator.hpp>
 #include <abi/sys_misc.hpp>
 
 namespace lentil::abi {
@@ -40,7 +41,7 @@ public:
             }
             TRY(proc_slot_move(old_->uid, fresh_->uid, count));
         }
-        fix_capabilities();
+        follow_ids(*old_, *fresh_, proc_.keep_caps);
         if (fresh_->euid != old_->euid || fresh_->egid != old_->egid || fresh_->fsuid != old_->fsuid ||
             fresh_->fsgid != old_->fsgid || (fresh_->cap_permitted & ~old_->cap_permitted) != 0) {
             proc_.dumpable = false;
@@ -51,27 +52,6 @@ public:
     }
 
 private:
-    /// "Effect of user ID changes on capabilities".
-    void fix_capabilities() {
-        if (fresh_->securebits & securebit::no_setuid_fixup)
-            return;
-        const bool had_root = old_->uid == 0 || old_->euid == 0 || old_->suid == 0;
-        const bool has_root = fresh_->uid == 0 || fresh_->euid == 0 || fresh_->suid == 0;
-        if (had_root && !has_root) {
-            if (!proc_.keep_caps)
-                fresh_->cap_permitted = fresh_->cap_effective = 0;
-            fresh_->cap_ambient = 0;
-        }
-        if (old_->euid == 0 && fresh_->euid != 0)
-            fresh_->cap_effective = 0;
-        if (old_->euid != 0 && fresh_->euid == 0)
-            fresh_->cap_effective = fresh_->cap_permitted;
-        if (old_->fsuid == 0 && fresh_->fsuid != 0)
-            fresh_->cap_effective &= ~fs_capabilities;
-        if (old_->fsuid != 0 && fresh_->fsuid == 0)
-            fresh_->cap_effective |= fresh_->cap_permitted & fs_capabilities;
-    }
-
     Proc& proc_;
     MutexGuard<Rank::exec> guard_;
     RefPtr<const Cred> old_;
@@ -100,6 +80,26 @@ Result<unsigned> word_count(UserPtr<CapabilityHeader> header, const CapabilityHe
 }
 
 } // namespace
+
+void follow_ids(const Cred& old, Cred& fresh, bool keep_caps) {
+    if (fresh.securebits & securebit::no_setuid_fixup)
+        return;
+    const bool had_root = old.uid == 0 || old.euid == 0 || old.suid == 0;
+    const bool has_root = fresh.uid == 0 || fresh.euid == 0 || fresh.suid == 0;
+    if (had_root && !has_root) {
+        if (!keep_caps)
+            fresh.cap_permitted = fresh.cap_effective = 0;
+        fresh.cap_ambient = 0;
+    }
+    if (old.euid == 0 && fresh.euid != 0)
+        fresh.cap_effective = 0;
+    if (old.euid != 0 && fresh.euid == 0)
+        fresh.cap_effective = fresh.cap_permitted;
+    if (old.fsuid == 0 && fresh.fsuid != 0)
+        fresh.cap_effective &= ~fs_capabilities;
+    if (old.fsuid != 0 && fresh.fsuid == 0)
+        fresh.cap_effective |= fresh.cap_permitted & fs_capabilities;
+}
 
 Result<void> sys_setuid(uid_t uid) {
     if (uid == unchanged)

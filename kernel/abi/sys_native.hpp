@@ -16,5 +16,9 @@ Result<int> sys_native_fork1(uint32_t flags, int exit_signal, vaddr_t stack);
 /// NetBSD's __clone: Linux's CLONE_VM, FS, FILES, SIGHAND and VFORK, the exit signal in the low byte. Two return values.
 /// inval for any other flag, for SIGHAND without VM, and a bad signal (NB-49).
 Result<int> sys_native_clone(uint32_t flags, vaddr_t stack);
+/// PROC_CREATE_SPAWN: a child that starts with a program; `args` is a SpawnArgs of `size` bytes (abi/native.hpp). Returns
+/// its pid once the program is in place. Every failure of an attribute, an action or the image is an errno, and then there
+/// was no child.
+Result<int> sys_native_spawn(vaddr_t args, uint64_t size);
 
 } // namespace lentil::abi

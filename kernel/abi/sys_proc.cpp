@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <abi/creator.hpp>
 #include <abi/sys_proc.hpp>
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
@@ -80,18 +81,9 @@ Result<int> do_clone(const CloneRequest& c) {
 }
 
 Result<void> do_exec(RefPtr<File> file, std::string_view path, vaddr_t argv, vaddr_t envp) {
-    // A quarter of the stack limit, at least 128 KiB, at most 6 MiB: Linux's rule for arguments and environment.
-    const uint64_t stack_limit = current_proc().limit(Limit::stack).soft;
-    const size_t limit = std::clamp<uint64_t>(stack_limit / 4, 128 << 10, 6 << 20);
     ExecRequest request;
     request.file = std::move(file);
-    request.args = TRY(copyin_strings(argv, limit));
-    request.env = TRY(copyin_strings(envp, limit - request.args.used));
-    if (request.args.count == 0) {
-        // As Linux since 5.18: a program never sees argc == 0.
-        request.args.bytes = TRY(Buffer<char>::create(1));
-        request.args.used = request.args.count = 1;
-    }
+    TRY(copyin_arguments(request, current_proc().limit(Limit::stack).soft, argv, envp));
     request.path = path;
     TRY(exec_image(std::move(request)));
     syscall_frame_replaced();
@@ -114,6 +106,35 @@ Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
 }
 
 } // namespace
+
+Result<void> copyin_arguments(ExecRequest& request, uint64_t stack_limit, vaddr_t argv, vaddr_t envp) {
+    // A quarter of the stack limit, at least 128 KiB, at most 6 MiB: Linux's rule for arguments and environment.
+    const size_t limit = std::clamp<uint64_t>(stack_limit / 4, 128 << 10, 6 << 20);
+    request.args = TRY(copyin_strings(argv, limit));
+    request.env = TRY(copyin_strings(envp, limit - request.args.used));
+    if (request.args.count == 0) {
+        // As Linux since 5.18: a program never sees argc == 0.
+        request.args.bytes = TRY(Buffer<char>::create(1));
+        request.args.used = request.args.count = 1;
+    }
+    return {};
+}
+
+Result<void> copyin_versioned(void* to, size_t known, size_t least, vaddr_t from, uint64_t size) {
+    if (size < least)
+        return Errno::inval;
+    if (size > page_size)
+        return Errno::toobig;
+    TRY(copyin(to, from, std::min<uint64_t>(size, known)));
+    // What is not known here must be zero.
+    for (uint64_t at = known; at < size; at += 8) {
+        uint64_t word = 0;
+        TRY(copyin(&word, from + at, std::min<uint64_t>(size - at, 8)));
+        if (word != 0)
+            return Errno::toobig;
+    }
+    return {};
+}
 
 void sys_exit(int code) { uthread_exit(wait_status::exited(code)); }
 
@@ -165,19 +186,8 @@ Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t
 }
 
 Result<int> sys_clone3(vaddr_t address, uint64_t size) {
-    if (size < clone_args_size_0)
-        return Errno::inval;
-    if (size > page_size)
-        return Errno::toobig;
     CloneArgs args{};
-    TRY(copyin(&args, address, std::min<uint64_t>(size, sizeof args)));
-    // What we do not know must be zero (copy_struct_from_user).
-    for (uint64_t at = sizeof args; at < size; at += 8) {
-        uint64_t word = 0;
-        TRY(copyin(&word, address + at, std::min<uint64_t>(size - at, 8)));
-        if (word != 0)
-            return Errno::toobig;
-    }
+    TRY(copyin_versioned(&args, sizeof args, clone_args_size_0, address, size));
     if (args.flags & (clone_flags::signal_mask | clone_flags::detached))
         return Errno::inval;
     if (args.exit_signal > signal_count)

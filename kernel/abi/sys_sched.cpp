@@ -2,6 +2,7 @@
 // Scheduling policy, priority and affinity.
 #include <algorithm>
 
+#include <abi/creator.hpp>
 #include <abi/sys_misc.hpp>
 #include <bsd/priority.hpp>
 #include <sched/hart.hpp>
@@ -53,19 +54,24 @@ Result<void> check_rights(const Uthread& target, const SchedParams& old, const S
     return {};
 }
 
-Result<void> change_policy(pid_t tid, int policy, int32_t priority, const int32_t* nice) {
-    const RefPtr<Uthread> uthread = TRY(find_thread(tid));
-    const SchedParams old = params_of(*uthread);
+/// -1: as it is.
+Result<SchedParams> with_policy(const SchedParams& old, int policy, int32_t priority) {
     SchedParams fresh = old;
     if (policy >= 0) {
         if (!is_policy(policy))
             return Errno::inval;
         fresh.policy = static_cast<SchedPolicy>(policy);
     }
-    const bool real_time = is_real_time(fresh.policy);
-    if (real_time ? priority < 1 || priority > 99 : priority != 0)
+    if (is_real_time(fresh.policy) ? priority < 1 || priority > 99 : priority != 0)
         return Errno::inval;
     fresh.rt_priority = priority;
+    return fresh;
+}
+
+Result<void> change_policy(pid_t tid, int policy, int32_t priority, const int32_t* nice) {
+    const RefPtr<Uthread> uthread = TRY(find_thread(tid));
+    const SchedParams old = params_of(*uthread);
+    SchedParams fresh = TRY(with_policy(old, policy, priority));
     if (nice)
         fresh.nice = std::clamp(*nice, -20, 19);
     TRY(check_rights(*uthread, old, fresh));
@@ -125,6 +131,12 @@ Result<void> for_each_target(int which, int who, Visit visit) {
 }
 
 } // namespace
+
+Result<SchedParams> changed_policy(const Uthread& target, const SchedParams& old, int policy, int32_t priority) {
+    SchedParams fresh = TRY(with_policy(old, policy < 0 ? -1 : policy, priority));
+    TRY(check_rights(target, old, fresh));
+    return fresh;
+}
 
 Result<void> sys_sched_yield() {
     thread_yield();

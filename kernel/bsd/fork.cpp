@@ -3,6 +3,7 @@
 // makes it visible, and from there on nothing fails.
 #include <bsd/fork.hpp>
 #include <bsd/itimer.hpp>
+#include <bsd/spawn.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
 
@@ -204,6 +205,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     Uthread& caller = current_uthread();
     const bool lends = request.kind == ForkKind::vfork;
     const bool waits = lends || (request.flags & ppwait);
+    Spawn* const spawn = request.spawn;
     TRY(check_no_signal(caller));
 
     // -- what can fail -------------------------------------------------------------------------------------------------
@@ -218,6 +220,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     TRY(copy_tables(parent, *child, request.flags));
     inherit(parent, *child);
     inherit(caller, *uthread, request);
+    if (spawn)
+        TRY(spawn->prepare(*child, *uthread));
 
     RefPtr<VforkLoan> loan;
     if (waits)
@@ -225,19 +229,25 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     ThreadUndo thread;
     if (!lends) {
         RefPtr<VmMap> map;
-        if (request.kind == ForkKind::spawn)
-            map = TRY(VmMap::create());
+        if (spawn)
+            map = spawn->map();
         else if (request.flags & sharevm)
             map = current_thread().task->map_ref();
         else
             map = TRY(current_map().fork());
         child->task = TRY(Task::create(std::move(map)));
         thread.thread = TRY(make_thread(*uthread, request, *child->task));
+        if (spawn)
+            spawn->enter(*thread.thread);
     }
 
     // -- the birth -----------------------------------------------------------------------------------------------------
     ProcTreeGuard guard(proc_tree_lock);
-    TRY(check_no_signal(caller));
+    RefPtr<ProcessGroup> group = parent.group;
+    if (spawn)
+        group = TRY(spawn->admit_locked(parent, *child));
+    else
+        TRY(check_no_signal(caller));
     itimer_init(*child);
     Proc* new_parent = &parent;
     if (request.flags & nowait)
@@ -246,7 +256,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         new_parent = parent.parent;
     trace(Probe::proc_create, child->pid, new_parent->pid, request.flags | static_cast<uint32_t>(request.kind) << 16,
           lends ? 0 : thread.thread->id);
-    link_proc_locked(*child, new_parent, *uthread, parent.group);
+    link_proc_locked(*child, new_parent, *uthread, std::move(group));
     const ForkOutcome outcome{pid.get(), lends};
     slot.keep();
     pid.keep();
@@ -268,6 +278,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     }
 
     start_thread_locked(*uthread, *thread.thread);
+    if (spawn)
+        spawn->born_locked(*child);
     if (waits)
         loan_expect_locked(loan, *child);
     guard.unlock();

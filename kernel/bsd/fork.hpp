@@ -6,9 +6,11 @@
 
 namespace lentil {
 
+class Spawn;
+
 enum class ForkKind : uint32_t {
     fork,  ///< PROC_CREATE_FORK: a whole process, running beside its parent
-    spawn, ///< PROC_CREATE_SPAWN: a process with an empty map; `func` builds its image directly
+    spawn, ///< PROC_CREATE_SPAWN: a process that starts with the image of ForkRequest::spawn
     vfork, ///< PROC_CREATE_VFORK: borrows the caller's thread until it execs or ends
     thread ///< another uthread of the caller's proc (CLONE_THREAD)
 };
@@ -37,6 +39,7 @@ struct ForkRequest {
     pid_t wanted_pid = 0;        ///< clone3 set_tid
     bool native_return = false;  ///< second return register: 1 in the child, 0 in the parent (NB-32)
     int pidfd_out = -1;
+    Spawn* spawn = nullptr; ///< what a spawned child is (bsd/spawn.hpp)
 };
 
 struct ForkOutcome {

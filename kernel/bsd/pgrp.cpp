@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Process groups and sessions.
-#include <bsd/proc.hpp>
+#include <bsd/spawn.hpp>
 
 namespace lentil {
 
@@ -116,6 +116,8 @@ Result<void> group_signal(pid_t id, const SigInfo& info, bool check) {
     }
     if (!any)
         return Errno::srch;
+    if (allowed)
+        Spawn::collect_locked(*group, info.signo);
     if (!allowed)
         return Errno::perm;
     return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Terminals: reading, writing, job control.
 #include <bsd/signal_impl.hpp>
+#include <bsd/spawn.hpp>
 #include <bsd/tty.hpp>
 #include <sched/clock.hpp>
 
@@ -40,6 +41,7 @@ void Tty::signal_foreground(int signo) {
     const SigInfo info{.signo = signo, .code = si_code::kernel};
     for (ProcLinks& links : foreground->members)
         signal_send_locked(proc_of(links), info);
+    Spawn::collect_locked(*foreground, signo);
 }
 
 void Tty::input(std::string_view bytes) {

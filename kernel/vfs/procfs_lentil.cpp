@@ -30,6 +30,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
     line("pages_not_copied", p.pages_not_copied);
     line("execs", p.execs);
     line("exits", p.exits);
+    line("spawns", p.spawns);
     // Sums over the harts; /proc/lentil/harts has them one by one.
     constexpr struct {
         std::string_view name;

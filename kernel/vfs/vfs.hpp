@@ -5,6 +5,10 @@
 
 #include <vfs/lookup.hpp>
 
+namespace lentil {
+class CwdInfo;
+}
+
 namespace lentil::vfs {
 
 inline constexpr int at_cwd = -100; ///< AT_FDCWD
@@ -59,6 +63,8 @@ Result<void> truncate(const VfsContext& context, Vnode& node, uint64_t size);
 
 /// chdir, fchdir, chroot of the calling proc: notdir, acces, perm.
 Result<void> change_directory(const VfsContext& context, RefPtr<Vnode> node);
+/// The same for the directories of a proc that is being made.
+Result<void> change_directory(const VfsContext& context, CwdInfo& info, RefPtr<Vnode> node);
 Result<void> change_root(const VfsContext& context, RefPtr<Vnode> node);
 /// getcwd: noent if the directory was removed, range if the buffer is too small. No terminator.
 Result<size_t> current_directory(const VfsContext& context, std::span<char> buffer);

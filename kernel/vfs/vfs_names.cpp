@@ -147,12 +147,16 @@ Result<size_t> readlink(const VfsContext& context, int at, std::string_view path
 
 // ---- directories of a proc -----------------------------------------------------------------------------------------
 
-Result<void> change_directory(const VfsContext& context, RefPtr<Vnode> node) {
+Result<void> change_directory(const VfsContext& context, CwdInfo& info, RefPtr<Vnode> node) {
     if (node->type != VnodeType::directory)
         return Errno::notdir;
     TRY(check_access(*node, *context.cred, may::exec));
-    current_proc().cwd_info()->set_cwd(std::move(node));
+    info.set_cwd(std::move(node));
     return {};
+}
+
+Result<void> change_directory(const VfsContext& context, RefPtr<Vnode> node) {
+    return change_directory(context, *current_proc().cwd_info(), std::move(node));
 }
 
 Result<void> change_root(const VfsContext& context, RefPtr<Vnode> node) {
