@@ -12,7 +12,7 @@ namespace lentil {
 
 /// The open descriptors. Immutable while `refs` > 1; each table that refers to it holds one. Arrays follow the header:
 /// open bits, close-on-exec bits, files (each owns a reference).
-struct FdTable::Slots {
+struct alignas(uint64_t) FdTable::Slots {
     std::atomic<uint32_t> refs{1};
     uint32_t capacity = 0;
     uint32_t words = 0; ///< of each bitmap
