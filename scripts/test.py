@@ -127,6 +127,8 @@ def host(counts, pattern):
             counts.failed += int(cases[3])
             print(f"{'not ok' if int(cases[3]) else 'ok    '} host {test['name']}: {cases[2]} of {cases[1]} cases passed "
                   f"({time.monotonic() - started:.1f} s)", flush=True)
+            for line in re.findall(r"^explored .*$", text, re.MULTILINE):
+                print(f"       {line}", flush=True)
             if int(cases[1]) == 0 or (code and not int(cases[3])):
                 counts.result(f"host {test['name']} runs to its end", f"{cases[1]} cases, exit code {code}")
         else:

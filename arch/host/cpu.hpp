@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The simulated harts: one flow of control that is on one of them at a time (see simulator.hpp).
+// The simulated harts. Without explore() (explorer.hpp) there is one flow of control, which is on one of them at a time
+// (simulator.hpp); with it each hart has its own, and one of them runs at a time.
 #pragma once
 
 #include <atomic>
@@ -64,48 +65,103 @@ struct ThreadArch {
     void take_stack(const ThreadArch& other) { set_stack(other.stack_limit, other.stack_top); }
 };
 
+/// A host stack with what was running on it.
+struct Flow {
+    void* sp = nullptr; ///< while it does not run
+    char* bottom = nullptr;
+    size_t size = 0;
+    void* sanitizer = nullptr; ///< what the address sanitizer keeps for it meanwhile
+};
+
+/// A thread runs on a stack of the host's: sanitizers need more room than the kernel gives. It is there from the first
+/// switch to the end of the thread.
 struct Context {
-    void* stack_top = nullptr;
+    Flow flow;
     void (*entry)(void*) = nullptr;
     void* arg = nullptr;
 
-    void init(void* top, void (*function)(void*), void* argument) {
-        stack_top = top;
+    void init(void*, void (*function)(void*), void* argument) {
         entry = function;
         arg = argument;
     }
+    Context() = default;
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+    ~Context();
 };
 
 struct HostHart {
     Thread* thread = nullptr;
     AddressSpace* space = nullptr;
     bool irq_enabled = false;
+    // -- under explore() only ------------------------------------------------------------------------------------------
+    bool up = false;
+    bool waiting = false; ///< for an interrupt
+    uint32_t ipis = 0;    ///< reasons that wait to be taken
+    nanos_t timer = no_deadline;
+    Flow* flow = nullptr; ///< what runs here, or will go on here
+    Flow boot;
 };
 inline constinit HostHart host_harts[max_harts];
 inline constinit unsigned host_hart = 0; ///< where the flow of control is
+/// The harts are explore()'s: every point below may let others go on before this one does.
+inline constinit bool exploring = false;
+
+/// A place where another hart may go on first, or an interrupt may come if they are enabled.
+void explore_point();
+/// The same for a hart that waits for another.
+void explore_relax();
+void explore_wait_for_interrupt();
+void explore_switch(Context& from, Context& to);
+[[noreturn]] void explore_enter_user();
 
 inline Thread* current_thread() { return host_harts[host_hart].thread; }
 inline void set_current_thread(Thread* thread) { host_harts[host_hart].thread = thread; }
 inline unsigned hart_index() { return host_hart; }
 
 inline bool irq_save() {
+    if (exploring)
+        explore_point();
     const bool was = host_harts[host_hart].irq_enabled;
     host_harts[host_hart].irq_enabled = false;
     return was;
 }
-inline void irq_enable() { host_harts[host_hart].irq_enabled = true; }
+inline void irq_enable() {
+    host_harts[host_hart].irq_enabled = true;
+    if (exploring)
+        explore_point();
+}
 inline void irq_disable() { host_harts[host_hart].irq_enabled = false; }
 inline void irq_restore(bool enabled) {
     if (enabled)
         irq_enable();
+    else if (exploring)
+        explore_point();
 }
 inline bool irq_enabled() { return host_harts[host_hart].irq_enabled; }
-inline void cpu_relax() { panic("waiting for another hart, but there is one flow of control"); }
-inline void wait_for_interrupt() { panic("waiting for an interrupt, but none is simulated"); }
-inline void context_switch(Context&, Context&) { panic("context switches are not simulated yet"); }
-[[noreturn]] inline void enter_user(Trapframe&) { panic("user mode is not simulated"); }
+inline void cpu_relax() {
+    if (!exploring)
+        panic("waiting for another hart, but there is one flow of control");
+    explore_relax();
+}
+inline void wait_for_interrupt() {
+    if (!exploring)
+        panic("waiting for an interrupt, but none is simulated");
+    explore_wait_for_interrupt();
+}
+inline void context_switch(Context& from, Context& to) {
+    if (!exploring)
+        panic("a context switch, but there is one flow of control");
+    explore_switch(from, to);
+}
 inline Trapframe& user_frame(ThreadArch& ta) { return ta.frame; }
+[[noreturn]] inline void enter_user(Trapframe&) {
+    if (!exploring)
+        panic("user mode, but there is one flow of control");
+    explore_enter_user();
+}
 
+// The floating-point registers are always in their place.
 inline void fp_init(ThreadArch& ta) { ta.fp = {}; }
 inline void fp_save(ThreadArch&) {}
 inline void fp_load(ThreadArch&) {}

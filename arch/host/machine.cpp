@@ -9,16 +9,20 @@ constinit nanos_t now = 1'000'000'000;
 }
 
 nanos_t now_ns() { return now; }
-void timer_arm(nanos_t) {}
-void ipi_send(HartSet, Ipi) {}
-Result<void> hart_start(unsigned) { return Errno::nosys; }
-void early_console_write(std::string_view) {}
-void power(PowerAction) { panic("the machine was switched off"); }
+
+void timer_arm(nanos_t deadline) { host_harts[host_hart].timer = deadline; }
+
+void ipi_send(HartSet targets, Ipi reason) {
+    targets.for_each([&](unsigned hart) { host_harts[hart].ipis |= static_cast<uint32_t>(reason); });
+    if (exploring)
+        explore_point();
+}
 
 } // namespace lentil::machine
 
 namespace lentil::host {
 
 void set_time(nanos_t now_ns) { machine::now = now_ns; }
+void pass_time(nanos_t ns) { machine::now += ns; }
 
 } // namespace lentil::host

@@ -38,8 +38,14 @@ void check_translations();
 /// resolved.
 bool user_fetch32(uint32_t* word, vaddr_t address);
 
-/// The hart's clock.
+/// Where `address` lies in RAM as user mode on this hart sees it; nullptr if the access faults. No fault is taken.
+char* user_memory(vaddr_t address, machine::Prot access);
+/// The instruction word at `address` as the hart fetches it, likewise.
+bool user_instruction(uint32_t* word, vaddr_t address);
+
+/// The harts' clock.
 void set_time(nanos_t now_ns);
+void pass_time(nanos_t ns);
 
 /// Called in every shoot-down of user translations, on the hart that makes it: a place to let another hart do
 /// something while this one waits. nullptr: nothing.

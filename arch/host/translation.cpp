@@ -56,23 +56,31 @@ void forget(unsigned hart, vaddr_t start, size_t length) {
         tlb.erase(va);
 }
 
-/// Where user address `va` lies in RAM for an access on this hart, faults taken; nullptr if one was not
-/// resolved.
-char* translate(vaddr_t address, Prot access) {
+/// Where user address `address` lies in RAM for an access on this hart, as its TLB and the page tables have it.
+char* look_up(vaddr_t address, Prot access) {
+    if (address >= Pte::user_end)
+        return nullptr;
     const vaddr_t va = page_floor(address);
+    AddressSpace& space = *host_harts[host_hart].space;
+    auto& tlb = memory_of(host_hart).tlb;
+    auto known = tlb.find(va);
+    if (known == tlb.end())
+        if (const Pte entry = walk(space, va); entry.valid()) {
+            ASSERT(entry.user());
+            known = tlb.emplace(va, entry).first;
+        }
+    if (known != tlb.end() && has(known->second.prot(), access))
+        return static_cast<char*>(direct_map(known->second.address())) + (address - va);
+    return nullptr;
+}
+
+/// The same for the kernel, faults taken; nullptr if one was not resolved.
+char* translate(vaddr_t address, Prot access) {
     for (unsigned tries = 0; address < Pte::user_end; tries++) {
         if (tries == 100)
             panic("a fault is resolved over and over");
-        AddressSpace& space = *host_harts[host_hart].space;
-        auto& tlb = memory_of(host_hart).tlb;
-        auto known = tlb.find(va);
-        if (known == tlb.end())
-            if (const Pte entry = walk(space, va); entry.valid()) {
-                ASSERT(entry.user());
-                known = tlb.emplace(va, entry).first;
-            }
-        if (known != tlb.end() && has(known->second.prot(), access))
-            return static_cast<char*>(direct_map(known->second.address())) + (address - va);
+        if (char* const memory = look_up(address, access))
+            return memory;
         host::counters().user_faults++;
         Trapframe frame;
         frame.user = false;
@@ -80,6 +88,19 @@ char* translate(vaddr_t address, Prot access) {
             return nullptr;
     }
     return nullptr;
+}
+
+bool fetch(uint32_t* word, const char* memory) {
+    if (!memory)
+        return false;
+    const paddr_t pa = direct_map_pa(memory), line = page_floor(pa);
+    auto [cached, fresh] = memory_of(host_hart).icache.try_emplace(line);
+    if (fresh) {
+        const char* page = static_cast<const char*>(direct_map(line));
+        cached->second.assign(page, page + page_size);
+    }
+    std::memcpy(word, cached->second.data() + (pa - line), sizeof *word);
+    return true;
 }
 
 template<class F>
@@ -164,11 +185,13 @@ long user_read_string(char* to, vaddr_t from, size_t max) {
 bool user_load32(uint32_t* value, vaddr_t address) { return user_read(value, address, sizeof *value) == sizeof *value; }
 
 bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t desired) {
-    if (!user_load32(old, address))
+    char* const memory = translate(address, Prot::write);
+    if (!memory)
         return false;
-    if (*old != expected)
-        return true;
-    return user_write(address, &desired, sizeof desired) == sizeof desired;
+    std::memcpy(old, memory, sizeof *old);
+    if (*old == expected)
+        std::memcpy(memory, &desired, sizeof desired);
+    return true;
 }
 
 } // namespace lentil::machine
@@ -186,18 +209,9 @@ void check_translations() {
         }
 }
 
-bool user_fetch32(uint32_t* word, vaddr_t address) {
-    char* const memory = translate(address, Prot::exec);
-    if (!memory)
-        return false;
-    const paddr_t pa = direct_map_pa(memory), line = page_floor(pa);
-    auto [cached, fresh] = memory_of(host_hart).icache.try_emplace(line);
-    if (fresh) {
-        const char* page = static_cast<const char*>(direct_map(line));
-        cached->second.assign(page, page + page_size);
-    }
-    std::memcpy(word, cached->second.data() + (pa - line), sizeof *word);
-    return true;
-}
+bool user_fetch32(uint32_t* word, vaddr_t address) { return fetch(word, translate(address, Prot::exec)); }
+
+char* user_memory(vaddr_t address, Prot access) { return look_up(address, access); }
+bool user_instruction(uint32_t* word, vaddr_t address) { return fetch(word, look_up(address, Prot::exec)); }
 
 } // namespace lentil::host

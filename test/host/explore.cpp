@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Interleavings of the real kernel, by seed: see arch/host/explorer.hpp and README.md.
+//
+//   LENTIL_EXPLORE_STEPS=N   explores until N points were passed, instead of a million
+//   LENTIL_EXPLORE_FROM=N    begins with this seed, instead of 1
+//   LENTIL_EXPLORE_SEED=N    this seed alone
+//   LENTIL_EXPLORE_TRACE=1   says what happens while it happens
+#include "explore_machine.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <doctest/doctest.h>
+
+#include <sched/mutex.hpp>
+
+namespace {
+
+using namespace lentil;
+
+uint64_t number_from_environment(const char* name, uint64_t otherwise) {
+    const char* const text = std::getenv(name);
+    return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+const uint64_t only_seed = number_from_environment("LENTIL_EXPLORE_SEED", 0);
+
+constexpr const char* case_names[] = {
+    "forks",
+    "vforks",
+    "nested vforks",
+    "execs",
+    "execs by a borrower",
+    "threads made",
+    "threads made by a borrower",
+    "borrowers killed",
+    "lenders killed",
+    "lenders ended by another thread",
+    "lenders replaced by another thread's exec",
+    "signals handled",
+    "signals that waited for a lender",
+    "stops",
+    "children waited for",
+    "waits without a child",
+};
+static_assert(std::size(case_names) == static_cast<size_t>(Case::count));
+
+// ---- threads of the kernel ---------------------------------------------------------------------------------------------
+
+std::atomic<int> finished{0};
+Mutex<Rank::fs> mutex;
+Waitq queue;
+int guarded = 0;
+
+void worker(void*) {
+    for (int i = 0; i < 20; i++) {
+        MutexGuard guard(mutex);
+        const int was = guarded;
+        if (i % 3 == 0)
+            thread_yield();
+        guarded = was + 1;
+    }
+    finished++;
+    queue.wake_all();
+}
+
+void two_threads(void*) {
+    for (int i = 0; i < 2; i++)
+        MUST(kernel_thread_start("worker", worker, nullptr)); // there is memory
+    wait_until(
+        queue, "workers", [] { return finished == 2; }, Interruptible::no);
+    ASSERT(guarded == 40);
+    explore_done();
+}
+
+} // namespace
+
+TEST_CASE("two kernel threads share a mutex, whatever the interleaving") {
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const ExploreResult result = explore_run({.seed = seed, .instead_of_init = two_threads});
+        CHECK_MESSAGE(result.ok, result.output);
+    }
+}
+
+TEST_CASE("a seed gives the same run every time") {
+    const ExploreResult one = explore_run({.seed = 7}), other = explore_run({.seed = 7});
+    CHECK(one.points == other.points);
+    CHECK(one.switches == other.switches);
+    for (unsigned i = 0; i < std::size(one.cases); i++)
+        CHECK(one.cases[i] == other.cases[i]);
+}
+
+TEST_CASE(
+    "processes fork, lend, signal, stop, wait for and end each other, and all of it comes true in every interleaving") {
+    const uint64_t wanted = number_from_environment("LENTIL_EXPLORE_STEPS", 1'000'000);
+    const uint64_t first = only_seed ? only_seed : number_from_environment("LENTIL_EXPLORE_FROM", 1);
+    ExploreResult sum;
+    uint64_t seed = first;
+    for (; sum.points < wanted && (!only_seed || seed == only_seed); seed++) {
+        const ExploreResult result = explore_run({.seed = seed});
+        REQUIRE_MESSAGE(result.ok, result.output);
+        if (!result.output.empty())
+            std::fprintf(stderr, "%s", result.output.c_str());
+        sum.points += result.points;
+        sum.switches += result.switches;
+        sum.loans += result.loans;
+        sum.gifts += result.gifts;
+        sum.depth = std::max(sum.depth, result.depth);
+        for (unsigned i = 0; i < std::size(sum.cases); i++)
+            sum.cases[i] += result.cases[i];
+    }
+    std::printf("explored seeds %lu to %lu: %lu points, %lu changes of hart, %lu loans (%lu deep), %lu gifts", first,
+                seed - 1, sum.points, sum.switches, sum.loans, sum.depth, sum.gifts);
+    for (unsigned i = 0; i < std::size(case_names); i++)
+        std::printf(", %lu %s", sum.cases[i], case_names[i]);
+    std::printf("\n");
+    if (only_seed || sum.points < 1'000'000)
+        return;
+    CHECK(sum.gifts > 0);
+    CHECK(sum.depth > 2);
+    for (unsigned i = 0; i < std::size(case_names); i++)
+        CHECK_MESSAGE(sum.cases[i] > 0, case_names[i]);
+}

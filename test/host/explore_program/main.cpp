@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the explored kernel runs: processes that make processes and threads, lend, signal, stop, kill and end each other as
+// the seed says, and that know what must come of it. /init is this program, and what it execs too.
+#include "calls.hpp"
+
+namespace {
+
+bool chaos = false; ///< somebody kills processes at random: then an end by SIGKILL is always a possible one
+constexpr long most_depth = 3;
+
+using Body = long (*)(void*);
+
+// ---- signals -----------------------------------------------------------------------------------------------------------
+
+/// Where the signals of one test go: queued with a pointer to it.
+struct Mailbox {
+    long pid = 0, tid = 0; ///< who is to handle them; 0: not known yet, resp. any thread
+    volatile long sent = 0, handled = 0;
+};
+
+struct Siginfo {
+    int signo, error, code, pad;
+    int pid, uid;
+    Mailbox* box;
+    long rest[12];
+};
+
+void on_signal(int, Siginfo* info, void*) {
+    Mailbox& box = *info->box;
+    const long pid = getpid(), tid = gettid();
+    expect(box.pid == 0 || pid == box.pid, "a signal is handled by another process", pid, box.pid);
+    expect(box.tid == 0 || tid == box.tid, "a signal is handled by another thread", tid, box.tid);
+    __atomic_fetch_add(&box.handled, 1, __ATOMIC_SEQ_CST);
+    cover(Case::signal_handled);
+}
+
+void set_handler(long signal) {
+    const struct {
+        void (*handler)(int, Siginfo*, void*);
+        unsigned long flags, mask;
+    } action = {on_signal, 4 | 0x10000000, 0}; // SA_SIGINFO, SA_RESTART
+    expect(syscall6(nr_sigaction, signal, word(&action), 0, 8) == 0, "sigaction fails");
+}
+
+/// The process or the thread of the box is known to be there.
+void send(Mailbox& box, long signal = sigrt) {
+    Siginfo info = {};
+    info.signo = static_cast<int>(signal);
+    info.code = -1;
+    info.pid = static_cast<int>(getpid());
+    info.box = &box;
+    __atomic_fetch_add(&box.sent, 1, __ATOMIC_SEQ_CST);
+    const long result = box.tid ? syscall6(nr_tgsigqueueinfo, box.pid, box.tid, signal, word(&info))
+                                : syscall6(nr_sigqueueinfo, box.pid, signal, word(&info));
+    expect(result == 0 || (chaos && result == e_srch), "a signal cannot be sent", result, box.pid);
+}
+
+// ---- processes ---------------------------------------------------------------------------------------------------------
+
+constexpr int ended(long code) { return static_cast<int>((code & 0xff) << 8); }
+constexpr int killed(long signal) { return static_cast<int>(signal); }
+
+/// Waits for one child, which must end (or stop, or go on) so.
+void reap(long pid, int expected, long options = 0) {
+    int status = -1;
+    long got;
+    if (one_in(4))
+        // As a shell that looks now and then.
+        while ((got = wait4(pid, &status, options | w_nohang)) == 0)
+            sleep_us(random(300));
+    else
+        got = wait4(pid, &status, options);
+    expect(got == pid, "wait4 does not find the child", got, pid);
+    expect(status == expected || (chaos && status == killed(sigkill)), "wait4 tells another status", status, expected,
+           pid);
+    cover(Case::waited);
+}
+
+/// The clone flags of fork, vfork, and of a vfork without memory shared.
+constexpr long as_fork = sigchld, as_vfork = clone_vm | clone_vfork | sigchld, as_waiting_fork = clone_vfork | sigchld;
+
+long born(Body body, void* argument, long flags) {
+    const long pid = birth(body, argument, random(1 << 30), flags);
+    expect(pid != -4000, "a register is not what it was");
+    expect(pid > 1 || pid == e_again || pid == e_nomem, "clone returns something else", pid, flags);
+    if (pid > 0)
+        cover(flags & clone_vfork ? Case::vforked : Case::forked);
+    return pid;
+}
+
+void pause_a_little() {
+    for (long n = random(4); n > 0; n--)
+        if (one_in(2))
+            yield();
+        else
+            sleep_us(random(200));
+}
+
+char decimal(long digit) { return static_cast<char>('0' + digit); }
+
+/// Becomes a fresh image of this program that does `depth` more and ends with `code`. Returns only on an error.
+long exec(long depth, long code) {
+    char numbers[] = {decimal(depth),     0, decimal(code / 100), decimal(code / 10 % 10),
+                      decimal(code % 10), 0, decimal(chaos),      0};
+    const char* arguments[] = {"init", numbers, numbers + 2, numbers + 6, nullptr};
+    const char* const no_environment[] = {nullptr};
+    return syscall6(nr_execve, word("/init"), word(arguments), word(no_environment));
+}
+
+// ---- threads -----------------------------------------------------------------------------------------------------------
+
+constexpr long stack_bytes = 16384;
+
+struct ThreadPlan {
+    Body body;
+    void* argument;
+    volatile int done = 0;
+};
+long run_thread(void* argument) {
+    ThreadPlan& plan = *static_cast<ThreadPlan*>(argument);
+    plan.body(plan.argument);
+    plan.done = 1;
+    return 0;
+}
+/// False if there is no memory.
+bool start_thread(ThreadPlan& plan) {
+    const long stack = syscall6(nr_mmap, 0, stack_bytes, 3, 0x22, -1, 0);
+    if (stack < 0)
+        return false;
+    if (thread(run_thread, &plan, reinterpret_cast<void*>(stack + stack_bytes), thread_flags) < 0)
+        return false;
+    cover(Case::thread_made);
+    return true;
+}
+void join(const ThreadPlan& plan) {
+    while (!plan.done)
+        sleep_us(random(300));
+}
+
+// ---- what a borrower does ----------------------------------------------------------------------------------------------
+
+long family(long depth);
+
+struct Loan {
+    Mailbox box = {}; ///< the lender's
+    long depth = 0, code = 0;
+    int status = 0; ///< what the child is to end with: written by the child, for the lender shares its memory
+    volatile long seen = 0, pid = 0;
+    volatile bool orphan = false; ///< the lender's process ends meanwhile
+};
+
+/// The lender handles nothing while the loan is out.
+void check_lender_waits(const Loan& loan) {
+    if (!loan.orphan)
+        expect(loan.box.handled == 0, "a lender handled a signal during the loan", loan.box.handled);
+}
+
+long thread_of_borrower(void* argument) {
+    Loan& loan = *static_cast<Loan*>(argument);
+    pause_a_little();
+    check_lender_waits(loan);
+    return 0;
+}
+
+long nested_loan(Loan& outer);
+
+long borrow(void* argument) {
+    Loan& loan = *static_cast<Loan*>(argument);
+    loan.pid = getpid();
+    expect(loan.pid == gettid(), "a child's first thread has another number", loan.pid, gettid());
+    expect(loan.pid != loan.box.pid, "a borrower is its lender");
+    loan.seen = loan.pid;
+    loan.status = ended(loan.code);
+    for (long steps = random(3); steps >= 0; steps--) {
+        switch (random(9)) {
+        case 0: pause_a_little(); break;
+        case 1:
+            for (long n = random(3); n >= 0 && !loan.orphan; n--)
+                send(loan.box);
+            cover(Case::signal_waited_for_lender);
+            pause_a_little();
+            check_lender_waits(loan);
+            break;
+        case 2:
+            if (loan.depth < most_depth)
+                nested_loan(loan);
+            break;
+        case 3: {
+            ThreadPlan plan{thread_of_borrower, &loan};
+            if (start_thread(plan)) {
+                cover(Case::thread_made_in_loan);
+                join(plan);
+            }
+            break;
+        }
+        case 4:
+            expect(syscall6(nr_execve, word("/nothing"), 0, 0) == e_noent, "exec of nothing does not say so");
+            break;
+        case 5:
+            if (loan.depth < most_depth) {
+                const long code = random(100);
+                Loan own{.depth = loan.depth + 2, .code = code};
+                const long pid = born([](void* a) { return static_cast<Loan*>(a)->code; }, &own, as_fork);
+                if (pid > 0)
+                    reap(pid, ended(code));
+            }
+            break;
+        case 6: {
+            const long signal = one_in(2) ? sigkill : sigterm;
+            if (!one_in(3))
+                break;
+            loan.status = killed(signal);
+            cover(Case::killed_borrower);
+            kill(loan.pid, signal);
+            expect(false, "a borrower lives on after its fatal signal");
+            break;
+        }
+        case 7:
+            if (loan.depth < most_depth && one_in(2)) {
+                cover(Case::execed_from_loan);
+                const long error = exec(loan.depth + 1, loan.code);
+                expect(error == e_nomem, "exec fails", error);
+            }
+            break;
+        default: yield();
+        }
+    }
+    return loan.code;
+}
+
+/// Lends this thread and checks what comes back.
+void lend(Loan& loan) {
+    loan.box.pid = getpid();
+    loan.box.tid = gettid();
+    const long pid = born(borrow, &loan, as_vfork);
+    if (pid < 0)
+        return;
+    expect(getpid() == loan.box.pid && gettid() == loan.box.tid, "a lender came back as another");
+    if (!chaos) {
+        expect(loan.seen == pid, "vfork returned before its child ran, or not its number", loan.seen, pid);
+        expect(loan.box.handled == loan.box.sent, "signals for the lender are lost", loan.box.handled, loan.box.sent);
+    }
+    reap(pid, loan.status);
+}
+
+long nested_loan(Loan& outer) {
+    cover(Case::nested_vfork);
+    Loan loan{.depth = outer.depth + 1, .code = random(100)};
+    lend(loan);
+    check_lender_waits(outer);
+    return 0;
+}
+
+// ---- what a process does -----------------------------------------------------------------------------------------------
+
+long forked_child(void* argument) {
+    const long depth = word(argument);
+    return family(depth);
+}
+
+/// The child's memory is a copy.
+long memory_child(void* argument) {
+    volatile long& cell = *static_cast<volatile long*>(argument);
+    const long was = cell;
+    cell = 1;
+    pause_a_little();
+    expect(cell == 1, "a process sees what another wrote", cell);
+    return was;
+}
+
+struct Mail {
+    Mailbox box;
+    volatile long wanted;
+};
+long mail_child(void* argument) {
+    Mail& mail = *static_cast<Mail*>(argument);
+    mail.box.pid = getpid();
+    while (mail.box.handled < mail.wanted)
+        sleep_us(100 + random(1000));
+    expect(mail.box.handled == mail.wanted, "more signals than were sent", mail.box.handled, mail.wanted);
+    return 42;
+}
+
+long stop_child(void* argument) {
+    while (static_cast<Mail*>(argument)->box.handled == 0)
+        sleep_us(100 + random(1000));
+    return 43;
+}
+
+/// The main thread lends itself; another ends or replaces the process, or its borrower, meanwhile.
+struct Siblings {
+    Loan loan;
+    long way;
+    long code;
+};
+long sibling(void* argument) {
+    Siblings& all = *static_cast<Siblings*>(argument);
+    pause_a_little();
+    switch (all.way) {
+    case 0:
+        all.loan.orphan = true;
+        cover(Case::sibling_ended_lender);
+        exit_group(all.code);
+    case 1: {
+        all.loan.orphan = true;
+        cover(Case::sibling_execed);
+        const long error = exec(most_depth, all.code);
+        expect(error == e_nomem, "exec fails", error);
+        exit_group(all.code);
+    }
+    case 2:
+        all.loan.orphan = true;
+        cover(Case::killed_lender);
+        kill(getpid(), sigkill);
+        expect(false, "a process lives on after SIGKILL");
+        break;
+    default: lend(all.loan);
+    }
+    return 0;
+}
+
+long siblings_child(void* argument) {
+    Siblings& all = *static_cast<Siblings*>(argument);
+    ThreadPlan plan{sibling, &all};
+    Siblings other = {.loan = {.depth = most_depth, .code = random(100)}, .way = 3, .code = 0};
+    if (!start_thread(plan))
+        exit_group(all.way == 2 ? 0 : all.code);
+    if (all.way == 3) {
+        lend(other.loan);
+        join(plan);
+        return all.code;
+    }
+    // The other thread decides how this ends, wherever this one is.
+    for (;;) {
+        Loan again{.depth = most_depth, .code = random(100)};
+        again.orphan = true;
+        again.box.pid = getpid();
+        again.box.tid = gettid();
+        const long pid = born(borrow, &again, one_in(4) ? as_waiting_fork : as_vfork);
+        int status;
+        if (pid > 0)
+            wait4(pid, &status, 0);
+        pause_a_little();
+    }
+}
+
+/// One thing that a process does.
+void act(long depth) {
+    switch (random(8)) {
+    case 0:
+        if (depth < most_depth) {
+            const long pid = born(forked_child, reinterpret_cast<void*>(depth + 1), as_fork);
+            if (pid > 0)
+                reap(pid, ended(77));
+        }
+        break;
+    case 1:
+    case 2: {
+        Loan loan{.depth = depth, .code = random(100)};
+        lend(loan);
+        break;
+    }
+    case 3: {
+        volatile long cell = 55;
+        const long pid = born(memory_child, const_cast<long*>(&cell), one_in(2) ? as_fork : as_waiting_fork);
+        if (pid > 0) {
+            reap(pid, ended(55));
+            expect(cell == 55, "a child's write shows in its parent", cell);
+        }
+        break;
+    }
+    case 4: {
+        Mail mail = {.box = {}, .wanted = 1 + random(4)};
+        const long pid = born(mail_child, &mail, as_fork);
+        if (pid > 0) {
+            mail.box.pid = pid;
+            for (long n = mail.wanted; n > 0; n--) {
+                send(mail.box);
+                pause_a_little();
+            }
+            reap(pid, ended(42));
+        }
+        break;
+    }
+    case 5: {
+        Mail mail = {.box = {}, .wanted = 1};
+        const long pid = born(
+            [](void* a) {
+                static_cast<Mail*>(a)->box.pid = getpid();
+                return stop_child(a);
+            },
+            &mail, as_fork);
+        if (pid > 0) {
+            mail.box.pid = pid;
+            cover(Case::stopped);
+            kill(pid, sigstop);
+            int status = 0;
+            const long stopped = wait4(pid, &status, w_untraced);
+            expect(stopped == pid && (status == (sigstop << 8 | 0x7f) || chaos), "a stop is not reported", stopped,
+                   status);
+            if (status == killed(sigkill))
+                break;
+            kill(pid, sigcont);
+            reap(pid, 0xffff, w_continued);
+            send(mail.box);
+            if (!chaos)
+                reap(pid, ended(43));
+            else
+                wait4(pid, &status, 0);
+        }
+        break;
+    }
+    case 6: {
+        Siblings all = {.loan = {.depth = most_depth, .code = random(100)}, .way = random(4), .code = random(100)};
+        const long pid = born(siblings_child, &all, as_fork);
+        if (pid > 0)
+            reap(pid, all.way == 2 ? killed(sigkill) : ended(all.code));
+        break;
+    }
+    default: {
+        int status;
+        const long got = wait4(-1, &status, 0);
+        expect(got == e_child, "wait4 finds a child that is not there", got);
+        cover(Case::nothing_to_wait_for);
+    }
+    }
+}
+
+long family(long depth) {
+    for (long n = 1 + random(2); n > 0; n--)
+        act(depth);
+    return 77;
+}
+
+// ---- init --------------------------------------------------------------------------------------------------------------
+
+/// Ends when there are no children left.
+void reap_all() {
+    int status;
+    for (;;) {
+        const long pid = wait4(-1, &status, 0);
+        if (pid == e_child)
+            return;
+        expect(pid > 0, "init's wait4 fails", pid);
+    }
+}
+
+void settle(bool compare) {
+    for (long tries = 0;; tries++) {
+        sleep_us(20'000);
+        if (ask(compare, tries > 50, 0, 0, 0, Question::settle))
+            return;
+    }
+}
+
+void touch_memory() {
+    volatile char room[4 * 4096];
+    for (unsigned i = 0; i < sizeof room; i += 512)
+        room[i] = 1;
+}
+
+[[noreturn]] void init() {
+    touch_memory();
+    // Once before objects are counted: what stays for ever is made now.
+    long pid = born([](void*) { return exec(most_depth, 1); }, nullptr, as_vfork);
+    reap(pid, ended(1));
+    pid = born(
+        siblings_child,
+        [] {
+            static Siblings all = {.loan = {.depth = most_depth, .code = 1}, .way = 3, .code = 2};
+            return &all;
+        }(),
+        as_fork);
+    reap(pid, ended(2));
+    reap_all();
+    settle(false);
+    chaos = one_in(4);
+    for (long n = 2 + random(3); n > 0; n--)
+        born(forked_child, nullptr, as_fork);
+    if (chaos) {
+        for (long n = random(40); n > 0; n--) {
+            sleep_us(random(3000));
+            kill(2 + random(60), sigkill);
+        }
+        // Those who wait for somebody that was killed.
+        sleep_us(50'000);
+        kill(-1, sigkill);
+    }
+    reap_all();
+    settle(true);
+    syscall6(nr_reboot, 0xfee1dead, 672274793, 0x4321fedc, 0);
+    expect(false, "the machine goes on");
+    __builtin_unreachable();
+}
+
+long number(const char* text) {
+    long value = 0;
+    for (; *text; text++)
+        value = value * 10 + (*text - '0');
+    return value;
+}
+
+} // namespace
+
+extern "C" void* memset(void* to, int value, unsigned long n) {
+    for (unsigned long i = 0; i < n; i++)
+        static_cast<volatile char*>(to)[i] = static_cast<char>(value);
+    return to;
+}
+extern "C" void* memcpy(void* to, const void* from, unsigned long n) {
+    for (unsigned long i = 0; i < n; i++)
+        static_cast<volatile char*>(to)[i] = static_cast<const char*>(from)[i];
+    return to;
+}
+
+void start(unsigned long* stack) {
+    const char* const* arguments = reinterpret_cast<const char* const*>(stack + 1);
+    set_handler(sigrt);
+    if (getpid() == 1)
+        init();
+    expect(stack[0] == 4, "exec lost arguments", static_cast<long>(stack[0]));
+    chaos = number(arguments[3]) != 0;
+    cover(Case::execed);
+    reap_all(); // what another thread of the old image left
+    family(number(arguments[1]));
+    exit_group(number(arguments[2]));
+}
