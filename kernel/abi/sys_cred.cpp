@@ -40,6 +40,8 @@ public:
                 count = proc_.uthread_count;
             }
             TRY(proc_slot_move(old_->uid, fresh_->uid, count));
+            // It is too late to refuse here, where few programs look for an error: the next execve does (LX-27).
+            proc_.nproc_exceeded = fresh_->uid != 0 && proc_slots_of(fresh_->uid) > proc_.limit(Limit::nproc).soft;
         }
         follow_ids(*old_, *fresh_, proc_.keep_caps);
         if (fresh_->euid != old_->euid || fresh_->egid != old_->egid || fresh_->fsuid != old_->fsuid ||

@@ -70,8 +70,6 @@ Result<int> do_clone(const CloneRequest& c) {
         r.flags |= fork_flags::ppwait;
 
     if (f & thread) {
-        if (f & vfork)
-            return Errno::inval; // a thread that waits for its sibling's exec: not offered
         r.kind = ForkKind::thread;
     } else if ((f & vfork) && (f & vm)) {
         r.kind = ForkKind::vfork; // lends the thread; any other sharing flags combine with it

@@ -6,6 +6,7 @@
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/fork.hpp>
+#include <bsd/selftest.hpp>
 #include <libkern/format.hpp>
 #include <vfs/initramfs.hpp>
 #include <vfs/mount.hpp>
@@ -53,6 +54,8 @@ void init_entry(void*) {
     const std::string_view asked = cmdline_value("rdinit");
     const std::string_view path = asked.empty() ? std::string_view("/init") : asked;
     Proc& self = current_proc();
+    if (cmdline_value("selftest") == "fork")
+        fork_selftest();
 
     const VfsContext context = VfsContext::current();
     if (auto console = vfs::open(context, vfs::at_cwd, "/dev/console", open_flags::read_write, 0); console.ok()) {

@@ -257,6 +257,11 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
 Result<void> exec_image(ExecRequest request) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
+    if (proc.nproc_exceeded) { // LX-27
+        if (proc_slots_of(proc.cred()->uid) > proc.limit(Limit::nproc).soft)
+            return Errno::again;
+        proc.nproc_exceeded = false;
+    }
     exec::Prepared prepared = TRY(exec::prepare(proc, request));
     request = {};
     TRY(become_only_uthread(self));
@@ -274,6 +279,7 @@ Result<void> exec_image(ExecRequest request) {
 
     ProcTreeGuard guard(proc_tree_lock);
     proc.has_execed = true;
+    loan_release_locked(self);
     if (loan_is_borrower(proc)) {
         // A borrower moves to a task and thread of its own, and the thread goes back to the lender. If the loan became a
         // gift since prepare(), the thread is its own by now and what was prepared is not needed.

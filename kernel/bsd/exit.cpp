@@ -118,6 +118,7 @@ void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
 RefPtr<Uthread> end_uthread_locked(Uthread& uthread) {
     Proc& proc = *uthread.proc;
     uthread_charge(uthread);
+    loan_release_locked(uthread);
     proc.dead_uthreads_usage.add(uthread.usage);
     proc.uthreads.erase(proc.uthreads.iterator_to(uthread));
     pid_remove_locked(uthread);

@@ -130,6 +130,38 @@ struct ThreadUndo {
     RefPtr<Thread> keep() { return std::move(thread); }
 };
 
+constinit ForkHook* fork_hooks = nullptr;
+
+/// Hooks that ran for a child; undone unless it is born.
+class HooksRun {
+public:
+    explicit HooksRun(Proc& child) : child_(child) {}
+    HooksRun(const HooksRun&) = delete;
+    HooksRun& operator=(const HooksRun&) = delete;
+    Result<void> run(Proc& parent, uint32_t flags) {
+        for (ForkHook* hook = fork_hooks; hook; hook = hook->next) {
+            TRY(hook->prepare(child_, parent, flags));
+            last_ = hook;
+        }
+        return {};
+    }
+    ~HooksRun() {
+        while (last_) {
+            ForkHook* before = nullptr;
+            for (ForkHook* hook = fork_hooks; hook != last_; hook = hook->next)
+                before = hook;
+            if (last_->undo)
+                last_->undo(child_);
+            last_ = before;
+        }
+    }
+    void keep() { last_ = nullptr; }
+
+private:
+    Proc& child_;
+    ForkHook* last_ = nullptr;
+};
+
 /// Nobody may be born to a caller that is being killed, or past a signal that waits for it: the signal is handled first
 /// and the call starts over (LX-06). Under proc_tree_lock this also closes the race with kill(-pgrp) (LX-08).
 Result<void> check_no_signal(const Uthread& caller) {
@@ -178,6 +210,9 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     uthread->proc = &proc;
     uthread->tid = tid.get();
     inherit(caller, *uthread, request);
+    RefPtr<VforkLoan> loan;
+    if (request.flags & ppwait)
+        loan = TRY(loan_prepare());
     ThreadUndo thread{TRY(make_thread(*uthread, request, *proc.task))};
 
     ProcTreeGuard guard(proc_tree_lock);
@@ -185,6 +220,8 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     trace(Probe::proc_lwp_create, tid.get(), thread.thread->id);
     link_uthread_locked(proc, *uthread);
     start_thread_locked(*uthread, *thread.thread);
+    if (loan)
+        loan_expect_locked(loan, *uthread);
     guard.unlock();
 
     const ForkOutcome outcome{tid.get(), false};
@@ -192,10 +229,28 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     tid.keep();
     report_tid(request.parent_tid, outcome.pid);
     thread_start(*thread.keep());
+    if (loan)
+        loan_wait(*loan);
     return outcome;
 }
 
 } // namespace
+
+void fork_hook_add(ForkHook& hook) {
+    ForkHook** end = &fork_hooks;
+    while (*end)
+        end = &(*end)->next;
+    hook.next = nullptr;
+    *end = &hook;
+}
+
+void fork_hook_remove(ForkHook& hook) {
+    for (ForkHook** at = &fork_hooks; *at; at = &(*at)->next)
+        if (*at == &hook) {
+            *at = hook.next;
+            return;
+        }
+}
 
 Result<ForkOutcome> fork1(const ForkRequest& request) {
     if (request.kind == ForkKind::thread)
@@ -240,6 +295,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         if (spawn)
             spawn->enter(*thread.thread);
     }
+    HooksRun hooks(*child);
+    TRY(hooks.run(parent, request.flags));
 
     // -- the birth -----------------------------------------------------------------------------------------------------
     ProcTreeGuard guard(proc_tree_lock);
@@ -260,6 +317,9 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     const ForkOutcome outcome{pid.get(), lends};
     slot.keep();
     pid.keep();
+    hooks.keep();
+    if (request.new_proc)
+        *request.new_proc = child;
     proc_counts.forks.fetch_add(1, std::memory_order_relaxed);
     if (waits)
         proc_counts.forks_ppwait.fetch_add(1, std::memory_order_relaxed);

@@ -28,7 +28,7 @@ struct ForkRequest {
     uint32_t flags = 0;
     int32_t exit_signal = sig_chld;
     vaddr_t stack = 0;             ///< user stack pointer of the child; 0: the parent's
-    void (*func)(void*) = nullptr; ///< kernel entry instead of the return to user mode
+    void (*func)(void*) = nullptr; ///< kernel entry instead of the return to user mode; starts with interrupts off
     void* arg = nullptr;
     const machine::Trapframe* frame = nullptr; ///< the caller's user registers; the child starts with a copy
     bool set_tls = false;
@@ -39,7 +39,8 @@ struct ForkRequest {
     pid_t wanted_pid = 0;        ///< clone3 set_tid
     bool native_return = false;  ///< second return register: 1 in the child, 0 in the parent (NB-32)
     int pidfd_out = -1;
-    Spawn* spawn = nullptr; ///< what a spawned child is (bsd/spawn.hpp)
+    Spawn* spawn = nullptr;           ///< what a spawned child is (bsd/spawn.hpp)
+    RefPtr<Proc>* new_proc = nullptr; ///< empty; gets the new process before that can run (NB-31)
 };
 
 struct ForkOutcome {
@@ -50,6 +51,18 @@ struct ForkOutcome {
 /// Makes it. Everything that can fail fails before anything is visible and leaves every count as it was: again for
 /// limits and ids, nomem for memory (D09). With FORK_PPWAIT and no loan it returns after the child's exec or end.
 Result<ForkOutcome> fork1(const ForkRequest& request);
+
+/// Called for every process that fork1 makes, in order of registration, with the child complete and nobody to find it yet.
+/// One that fails ends the fork with its error; those before it are undone, the last first, as they are when the fork
+/// does not come about for another reason (NB-34, NB-35, EC-162). No lock is held.
+struct ForkHook {
+    Result<void> (*prepare)(Proc& child, Proc& parent, uint32_t flags) = nullptr;
+    void (*undo)(Proc& child) = nullptr;
+    ForkHook* next = nullptr; ///< the list's
+};
+/// Adds a hook at the end, or takes it away; at boot, while nobody forks.
+void fork_hook_add(ForkHook& hook);
+void fork_hook_remove(ForkHook& hook);
 
 /// The first process, made at boot from nothing: pid 1, stdin/out/err on the console, runs `entry` in the kernel first.
 Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*), void* arg);

@@ -4,6 +4,7 @@
 
 #include <bsd/proc.hpp>
 #include <libkern/format.hpp>
+#include <sched/clock.hpp>
 
 namespace lentil {
 
@@ -11,6 +12,8 @@ constinit SpinLock<Rank::proc_tree> proc_tree_lock;
 constinit ProcCounts proc_counts;
 constinit BootStatic<ProcList<&ProcLinks::all_link>> all_procs;
 constinit std::atomic<uint32_t> max_procs{0};
+constinit std::atomic<pid_t> pid_max{pid_limit};
+constinit std::atomic<uint32_t> fork_refused_sleep_ms{0};
 
 namespace {
 
@@ -87,8 +90,9 @@ Result<pid_t> pid_allocate(pid_t wanted) {
         return wanted;
     }
     pid_t id = tables->last;
-    for (pid_t tries = 0; tries < pid_limit; tries++) {
-        id = id + 1 < pid_limit ? id + 1 : 2; // 1 is init's for good
+    const pid_t end = pid_max.load(std::memory_order_relaxed);
+    for (pid_t tries = 0; tries < end; tries++) {
+        id = id + 1 < end ? id + 1 : 2; // 1 is init's for good
         // A group or session keeps its number busy after its leader's end, or a newcomer would find strangers in "its" group.
         if (!tables->is_used(id) && !group_find_locked(id)) {
             tables->set_used(id);
@@ -179,7 +183,6 @@ void for_each_proc(void (*visit)(Proc&, void*), void* context) {
 Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool process) {
     const bool bypass = cred.uid == 0 || cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
     const bool privileged = cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
-    constexpr uint32_t reserved_for_privileged = 10;
 
     UidCount* fresh = nullptr; // made only for the first proc of a uid, and never under the tree's lock
     for (;;) {
@@ -187,7 +190,7 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
         const uint64_t procs = proc_counts.procs.load(std::memory_order_relaxed);
         const uint32_t limit = max_procs.load(std::memory_order_relaxed);
         UidCount* count = uid_find_locked(cred.uid);
-        const bool full = process && procs + (privileged ? 0 : reserved_for_privileged) >= limit;
+        const bool full = process && procs + (privileged ? 0 : procs_reserved) >= limit;
         const bool too_many = !bypass && (count ? count->count : 0) + uint64_t{1} > nproc_limit;
         if (!full && !too_many && !count && !fresh) {
             guard.unlock();
@@ -210,8 +213,11 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
             zone_delete(fresh);
         if (full)
             report_full();
-        if (full || too_many)
+        if (full || too_many) {
+            if (const nanos_t pause = fork_refused_sleep_ms.load(std::memory_order_relaxed) * nanos_t{1'000'000})
+                sleep_until(monotonic_ns() + pause, full ? "forkmx" : "forkulim", Interruptible::killable);
             return Errno::again;
+        }
         return ProcSlot(cred.uid, process);
     }
 }
@@ -233,6 +239,12 @@ void proc_slot_release(uid_t uid, bool process) {
         uid_counts->erase(uid_counts->iterator_to(*count));
         zone_delete(count);
     }
+}
+
+uint32_t proc_slots_of(uid_t uid) {
+    ProcTreeGuard guard(proc_tree_lock);
+    const UidCount* count = uid_find_locked(uid);
+    return count ? count->count : 0;
 }
 
 Result<void> proc_slot_move(uid_t from, uid_t to, unsigned moved) {

@@ -63,6 +63,7 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     int32_t exit_signal = sig_chld;              ///< t; to the parent at the end; 0: none
     int32_t exit_status = 0;                     ///< t; wait status once zombie
     bool has_execed = false;                     ///< t; setpgid by the parent is over (EACCES)
+    bool nproc_exceeded = false;                 ///< its own; a change of uid went past RLIMIT_NPROC (LX-27)
     bool is_subreaper = false;                   ///< t
     bool no_children_wait = false;               ///< t; PK_NOCLDWAIT of FORK_SYSTEM
     bool is_system = false;                      ///< kernel proc
@@ -176,7 +177,13 @@ struct ProcCounts {
         gifts{0}, pages_not_copied{0}, execs{0}, exits{0}, spawns{0};
 };
 extern ProcCounts proc_counts;
+/// Bound of procs, and how many of those places are kept for privileged callers (BS-08, FB-05).
 extern std::atomic<uint32_t> max_procs;
+inline constexpr uint32_t procs_reserved = 10;
+/// One more than the highest id that is given out (LX-05); 301 to pid_limit.
+extern std::atomic<pid_t> pid_max;
+/// How long a caller sleeps whom admission refused, before it hears of it; 0: not at all (NB-04, NB-08).
+extern std::atomic<uint32_t> fork_refused_sleep_ms;
 /// Makes the tables and sets max_procs from the size of memory. Once, at boot.
 void proc_init();
 
@@ -212,6 +219,8 @@ private:
 };
 /// The end of a proc (with its last uthread) or of a further uthread gives its place back. proc_tree_lock held.
 void proc_slot_release(uid_t uid, bool process);
+/// Procs and uthreads of a real uid. No lock held.
+uint32_t proc_slots_of(uid_t uid);
 /// A change of real uid moves `count` places; nomem. No lock held.
 Result<void> proc_slot_move(uid_t from, uid_t to, unsigned count);
 

@@ -29,6 +29,7 @@ struct Uthread : ZonedRefCounted<Uthread> {
     ListHook proc_link;                                    ///< t; Proc::uthreads
     ListHook tid_link;                                     ///< t; tid table
     struct VforkLoan* lent = nullptr;                      ///< t; the loan it waits for, as lender (bsd/vfork.cpp)
+    struct VforkLoan* awaited_by = nullptr; ///< t; owned; a sibling waits for its exec or end (bsd/vfork.cpp)
 
     UthreadSignals sig; ///< Proc::sig.lock
     SchedParams sched;  ///< t; what it asked for (bsd/priority.hpp): its thread runs with it, whoever owns the thread

@@ -107,13 +107,27 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
     proc_counts.pages_not_copied += thread.task->map().pmap().resident();
 }
 
-void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child) {
-    loan->lender = ref(current_uthread());
-    loan->child_pid = child.pid;
-    loan->state = State::awaited;
-    current_uthread().lent = loan.get();
-    child.loan = loan.release();
+namespace {
+
+/// The current uthread will wait for whoever has the number `id`.
+void expect_locked(VforkLoan& loan, pid_t id) {
+    loan.lender = ref(current_uthread());
+    loan.child_pid = id;
+    loan.state = State::awaited;
+    current_uthread().lent = &loan;
     proc_counts.loans_open++;
+}
+
+} // namespace
+
+void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child) {
+    expect_locked(*loan, child.pid);
+    child.loan = loan.release();
+}
+
+void loan_expect_locked(RefPtr<VforkLoan> loan, Uthread& uthread) {
+    expect_locked(*loan, uthread.tid);
+    uthread.awaited_by = loan.release();
 }
 
 void loan_wait(VforkLoan& loan) {
@@ -165,6 +179,17 @@ LoanEnd loan_release_locked(Proc& child) {
     SpinGuard guard(lender->proc->sig.lock);
     signal_recalculate(*lender);
     return LoanEnd::handed_back;
+}
+
+void loan_release_locked(Uthread& uthread) {
+    RefPtr<VforkLoan> loan = RefPtr<VforkLoan>::adopt(std::exchange(uthread.awaited_by, nullptr));
+    if (!loan)
+        return;
+    loan->state = State::released;
+    proc_counts.loans_open--;
+    if (const RefPtr<Uthread> creator = std::move(loan->lender))
+        creator->lent = nullptr;
+    loan->p_vforkwait.wake_all();
 }
 
 // ---- gift --------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,10 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
 /// FORK_PPWAIT where no thread is lent: the creator will wait for `child` with loan_wait. proc_tree_lock held.
 void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child);
 
+/// CLONE_VFORK of a thread: the creator will wait with loan_wait for the exec or end of `uthread`, its sibling (LX-31).
+/// proc_tree_lock held.
+void loan_expect_locked(RefPtr<VforkLoan> loan, Uthread& uthread);
+
 /// Waits for the release; ends early only if the caller is being killed (LX-12). Called with the loan's own reference.
 void loan_wait(VforkLoan& loan);
 
@@ -49,6 +53,9 @@ enum class LoanEnd : uint32_t {
 /// The borrower exec'd or is a zombie: wakes `p_vforkwait`. If the thread was lent, hands it back. proc_tree_lock held;
 /// afterwards nothing of `child` refers to the lender. Cannot fail.
 LoanEnd loan_release_locked(Proc& child);
+
+/// `uthread` exec'd or ends: wakes a sibling that waits for it. proc_tree_lock held. Cannot fail.
+void loan_release_locked(Uthread& uthread);
 
 /// The borrower needs what only a task has (it makes a thread, it is traced): the loan becomes a gift. Nothing happens
 /// if `proc` is no borrower. nomem.

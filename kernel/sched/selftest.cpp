@@ -21,6 +21,11 @@ void report(bool holds, std::string_view sentence, std::string_view seen) {
     }
 }
 
+void finish() {
+    kprint("1..{}\n", tests);
+    machine::power(failures == 0 ? machine::PowerAction::off : machine::PowerAction::off_failure);
+}
+
 unsigned hart_count() { return sched_harts().count(); }
 
 Thread& Crew::start(const char* name, void (*entry)(void*), void* arg, SchedParams params) {
@@ -91,8 +96,7 @@ void sched_selftest(void*) {
     test_blocking();
     test_timing();
     test_placement();
-    kprint("1..{}\n", tests);
-    machine::power(failures == 0 ? machine::PowerAction::off : machine::PowerAction::off_failure);
+    finish();
 }
 
 } // namespace lentil

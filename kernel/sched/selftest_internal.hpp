@@ -23,6 +23,9 @@ void check(bool holds, std::string_view sentence, std::string_view seen, const A
     report(holds, sentence, format_to(text, seen, args...));
 }
 
+/// The last line, and power-off; failing if a test failed.
+[[noreturn]] void finish();
+
 unsigned hart_count();
 inline void sleep_ms(nanos_t n) { sleep_until(monotonic_ns() + n * ms, "selftest", Interruptible::no); }
 /// The hart this thread is on at some moment of the call.

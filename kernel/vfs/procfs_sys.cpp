@@ -3,6 +3,7 @@
 #include <bsd/host_name.hpp>
 #include <bsd/pipe.hpp>
 #include <bsd/random.hpp>
+#include <libkern/parse.hpp>
 #include <vfs/procfs.hpp>
 
 namespace lentil {
@@ -41,10 +42,24 @@ Result<void> set_host_name(const ProcTarget&, std::string_view text) {
     return {};
 }
 
-Result<void> threads_max(TextBuffer& out, const ProcTarget&) {
-    out.add("{}\n", max_procs.load(std::memory_order_relaxed));
-    return {};
-}
+/// A number of the kernel that can be set, between two bounds.
+template<auto& Value, uint64_t Least, uint64_t Most>
+struct Setting {
+    static Result<void> show(TextBuffer& out, const ProcTarget&) {
+        out.add("{}\n", Value.load(std::memory_order_relaxed));
+        return {};
+    }
+    static Result<void> set(const ProcTarget&, std::string_view text) {
+        const uint64_t wanted = TRY(parse_number(text, 10));
+        if (wanted < Least || wanted > Most)
+            return Errno::inval;
+        Value.store(static_cast<decltype(Value.load())>(wanted), std::memory_order_relaxed);
+        return {};
+    }
+};
+using PidMax = Setting<pid_max, 301, pid_limit>;
+using ThreadsMax = Setting<max_procs, 1, pid_limit>;
+using RefusedSleep = Setting<fork_refused_sleep_ms, 0, 60'000>;
 
 /// Random (version 4) UUIDs.
 void put_uuid(TextBuffer& out, const uint8_t (&b)[16]) {
@@ -101,8 +116,9 @@ constexpr ProcfsItem kernel_items[] = {
      .mode = 0644,
      .generate = host_name<HostName::domain>,
      .write = set_host_name<HostName::domain>},
-    {.name = "pid_max", .type = file, .mode = 0444, .generate = number<pid_limit>},
-    {.name = "threads-max", .type = file, .mode = 0444, .generate = threads_max},
+    {.name = "pid_max", .type = file, .mode = 0644, .generate = PidMax::show, .write = PidMax::set},
+    {.name = "threads-max", .type = file, .mode = 0644, .generate = ThreadsMax::show, .write = ThreadsMax::set},
+    {.name = "forkfsleep", .type = file, .mode = 0644, .generate = RefusedSleep::show, .write = RefusedSleep::set},
     {.name = "ngroups_max", .type = file, .mode = 0444, .generate = number<Cred::max_groups>},
     {.name = "cap_last_cap", .type = file, .mode = 0444, .generate = number<40>},
     {.name = "random", .type = directory, .mode = 0555, .children = random_items},

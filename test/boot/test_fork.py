@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What making processes says on the console, and fork1 as the kernel itself calls it."""
+import re
+
+from harness import CHECKED, Machine, boot_test, check, check_equal, count_guest_lines
+
+
+@boot_test("NB-03 NB-08 BS-07 FB-05 a full table is told once in ten seconds, a limit never")
+def full_table():
+    with Machine("full table") as machine:
+        machine.wait_for_shell()
+        output, status = machine.run("/test/fork_limits @limit 300")
+        check(status == 0 and "table is full" not in output, f"RLIMIT_NPROC: status {status}, output {output!r}")
+        output, status = machine.run("/test/fork_limits @refuse 11.5")
+        check_equal(status, 0, "the status of a program whose forks are refused")
+        check_equal(output.count("proc: table is full"), 2, "lines in 11.5 seconds")
+
+
+@boot_test("NB-24 a trace of system calls follows into children and borrowers")
+def trace_follows():
+    with Machine("trace of children", append="trace=syscalls") as machine:
+        machine.wait_for_shell()
+        machine.send("sh -c 'echo 1 | xargs -n 1 /bin/true; exit 3'; echo d''one\n")
+        machine.expect(r"^done\r*$")
+        text = machine.text()
+        ends = (f"[{pid}/{pid}] exit_group(3)" in text for pid in re.findall(r"\] clone = (\d+)", text))
+        check(any(ends), "a child's end is not in the trace")
+        lent = re.search(r"^\[(\d+)/\1\] clone\(0x4111[^\n]*\n\[(\d+)/\2\]", text, re.MULTILINE)
+        check(lent and lent[1] != lent[2], "a borrower's calls are not in the trace")
+
+
+@boot_test("fork1 inside the kernel: the self-test runs to its end", own_lines=True)
+def selftest(report):
+    with Machine("fork1 in the kernel", kernel=CHECKED, append="selftest=fork") as machine:
+        count_guest_lines(report, machine, "fork1", 120)
+        failed_before = report.failed
+        code = machine.wait_for_end()
+        if failed_before == 0:
+            check_equal(code, 0, "QEMU's exit code")
