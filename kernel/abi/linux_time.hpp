@@ -49,6 +49,18 @@ struct Itimerspec {
 };
 static_assert(sizeof(Itimerspec) == 32);
 
+/// struct sigevent: how a timer tells.
+struct Sigevent {
+    uint64_t value;
+    int32_t signo, notify;
+    int32_t thread_id; ///< SIGEV_THREAD_ID
+    uint8_t room[44];
+};
+static_assert(sizeof(Sigevent) == 64);
+namespace sigev {
+inline constexpr int32_t signal = 0, none = 1, thread = 2, thread_id = 4; ///< thread: the C library's business
+}
+
 /// times(2), in ticks of 1/100 s.
 struct Tms {
     int64_t utime, stime, cutime, cstime;

@@ -6,6 +6,7 @@
 #include <bsd/exec.hpp>
 #include <bsd/exec_internal.hpp>
 #include <bsd/exit.hpp>
+#include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
@@ -200,6 +201,7 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
         std::swap(proc.executable, prepared.image.executable);
     }
     proc.fds->close_all_on_exec();
+    posix_timers_end(proc);
     signal_exec(self, std::move(prepared.sigacts));
     std::memcpy(proc.comm, prepared.name, sizeof proc.comm);
     std::memcpy(self.name, prepared.name, sizeof self.name);

@@ -3,6 +3,7 @@
 // is left is a zombie for the parent.
 #include <bsd/exit.hpp>
 #include <bsd/itimer.hpp>
+#include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/robust.hpp>
 #include <bsd/tty.hpp>
@@ -132,6 +133,7 @@ RefPtr<Uthread> end_uthread_locked(Uthread& uthread) {
 /// Everything that may sleep: timers, terminal, files, directories, memory.
 void take_down(Proc& proc) {
     itimer_exit(proc);
+    posix_timers_end(proc);
     if (proc.group->session->leader == &proc)
         session_leader_ends(proc);
 

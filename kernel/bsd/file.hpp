@@ -92,6 +92,7 @@ public:
     /// The pipe of which this is an end (F_GETPIPE_SZ), if it is one.
     virtual class Pipe* pipe() { return nullptr; }
     virtual class Epoll* epoll() { return nullptr; }
+    virtual class TimerFile* timer() { return nullptr; }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
     virtual void descriptor_closed() {}
 

@@ -46,17 +46,18 @@ auto* find_in(L& list, Match match) {
     return static_cast<decltype(&*list.begin())>(nullptr);
 }
 
-/// How many procs and uthreads each real uid has (RLIMIT_NPROC). Entries come and go with their count.
-struct UidCount {
-    static constexpr const char* zone_name = "uid_counts";
-    uid_t uid = 0;
-    uint32_t count = 0;
-    ListHook link;
-};
-constinit BootStatic<List<UidCount, &UidCount::link>> uid_counts; // proc_tree_lock
+constinit BootStatic<List<UserCounts, &UserCounts::link>> uid_counts; // proc_tree_lock
 
-UidCount* uid_find_locked(uid_t uid) {
-    return find_in(*uid_counts, [&](const UidCount& u) { return u.uid == uid; });
+/// Takes records away that count nothing any more. proc_tree_lock held.
+void sweep_users_locked() {
+    for (auto it = uid_counts->begin(); it != uid_counts->end();) {
+        UserCounts& user = *it;
+        ++it;
+        if (user.uthreads == 0 && user.signals.load(std::memory_order_acquire) == 0) {
+            uid_counts->erase(uid_counts->iterator_to(user));
+            zone_delete(&user);
+        }
+    }
 }
 
 /// "Table is full", at most once in ten seconds for the whole system (NB-03).
@@ -69,6 +70,10 @@ void report_full() {
 }
 
 } // namespace
+
+UserCounts* user_counts_locked(uid_t uid) {
+    return find_in(*uid_counts, [&](const UserCounts& u) { return u.uid == uid; });
+}
 
 void proc_init() {
     tables.construct();
@@ -184,17 +189,17 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
     const bool bypass = cred.uid == 0 || cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
     const bool privileged = cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
 
-    UidCount* fresh = nullptr; // made only for the first proc of a uid, and never under the tree's lock
+    UserCounts* fresh = nullptr; // made only for the first proc of a uid, and never under the tree's lock
     for (;;) {
         ProcTreeGuard guard(proc_tree_lock);
         const uint64_t procs = proc_counts.procs.load(std::memory_order_relaxed);
         const uint32_t limit = max_procs.load(std::memory_order_relaxed);
-        UidCount* count = uid_find_locked(cred.uid);
+        UserCounts* count = user_counts_locked(cred.uid);
         const bool full = process && procs + (privileged ? 0 : procs_reserved) >= limit;
-        const bool too_many = !bypass && (count ? count->count : 0) + uint64_t{1} > nproc_limit;
+        const bool too_many = !bypass && (count ? count->uthreads : 0) + uint64_t{1} > nproc_limit;
         if (!full && !too_many && !count && !fresh) {
             guard.unlock();
-            fresh = TRY(zone_new<UidCount>());
+            fresh = TRY(zone_new<UserCounts>());
             fresh->uid = cred.uid;
             continue;
         }
@@ -203,7 +208,7 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
                 uid_counts->push_back(*fresh);
                 count = std::exchange(fresh, nullptr);
             }
-            count->count++;
+            count->uthreads++;
             proc_counts.uthreads.fetch_add(1, std::memory_order_relaxed);
             if (process)
                 proc_counts.procs.fetch_add(1, std::memory_order_relaxed);
@@ -230,44 +235,37 @@ ProcSlot::~ProcSlot() {
 }
 
 void proc_slot_release(uid_t uid, bool process) {
-    UidCount* count = uid_find_locked(uid);
-    ASSERT(count && count->count > 0);
+    UserCounts* count = user_counts_locked(uid);
+    ASSERT(count && count->uthreads > 0);
     proc_counts.uthreads.fetch_sub(1, std::memory_order_relaxed);
     if (process)
         proc_counts.procs.fetch_sub(1, std::memory_order_relaxed);
-    if (--count->count == 0) {
-        uid_counts->erase(uid_counts->iterator_to(*count));
-        zone_delete(count);
-    }
+    if (--count->uthreads == 0)
+        sweep_users_locked();
 }
 
 uint32_t proc_slots_of(uid_t uid) {
     ProcTreeGuard guard(proc_tree_lock);
-    const UidCount* count = uid_find_locked(uid);
-    return count ? count->count : 0;
+    const UserCounts* count = user_counts_locked(uid);
+    return count ? count->uthreads : 0;
 }
 
 Result<void> proc_slot_move(uid_t from, uid_t to, unsigned moved) {
-    UidCount* fresh = TRY(zone_new<UidCount>());
+    UserCounts* fresh = TRY(zone_new<UserCounts>());
     fresh->uid = to;
     {
         ProcTreeGuard guard(proc_tree_lock);
-        UidCount* old_count = uid_find_locked(from);
-        UidCount* new_count = uid_find_locked(to);
-        ASSERT(old_count && old_count->count >= moved);
+        UserCounts* old_count = user_counts_locked(from);
+        UserCounts* new_count = user_counts_locked(to);
+        ASSERT(old_count && old_count->uthreads >= moved);
         if (!new_count) {
             uid_counts->push_back(*fresh);
             new_count = std::exchange(fresh, nullptr);
         }
-        new_count->count += moved;
-        old_count->count -= moved;
-        if (old_count->count == 0) {
-            uid_counts->erase(uid_counts->iterator_to(*old_count));
-            if (!fresh)
-                fresh = old_count; // one of the two goes below
-            else
-                zone_delete(old_count);
-        }
+        new_count->uthreads += moved;
+        old_count->uthreads -= moved;
+        if (old_count->uthreads == 0)
+            sweep_users_locked();
     }
     if (fresh)
         zone_delete(fresh);

@@ -120,11 +120,12 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     struct CpuTimer {
         nanos_t expires_ns = 0, interval_ns = 0; ///< on the proc's own CPU clock; 0: off
     } virtual_timer, prof_timer;
-    Callout cpu_callout;           ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
-    nanos_t cpu_limit_next_ns = 0; ///< CPU time of the next SIGXCPU; 0: no limit
-    Usage dead_uthreads_usage;     ///< t; of uthreads that ended
-    Usage children_usage;          ///< t; of children waited for
-    Usage final_usage;             ///< t; once zombie
+    struct PosixTimers* timers = nullptr; ///< t; of timer_create, nullptr before the first (bsd/posix_timer.hpp)
+    Callout cpu_callout;                  ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
+    nanos_t cpu_limit_next_ns = 0;        ///< CPU time of the next SIGXCPU; 0: no limit
+    Usage dead_uthreads_usage;            ///< t; of uthreads that ended
+    Usage children_usage;                 ///< t; of children waited for
+    Usage final_usage;                    ///< t; once zombie
     uint32_t personality = 0;
     std::atomic<int32_t> oom_score_adj{0};
 
@@ -221,6 +222,16 @@ private:
 void proc_slot_release(uid_t uid, bool process);
 /// Procs and uthreads of a real uid. No lock held.
 uint32_t proc_slots_of(uid_t uid);
+/// What the processes of one real uid have together. Comes with the first of them, goes with what it counts.
+struct UserCounts {
+    static constexpr const char* zone_name = "user_counts";
+    uid_t uid = 0;
+    uint32_t uthreads = 0;            ///< t; against RLIMIT_NPROC
+    std::atomic<uint32_t> signals{0}; ///< queued for them, and timers: against RLIMIT_SIGPENDING
+    ListHook link;                    ///< t
+};
+/// proc_tree_lock held. nullptr for a uid without processes.
+UserCounts* user_counts_locked(uid_t uid);
 /// A change of real uid moves `count` places; nomem. No lock held.
 Result<void> proc_slot_move(uid_t from, uid_t to, unsigned count);
 

@@ -69,7 +69,7 @@ bool take_signal(Uthread& uthread, SigSet wanted, SigInfo& info) {
     }
     if (signo == 0)
         return false;
-    info = pending_take(*from, proc.sig.queued_count, signo);
+    info = pending_take(*from, signo);
     return true;
 }
 
@@ -132,9 +132,9 @@ Result<SigAction> signal_set_action(Proc& proc, int signo, const SigAction* acti
     const SigAction old = signals::action_of(proc, signo);
     signals::set_action(proc, signo, fresh);
     if (discards(fresh, signo)) { // POSIX: what pends is thrown away, blocked or not
-        pending_drop(proc.sig.shared, proc.sig.queued_count, SigSet::of(signo));
+        pending_drop(proc.sig.shared, SigSet::of(signo));
         for (Uthread& u : proc.uthreads)
-            pending_drop(u.sig.pending, proc.sig.queued_count, SigSet::of(signo));
+            pending_drop(u.sig.pending, SigSet::of(signo));
     }
     return old;
 }

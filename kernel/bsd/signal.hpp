@@ -31,6 +31,10 @@ struct QueuedSignal {
     static constexpr const char* zone_name = "queued_signals";
     SigInfo info;
     ListHook link;
+    std::atomic<uint32_t>* charged = nullptr; ///< who has one more in its queues because of this
+    /// Not nullptr: the entry belongs to somebody, who is told under the signal lock when it left its queue; `taken` is what
+    /// the taker will see, nullptr if it was dropped.
+    void (*left)(QueuedSignal& self, SigInfo* taken) = nullptr;
 };
 
 /// A pending set: a bit a signal, and a queue for those that carry more than the bit.
@@ -52,9 +56,8 @@ struct ProcSignals {
     bool stop_unreported = false;      ///< wait(WUNTRACED) has not seen this stop; whoever reports it clears it
     bool continued_unreported = false; ///< likewise for WCONTINUED
     int32_t stop_signal = 0;
-    Waitq stop_waitq;          ///< stopped uthreads sleep here
-    Waitq wait_waitq;          ///< woken for every signal that becomes pending: signalfd
-    uint32_t queued_count = 0; ///< entries of all its queues, against RLIMIT_SIGPENDING
+    Waitq stop_waitq; ///< stopped uthreads sleep here
+    Waitq wait_waitq; ///< woken for every signal that becomes pending: signalfd
 };
 
 /// Signal state of a uthread.
@@ -83,6 +86,8 @@ void signal_send_locked(Uthread& uthread, const SigInfo& info);
 /// The same for sigqueue: again if the queue is full and a real-time signal's information would be lost. `uthread` may be
 /// nullptr: to the proc.
 Result<void> signal_queue_locked(Proc& proc, Uthread* uthread, const SigInfo& info);
+/// A signal whose entry the sender owns; it is in no queue. False if nobody wants it, and then it is not queued.
+bool signal_queue_own_locked(Proc& proc, Uthread* uthread, QueuedSignal& entry);
 /// From the kernel to a proc, by number.
 void signal_send_kernel(Proc& proc, int signo);
 /// A fault of the current uthread. If it is blocked or ignored, or its action is the default, the proc ends (LX), init too.

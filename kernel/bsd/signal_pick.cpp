@@ -4,34 +4,48 @@
 
 namespace lentil {
 
-Pending::~Pending() {
-    uint32_t count = ~uint32_t{0};
-    pending_drop(*this, count, SigSet{~uint64_t{0}});
+namespace {
+
+/// `entry` left its queue: back to its owner, or gone.
+void leave(QueuedSignal& entry, SigInfo* taken) {
+    if (entry.charged)
+        entry.charged->fetch_sub(1, std::memory_order_release);
+    if (entry.left)
+        entry.left(entry, taken);
+    else
+        zone_delete(&entry);
 }
 
-Enqueued pending_add(Pending& pending, uint32_t& count, const SigInfo& info, uint64_t limit) {
+} // namespace
+
+Pending::~Pending() { pending_drop(*this, SigSet{~uint64_t{0}}); }
+
+Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& info) {
     const int signo = info.signo;
     if (!is_real_time(signo) && pending.set.has(signo))
         return Enqueued::coalesced;
     const bool exempt = !is_real_time(signo) && info.code >= 0;
     QueuedSignal* entry = nullptr;
-    if (exempt || count < limit)
+    const uint32_t before = quota.count ? quota.count->fetch_add(1, std::memory_order_relaxed) : 0;
+    if (exempt || before < quota.limit)
         if (auto fresh = zone_new<QueuedSignal>(); fresh.ok())
             entry = *fresh;
     if (!entry) {
+        if (quota.count)
+            quota.count->fetch_sub(1, std::memory_order_relaxed);
         if (is_real_time(signo) && info.code != si_code::user && info.code != si_code::kernel)
             return Enqueued::refused;
         pending.set.add(signo);
         return Enqueued::bare;
     }
     entry->info = info;
+    entry->charged = quota.count;
     pending.queue.push_back(*entry);
-    count++;
     pending.set.add(signo);
     return Enqueued::added;
 }
 
-SigInfo pending_take(Pending& pending, uint32_t& count, int signo) {
+SigInfo pending_take(Pending& pending, int signo) {
     SigInfo info{.signo = signo}; // what is known of one that lost its information: as if sent by nobody
     QueuedSignal* oldest = nullptr;
     bool more = false;
@@ -44,20 +58,20 @@ SigInfo pending_take(Pending& pending, uint32_t& count, int signo) {
         }
         oldest = &entry;
     }
+    if (!more)
+        pending.set.remove(signo);
     if (oldest) {
         info = oldest->info;
         pending.queue.erase(pending.queue.iterator_to(*oldest));
-        zone_delete(oldest);
-        count--;
+        leave(*oldest, &info);
     }
-    if (!more)
-        pending.set.remove(signo);
     return info;
 }
 
-void pending_drop(Pending& pending, uint32_t& count, SigSet set) {
+void pending_drop(Pending& pending, SigSet set) {
     if ((pending.set & set).empty())
         return;
+    pending.set = pending.set & ~set;
     for (auto it = pending.queue.begin(); it != pending.queue.end();) {
         QueuedSignal& entry = *it;
         if (!set.has(entry.info.signo)) {
@@ -65,10 +79,16 @@ void pending_drop(Pending& pending, uint32_t& count, SigSet set) {
             continue;
         }
         it = pending.queue.erase(it);
-        zone_delete(&entry);
-        count--;
+        leave(entry, nullptr);
     }
-    pending.set = pending.set & ~set;
+}
+
+void pending_remove(Pending& pending, QueuedSignal& entry) {
+    pending.queue.erase(pending.queue.iterator_to(entry));
+    for (const QueuedSignal& other : pending.queue)
+        if (other.info.signo == entry.info.signo)
+            return;
+    pending.set.remove(entry.info.signo);
 }
 
 } // namespace lentil

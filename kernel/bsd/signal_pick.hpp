@@ -13,12 +13,19 @@ enum class Enqueued : uint32_t {
     refused    ///< a real-time signal of sigqueue that would lose its information: nothing changed
 };
 
-/// Puts `info` behind `pending`. `count` is how many entries the owner has queued, `limit` how many it may (signals that the
-/// kernel itself generates are exempt from it).
-Enqueued pending_add(Pending& pending, uint32_t& count, const SigInfo& info, uint64_t limit);
+/// Whose queues grow, and how long they may get together. nullptr: nobody's, without limit.
+struct SignalQuota {
+    std::atomic<uint32_t>* count = nullptr;
+    uint64_t limit = ~uint64_t{0};
+};
+
+/// Puts `info` behind `pending`. Signals that the kernel itself generates count, but are exempt from the limit.
+Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& info);
 /// Takes the oldest `signo`; the bit goes with the last one.
-SigInfo pending_take(Pending& pending, uint32_t& count, int signo);
+SigInfo pending_take(Pending& pending, int signo);
 /// Drops all signals of `set`.
-void pending_drop(Pending& pending, uint32_t& count, SigSet set);
+void pending_drop(Pending& pending, SigSet set);
+/// Takes an entry that belongs to somebody out of its queue without telling anyone.
+void pending_remove(Pending& pending, QueuedSignal& entry);
 
 } // namespace lentil

@@ -56,9 +56,9 @@ bool is_ignored(const Proc& proc, const Uthread* target, int signo) {
 
 /// Drops `set` from every queue of the proc.
 void drop_everywhere(Proc& proc, SigSet set) {
-    pending_drop(proc.sig.shared, proc.sig.queued_count, set);
+    pending_drop(proc.sig.shared, set);
     for (Uthread& u : proc.uthreads)
-        pending_drop(u.sig.pending, proc.sig.queued_count, set);
+        pending_drop(u.sig.pending, set);
 }
 
 bool group_exit(Proc& proc, int32_t wait_status) {
@@ -174,7 +174,9 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     if (proc.state != ProcState::active)
         return {};
     trace(Probe::proc_signal_send, proc.pid, target ? target->tid : 0, signo, info.code);
-    const uint64_t limit = proc.limit(Limit::sigpending).soft;
+    SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
+    if (UserCounts* user = user_counts_locked(proc.cred()->uid))
+        quota.count = &user->signals;
     SignalGuard guard(proc.sig.lock);
     if (proc.sig.group_exit)
         return {};
@@ -187,7 +189,7 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     Result<void> result;
     if (!proc.sig.group_exit && !is_ignored(proc, target, signo)) {
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
-        switch (pending_add(pending, proc.sig.queued_count, info, limit)) {
+        switch (pending_add(pending, quota, info)) {
         case Enqueued::added:
         case Enqueued::bare: notify(proc, target, signo); break;
         case Enqueued::coalesced: break;
@@ -198,6 +200,32 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     if (resumed)
         signals::report_to_parent(proc, si_code::cld_continued, sig_cont);
     return result;
+}
+
+bool signal_queue_own_locked(Proc& proc, Uthread* target, QueuedSignal& entry) {
+    const int signo = entry.info.signo;
+    ASSERT(entry.left && !entry.link.is_linked());
+    if (proc.state != ProcState::active ||
+        (target && target->state.load(std::memory_order_relaxed) == UthreadState::dead))
+        return false;
+    trace(Probe::proc_signal_send, proc.pid, target ? target->tid : 0, signo, entry.info.code);
+    SignalGuard guard(proc.sig.lock);
+    if (proc.sig.group_exit)
+        return false;
+    const bool resumed = signo == sig_cont && resume(proc);
+    if (stop_signals.has(signo))
+        drop_everywhere(proc, SigSet::of(sig_cont));
+    const bool wanted = !proc.sig.group_exit && !is_ignored(proc, target, signo);
+    if (wanted) {
+        Pending& pending = target ? target->sig.pending : proc.sig.shared;
+        pending.queue.push_back(entry);
+        pending.set.add(signo);
+        notify(proc, target, signo);
+    }
+    guard.unlock();
+    if (resumed)
+        signals::report_to_parent(proc, si_code::cld_continued, sig_cont);
+    return wanted;
 }
 
 void signal_send_locked(Proc& proc, const SigInfo& info) { (void)signal_queue_locked(proc, nullptr, info); }
@@ -225,7 +253,7 @@ void signal_force(const SigInfo& info) {
     {
         SignalGuard guard(proc.sig.lock);
         if (!self.sig.mask.has(info.signo) && signals::action_of(proc, info.signo).handler > SigAction::ignore) {
-            pending_add(self.sig.pending, proc.sig.queued_count, info, limit_infinity);
+            pending_add(self.sig.pending, {}, info);
             thread_interrupt(current_thread(), 1);
             return;
         }
@@ -283,7 +311,7 @@ bool signal_allowed(const Proc& target, int signo) {
 void signal_uthread_gone_locked(Uthread& uthread) {
     Proc& proc = *uthread.proc;
     SignalGuard guard(proc.sig.lock);
-    pending_drop(uthread.sig.pending, proc.sig.queued_count, SigSet{~uint64_t{0}});
+    pending_drop(uthread.sig.pending, SigSet{~uint64_t{0}});
     if (!proc.sig.group_exit)
         signals::retarget(proc, uthread);
     const bool stopped = !proc.uthreads.empty() && signals::complete_stop(proc);

@@ -60,9 +60,13 @@ struct SignalSets {
 SignalSets look_at_signals(const Proc& proc, const Uthread* uthread) {
     SignalSets s;
     {
+        ProcTreeGuard guard(proc_tree_lock);
+        if (const UserCounts* user = user_counts_locked(proc.cred()->uid))
+            s.queued = user->signals.load(std::memory_order_relaxed);
+    }
+    {
         SpinGuard guard(proc.sig.lock);
         s.shared = proc.sig.shared.set;
-        s.queued = proc.sig.queued_count;
         if (uthread) {
             s.pending = uthread->sig.pending.set;
             s.blocked = uthread->sig.mask;

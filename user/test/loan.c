@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 
 static volatile int step, seen[8];
 
