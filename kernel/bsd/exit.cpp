@@ -167,6 +167,7 @@ void take_down(Proc& proc) {
 /// The last uthread ends the proc.
 [[noreturn]] void end_proc(Uthread& self, Proc& proc) {
     take_down(proc);
+    loan_await_late_gift(proc);
 
     ReapedProcs reaped;
     RefPtr<Uthread> ended;
@@ -199,6 +200,7 @@ void take_down(Proc& proc) {
         thread_return_to_user();
     }
     if (gift) {
+        proc_counts.late_gifts.fetch_add(1, std::memory_order_relaxed);
         task_leave();
         gift.reset();
     }

@@ -175,7 +175,7 @@ extern BootStatic<ProcList<&ProcLinks::all_link>> all_procs; ///< t; every proc 
 struct ProcCounts {
     std::atomic<uint64_t> procs{0}, uthreads{0};
     std::atomic<uint64_t> forks{0}, forks_ppwait{0}, forks_sharevm{0}, loans{0}, loans_open{0}, loans_max_depth{0},
-        gifts{0}, pages_not_copied{0}, execs{0}, exits{0}, spawns{0};
+        gifts{0}, late_gifts{0}, pages_not_copied{0}, execs{0}, exits{0}, spawns{0};
 };
 extern ProcCounts proc_counts;
 /// Bound of procs, and how many of those places are kept for privileged callers (BS-08, FB-05).

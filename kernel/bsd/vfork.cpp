@@ -311,6 +311,20 @@ void loan_recall(Proc& proc) {
     recall_waitq.wake_all();
 }
 
+void loan_await_late_gift(const Proc& proc) {
+    if constexpr (!checks_enabled)
+        return;
+    {
+        ProcTreeGuard guard(proc_tree_lock);
+        const VforkLoan* loan = proc.loan;
+        if (!loan || loan->state != State::lent || !loan->lender->proc->sig.group_exit || proc.pid % 2 == 0)
+            return;
+    }
+    // The record stays: only this very flow of control releases the loan.
+    for (int tries = 0; tries < 50 && loan_is_borrower(proc); tries++)
+        sleep_until(machine::now_ns() + 100'000, "loans", Interruptible::no);
+}
+
 void loan_init() { MUST(kernel_thread_start("loans", recall_service, nullptr)); /* at boot there is memory */ }
 
 // ---- asking ---------------------------------------------------------------------------------------------------------------

@@ -65,6 +65,10 @@ Result<void> loan_become_owner(Proc& proc);
 /// locks held and from interrupts: the loan service thread does the work.
 void loan_recall(Proc& proc);
 
+/// Checked kernels: a borrower that is already taken down waits here a little, half the times, for a gift that its killed
+/// lender owes it. Without that the two hardly ever meet in this order, which is the hard one for exit.cpp. May sleep.
+void loan_await_late_gift(const Proc& proc);
+
 /// Starts the loan service thread. Once, at boot.
 void loan_init();
 

@@ -27,6 +27,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
     line("loans_open", p.loans_open);
     line("loans_max_depth", p.loans_max_depth);
     line("gifts", p.gifts);
+    line("late_gifts", p.late_gifts);
     line("pages_not_copied", p.pages_not_copied);
     line("execs", p.execs);
     line("exits", p.exits);
@@ -51,7 +52,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
             [&](unsigned i) { sum += (hart_by_index(i).counters.*s.counter).load(std::memory_order_relaxed); });
         out.add("{} {}\n", s.name, sum);
     }
-    out.add("shootdowns {}\n", machine::tlb_remote_shootdowns());
+    out.add("shootdowns {}\nchecks {}\n", machine::tlb_remote_shootdowns(), checks_enabled ? 1 : 0);
     return {};
 }
 
