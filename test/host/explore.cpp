@@ -38,6 +38,10 @@ constexpr const char* case_names[] = {
     "signals handled",
     "signals that waited for a lender",
     "stops",
+    "borrowers stopped",
+    "processes stopped while they may lend",
+    "borrowers killed by their lender's sibling",
+    "native vforks",
     "children waited for",
     "waits without a child",
 };

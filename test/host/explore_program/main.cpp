@@ -77,7 +77,8 @@ void reap(long pid, int expected, long options = 0) {
 }
 
 /// The clone flags of fork, vfork, and of a vfork without memory shared.
-constexpr long as_fork = sigchld, as_vfork = clone_vm | clone_vfork | sigchld, as_waiting_fork = clone_vfork | sigchld;
+constexpr long as_fork = sigchld, as_vfork = clone_vm | clone_vfork | sigchld, as_waiting_fork = clone_vfork | sigchld,
+               as_native_vfork = -1;
 
 long born(Body body, void* argument, long flags) {
     const long pid = birth(body, argument, random(1 << 30), flags);
@@ -147,6 +148,8 @@ struct Loan {
     int status = 0; ///< what the child is to end with: written by the child, for the lender shares its memory
     volatile long seen = 0, pid = 0;
     volatile bool orphan = false; ///< the lender's process ends meanwhile
+    volatile bool execed = false;
+    volatile long let_go = 0; ///< for a borrower that waits
 };
 
 /// The lender handles nothing while the loan is out.
@@ -164,6 +167,37 @@ long thread_of_borrower(void* argument) {
 
 long nested_loan(Loan& outer);
 
+struct Action {
+    unsigned long handler, flags, mask;
+};
+
+/// What a borrower does to its mask and handlers is its own.
+void change_own_signals() {
+    const unsigned long some = 1ul << (sigrt - 1) | 1ul << (sigusr1 - 1);
+    const Action ignore = {1, 0, 0};
+    syscall6(nr_sigprocmask, 0, word(&some), 0, 8);
+    syscall6(nr_sigaction, sigusr1, word(&ignore), 0, 8);
+}
+void check_own_signals() {
+    unsigned long mask = 77;
+    Action action = {77, 77, 77};
+    syscall6(nr_sigprocmask, 0, 0, word(&mask), 8);
+    syscall6(nr_sigaction, sigusr1, 0, word(&action), 8);
+    expect(mask == 0, "a lender's mask is not what it was", static_cast<long>(mask));
+    expect(action.handler == 0, "a lender's handler is not what it was", static_cast<long>(action.handler));
+}
+
+/// Stays until somebody lets it go or ends it.
+long stay(void* argument) {
+    Loan& loan = *static_cast<Loan*>(argument);
+    const long pid = getpid();
+    loan.seen = pid;
+    loan.pid = pid;
+    while (!loan.let_go)
+        pause_a_little();
+    return loan.code;
+}
+
 long borrow(void* argument) {
     Loan& loan = *static_cast<Loan*>(argument);
     loan.pid = getpid();
@@ -172,7 +206,8 @@ long borrow(void* argument) {
     loan.seen = loan.pid;
     loan.status = ended(loan.code);
     for (long steps = random(3); steps >= 0; steps--) {
-        switch (random(9)) {
+        switch (random(10)) {
+        case 9: change_own_signals(); break;
         case 0: pause_a_little(); break;
         case 1:
             for (long n = random(3); n >= 0 && !loan.orphan; n--)
@@ -218,6 +253,7 @@ long borrow(void* argument) {
         case 7:
             if (loan.depth < most_depth && one_in(2)) {
                 cover(Case::execed_from_loan);
+                loan.execed = true;
                 const long error = exec(loan.depth + 1, loan.code);
                 expect(error == e_nomem, "exec fails", error);
             }
@@ -229,10 +265,17 @@ long borrow(void* argument) {
 }
 
 /// Lends this thread and checks what comes back.
-void lend(Loan& loan) {
+void lend(Loan& loan, Body body = borrow) {
     loan.box.pid = getpid();
     loan.box.tid = gettid();
-    const long pid = born(borrow, &loan, as_vfork);
+    const unsigned long none = 0; // an outer borrower may have changed it
+    const Action otherwise = {0, 0, 0};
+    syscall6(nr_sigprocmask, 2, word(&none), 0, 8);
+    syscall6(nr_sigaction, sigusr1, word(&otherwise), 0, 8);
+    const bool native = one_in(3);
+    if (native)
+        cover(Case::native_vfork);
+    const long pid = born(body, &loan, native ? as_native_vfork : as_vfork);
     if (pid < 0)
         return;
     expect(getpid() == loan.box.pid && gettid() == loan.box.tid, "a lender came back as another");
@@ -240,7 +283,16 @@ void lend(Loan& loan) {
         expect(loan.seen == pid, "vfork returned before its child ran, or not its number", loan.seen, pid);
         expect(loan.box.handled == loan.box.sent, "signals for the lender are lost", loan.box.handled, loan.box.sent);
     }
-    reap(pid, loan.status);
+    check_own_signals();
+    if (loan.execed || chaos || one_in(2)) {
+        reap(pid, loan.status);
+        return;
+    }
+    int status = -1;
+    const long found = wait4(pid, &status, w_nohang);
+    expect(found == pid, "vfork returned before its child can be waited for", found, pid);
+    expect(status == loan.status, "wait4 tells another status", status, loan.status, pid);
+    cover(Case::waited);
 }
 
 long nested_loan(Loan& outer) {
@@ -282,8 +334,16 @@ long mail_child(void* argument) {
 }
 
 long stop_child(void* argument) {
+    const bool lends = one_in(2);
+    if (lends)
+        cover(Case::lender_stopped);
     while (static_cast<Mail*>(argument)->box.handled == 0)
-        sleep_us(100 + random(1000));
+        if (lends) {
+            Loan loan{.depth = most_depth, .code = random(100)};
+            lend(loan);
+        } else {
+            sleep_us(100 + random(1000));
+        }
     return 43;
 }
 
@@ -314,7 +374,29 @@ long sibling(void* argument) {
         kill(getpid(), sigkill);
         expect(false, "a process lives on after SIGKILL");
         break;
-    default: lend(all.loan);
+    case 3: lend(all.loan); break;
+    case 4: {
+        long pid;
+        while ((pid = all.loan.pid) == 0)
+            pause_a_little();
+        if (one_in(2)) {
+            cover(Case::borrower_stopped);
+            kill(pid, sigstop);
+            reap(pid, sigstop << 8 | 0x7f, w_untraced);
+            pause_a_little();
+            kill(pid, sigcont);
+            reap(pid, 0xffff, w_continued);
+        }
+        if (one_in(2)) {
+            cover(Case::killed_by_sibling);
+            const long signal = one_in(2) ? sigkill : sigterm;
+            all.loan.status = killed(signal);
+            kill(pid, signal);
+        } else {
+            all.loan.status = ended(all.loan.code);
+            all.loan.let_go = 1;
+        }
+    }
     }
     return 0;
 }
@@ -324,10 +406,17 @@ long siblings_child(void* argument) {
     ThreadPlan plan{sibling, &all};
     Siblings other = {.loan = {.depth = most_depth, .code = random(100)}, .way = 3, .code = 0};
     if (!start_thread(plan))
-        exit_group(all.way == 2 ? 0 : all.code);
+        exit_group(all.code);
     if (all.way == 3) {
         lend(other.loan);
         join(plan);
+        return all.code;
+    }
+    if (all.way == 4) {
+        lend(all.loan, stay);
+        // Without a child there is nobody for the other thread to find.
+        if (all.loan.pid != 0)
+            join(plan);
         return all.code;
     }
     // The other thread decides how this ends, wherever this one is.
@@ -411,7 +500,8 @@ void act(long depth) {
         break;
     }
     case 6: {
-        Siblings all = {.loan = {.depth = most_depth, .code = random(100)}, .way = random(4), .code = random(100)};
+        Siblings all = {
+            .loan = {.depth = most_depth, .code = random(100)}, .way = random(chaos ? 4 : 5), .code = random(100)};
         const long pid = born(siblings_child, &all, as_fork);
         if (pid > 0)
             reap(pid, all.way == 2 ? killed(sigkill) : ended(all.code));
@@ -516,6 +606,8 @@ extern "C" void* memcpy(void* to, const void* from, unsigned long n) {
 void start(unsigned long* stack) {
     const char* const* arguments = reinterpret_cast<const char* const*>(stack + 1);
     set_handler(sigrt);
+    const unsigned long none = 0;
+    syscall6(nr_sigprocmask, 2, word(&none), 0, 8);
     if (getpid() == 1)
         init();
     expect(stack[0] == 4, "exec lost arguments", static_cast<long>(stack[0]));

@@ -28,6 +28,10 @@ enum class Case : unsigned {
     signal_handled,
     signal_waited_for_lender,
     stopped,
+    borrower_stopped,
+    lender_stopped,
+    killed_by_sibling,
+    native_vfork,
     waited,
     nothing_to_wait_for,
     count

@@ -31,8 +31,9 @@ syscall6:
     ecall
     ret
 
-    // (function, argument, pattern, flags of clone): the child runs function(argument) on this stack, or on its copy, and
-    // ends with what that returns. The parent gets the pid, or -4000 if a register is not what it was.
+    // (function, argument, pattern, flags of clone, or -1 for the native vfork): the child runs function(argument) on this
+    // stack, or on its copy, and ends with what that returns. The parent gets the pid, or -4000 if a register is not what
+    // it was.
     .globl birth
 birth:
     addi    sp, sp, -160
@@ -52,16 +53,28 @@ birth:
     .endr
     mv      t6, sp
     mv      a0, a3
+    li      t3, -1
+    li      a1, 9
+    li      a7, -1
+    beq     a0, t3, 1f
     li      a1, 0
     li      a2, 0
     li      a3, 0
     li      a4, 0
     li      a7, 220
     ecall
+    li      t4, 220
+    bne     a7, t4, changed
     beqz    a0, in_child
-    bne     t6, sp, changed
-    li      t1, 220
-    bne     a7, t1, changed
+    j       2f
+1:  ecall
+    bne     a7, t3, changed
+    li      t1, 1
+    beq     a1, t1, in_child
+    li      t1, 9
+    bltz    a0, 2f              // an error: a1 is no result
+    bnez    a1, changed
+2:  bne     t6, sp, changed
     ld      t0, 120(sp)
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     addi    t1, t0, \n
