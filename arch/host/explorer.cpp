@@ -19,7 +19,8 @@ namespace {
 host::Plan plan;
 uint64_t random_state = 0;
 uint64_t points = 0, switches = 0;
-unsigned lonely_spins = 0; ///< of a hart that waits for another while none can go on
+uint64_t stalled_until[max_harts] = {}; ///< the point when the hart's host lets it run again
+unsigned lonely_spins = 0;              ///< of a hart that waits for another while none can go on
 
 HostHart& self() { return host_harts[host_hart]; }
 
@@ -102,14 +103,18 @@ void run_boot_flow() {
 bool interrupt_pends(const HostHart& hart) { return hart.ipis != 0 || hart.timer <= now_ns(); }
 bool can_go_on(const HostHart& hart) { return hart.up && (!hart.waiting || interrupt_pends(hart)); }
 
-/// Another hart that can go on; host_hart itself if there is none.
+/// Another hart that can go on, one that does not stall if there is; host_hart itself if there is none.
 unsigned choose_other() {
     unsigned candidates[max_harts];
     unsigned n = 0;
-    for (unsigned i = 0; i < boot_info.hart_count; i++)
-        if (i != host_hart && can_go_on(host_harts[i]))
-            candidates[n++] = i;
-    return n == 0 ? host_hart : candidates[n == 1 ? 0 : random_word() % n];
+    for (const bool any : {false, true}) {
+        for (unsigned i = 0; i < boot_info.hart_count; i++)
+            if (i != host_hart && can_go_on(host_harts[i]) && (any || stalled_until[i] <= points))
+                candidates[n++] = i;
+        if (n > 0)
+            return candidates[n == 1 ? 0 : random_word() % n];
+    }
+    return host_hart;
 }
 
 void go_on_with(unsigned hart) {
@@ -146,8 +151,11 @@ void take_interrupt() {
 
 void pass_point() {
     count_point();
-    if (one_in(plan.switch_one_in))
-        go_on_with(choose_other());
+    if (plan.stall_one_in != 0 && one_in(plan.stall_one_in))
+        stalled_until[host_hart] = points + random_word() % plan.longest_stall;
+    else if (!one_in(plan.switch_one_in))
+        return;
+    go_on_with(choose_other());
 }
 
 /// The kernel is interrupted here, if it is to be.

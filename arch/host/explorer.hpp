@@ -28,7 +28,9 @@ struct Stepped {
 
 struct Plan {
     uint64_t seed = 0;
-    unsigned switch_one_in = 8;                 ///< at a point another hart goes on with this probability
+    unsigned switch_one_in = 8; ///< at a point another hart goes on with this probability
+    unsigned stall_one_in = 0; ///< at a point the hart stops with this probability (0: never), as its host may stop it,
+    unsigned longest_stall = 1000;              ///< for at most so many points
     unsigned burst = 8;                         ///< most instructions of user mode between two points
     nanos_t step_ns = 1000;                     ///< what a point takes, at most, of the harts' time
     uint64_t most_points = 20'000'000;          ///< a run that goes on longer has failed

@@ -290,6 +290,8 @@ void powered_off(machine::PowerAction action) {
     const auto harts = static_cast<unsigned>(choose(1, 2, 2, 3, 4));
     plan.seed = this_run.seed;
     plan.switch_one_in = static_cast<unsigned>(choose(2, 3, 5, 10, 30, 100));
+    plan.stall_one_in = static_cast<unsigned>(choose(0, 100, 300, 1000));
+    plan.longest_stall = static_cast<unsigned>(choose(300, 3000));
     plan.burst = static_cast<unsigned>(choose(2, 10, 50));
     plan.step_ns = static_cast<nanos_t>(choose(300, 2000, 20000, 100000));
     plan.boot = this_run.instead_of_init ? run_instead : [] { kernel_main(); };

@@ -50,9 +50,6 @@ MISTAKES = {
         "    guard.unlock();\n    (void)parked;"),
     "exit: who waits for the child is not woken": (
         "kernel/bsd/exit.cpp", "    parent.child_waitq.wake_all();\n}\n\nvoid reparent", "}\n\nvoid reparent"),
-    "exit: an heir's dead child is not reported": (
-        "kernel/bsd/exit.cpp", "        if (child.state == ProcState::zombie)\n            report_end_locked(child, reaped);",
-        ";"),
     "exec: who waits to be alone is not woken": (
         "kernel/bsd/exit.cpp", "proc.uthreads_waitq.wake_all();", ";"),
     "vfork: a lender is not marked as parked": (

@@ -7,6 +7,8 @@ namespace {
 
 bool chaos = false; ///< somebody kills processes at random: then an end by SIGKILL is always a possible one
 constexpr long most_depth = 3;
+long focus =
+    0; ///< what this run does more often than else: 0 nothing, 1 loans, 2 siblings, 3 stops, 4 siblings in haste
 
 using Body = long (*)(void*);
 
@@ -99,11 +101,14 @@ void pause_a_little() {
 
 char decimal(long digit) { return static_cast<char>('0' + digit); }
 
-/// Becomes a fresh image of this program that does `depth` more and ends with `code`. Returns only on an error.
-long exec(long depth, long code) {
+/// Becomes a fresh image of this program that ends the process `victim` (0: none), does `depth` more and ends with `code`.
+/// Returns only on an error.
+long exec(long depth, long code, long victim = 0) {
+    char pid[] = {decimal(victim / 1000), decimal(victim / 100 % 10), decimal(victim / 10 % 10), decimal(victim % 10),
+                  0};
     char numbers[] = {decimal(depth),     0, decimal(code / 100), decimal(code / 10 % 10),
                       decimal(code % 10), 0, decimal(chaos),      0};
-    const char* arguments[] = {"init", numbers, numbers + 2, numbers + 6, nullptr};
+    const char* arguments[] = {"init", numbers, numbers + 2, numbers + 6, pid, nullptr};
     const char* const no_environment[] = {nullptr};
     return syscall6(nr_execve, word("/init"), word(arguments), word(no_environment));
 }
@@ -187,6 +192,9 @@ void check_own_signals() {
     expect(action.handler == 0, "a lender's handler is not what it was", static_cast<long>(action.handler));
 }
 
+/// Ends at once.
+long leave(void* argument) { return static_cast<Loan*>(argument)->code; }
+
 /// Stays until somebody lets it go or ends it.
 long stay(void* argument) {
     Loan& loan = *static_cast<Loan*>(argument);
@@ -196,6 +204,13 @@ long stay(void* argument) {
     while (!loan.let_go)
         pause_a_little();
     return loan.code;
+}
+
+/// Stays until its lender's process is gone: so that has to go first.
+long outlive(void* argument) {
+    while (syscall6(nr_getppid) != 1)
+        sleep_us(100 + random(1000));
+    return static_cast<Loan*>(argument)->code;
 }
 
 long borrow(void* argument) {
@@ -352,10 +367,15 @@ struct Siblings {
     Loan loan;
     long way;
     long code;
+    Body first = nullptr; ///< what the main thread's first borrower does
 };
 long sibling(void* argument) {
     Siblings& all = *static_cast<Siblings*>(argument);
-    pause_a_little();
+    if (focus == 4)
+        for (long n = random(12); n > 0; n--)
+            yield();
+    else
+        pause_a_little();
     switch (all.way) {
     case 0:
         all.loan.orphan = true;
@@ -364,7 +384,10 @@ long sibling(void* argument) {
     case 1: {
         all.loan.orphan = true;
         cover(Case::sibling_execed);
-        const long error = exec(most_depth, all.code);
+        while (all.first == stay && all.loan.pid == 0)
+            sleep_us(random(300));
+        // A borrower that stays goes when the new image is there: exec cannot wait for it.
+        const long error = exec(most_depth, all.code, all.loan.pid);
         expect(error == e_nomem, "exec fails", error);
         exit_group(all.code);
     }
@@ -404,6 +427,8 @@ long sibling(void* argument) {
 long siblings_child(void* argument) {
     Siblings& all = *static_cast<Siblings*>(argument);
     ThreadPlan plan{sibling, &all};
+    if (!chaos && all.way < 3 && one_in(3))
+        all.first = all.way == 1 ? stay : outlive;
     Siblings other = {.loan = {.depth = most_depth, .code = random(100)}, .way = 3, .code = 0};
     if (!start_thread(plan))
         exit_group(all.code);
@@ -420,22 +445,26 @@ long siblings_child(void* argument) {
         return all.code;
     }
     // The other thread decides how this ends, wherever this one is.
+    if (all.first && born(all.first, &all.loan, as_vfork) < 0)
+        all.first = nullptr;
     for (;;) {
         Loan again{.depth = most_depth, .code = random(100)};
         again.orphan = true;
         again.box.pid = getpid();
         again.box.tid = gettid();
-        const long pid = born(borrow, &again, one_in(4) ? as_waiting_fork : as_vfork);
+        const long pid = born(focus == 4 ? leave : borrow, &again, one_in(4) ? as_waiting_fork : as_vfork);
         int status;
         if (pid > 0)
             wait4(pid, &status, 0);
-        pause_a_little();
+        if (focus != 4)
+            pause_a_little();
     }
 }
 
 /// One thing that a process does.
 void act(long depth) {
-    switch (random(8)) {
+    constexpr long focused[] = {0, 1, 6, 5, 6};
+    switch (focus != 0 && !one_in(4) ? focused[focus] : random(8)) {
     case 0:
         if (depth < most_depth) {
             const long pid = born(forked_child, reinterpret_cast<void*>(depth + 1), as_fork);
@@ -500,8 +529,11 @@ void act(long depth) {
         break;
     }
     case 6: {
-        Siblings all = {
-            .loan = {.depth = most_depth, .code = random(100)}, .way = random(chaos ? 4 : 5), .code = random(100)};
+        Siblings all = {.loan = {.depth = most_depth, .code = random(100)},
+                        .way = random(focus == 4 ? 3
+                                      : chaos    ? 4
+                                                 : 5),
+                        .code = random(100)};
         const long pid = born(siblings_child, &all, as_fork);
         if (pid > 0)
             reap(pid, all.way == 2 ? killed(sigkill) : ended(all.code));
@@ -564,8 +596,9 @@ void touch_memory() {
     reap(pid, ended(2));
     reap_all();
     settle(false);
-    chaos = one_in(4);
-    for (long n = 2 + random(3); n > 0; n--)
+    chaos = one_in(5);
+    focus = random(5);
+    for (long n = 3 + random(4); n > 0; n--)
         born(forked_child, nullptr, as_fork);
     if (chaos) {
         for (long n = random(40); n > 0; n--) {
@@ -610,9 +643,12 @@ void start(unsigned long* stack) {
     syscall6(nr_sigprocmask, 2, word(&none), 0, 8);
     if (getpid() == 1)
         init();
-    expect(stack[0] == 4, "exec lost arguments", static_cast<long>(stack[0]));
-    chaos = number(arguments[3]) != 0;
+    expect(stack[0] == 5, "exec lost arguments", static_cast<long>(stack[0]));
+    chaos = number(arguments[3]) % 2 != 0;
+    focus = number(arguments[3]) / 2;
     cover(Case::execed);
+    if (const long victim = number(arguments[4]); victim != 0)
+        kill(victim, sigterm);
     reap_all(); // what another thread of the old image left
     family(number(arguments[1]));
     exit_group(number(arguments[2]));
