@@ -29,6 +29,15 @@ def trace_follows():
         check(lent and lent[1] != lent[2], "a borrower's calls are not in the trace")
 
 
+@boot_test("NB-51 EC-82 a borrower that leads a session and ends is a zombie, its terminal given up, when vfork returns")
+def session_leader():
+    with Machine("session leader") as machine:
+        machine.wait_for_shell()
+        machine.send("/test/loan_rules @leader\n")
+        machine.expect(r"^\.{4000}")
+        machine.expect(r"Done +/test/loan_rules @leader")  # the shell has lost its terminal: the job ended behind its back
+
+
 @boot_test("fork1 inside the kernel: the self-test runs to its end", own_lines=True)
 def selftest(report):
     with Machine("fork1 in the kernel", kernel=CHECKED, append="selftest=fork") as machine:

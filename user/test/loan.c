@@ -562,8 +562,8 @@ static void faults(void) {
 
 static const struct check_case cases[] = {
     {"BS-01 EC-01 vfork returns in the borrower first, then in the lender with the borrower's pid", order, 0, false},
-    {"BS-02 the lender sees what the borrower stored, globals and stack", stores_are_seen, 0, false},
-    {"BS-03 the lender's vfork takes as long as the borrower does", lender_waits, 0, false},
+    {"BS-02 EC-175 the lender sees what the borrower stored, globals and stack", stores_are_seen, 0, false},
+    {"BS-03 EC-175 the lender's vfork takes as long as the borrower does", lender_waits, 0, false},
     {"EC-02 pid, ppid, tid, group and session are right in the borrower and in the lender", ids, 0, false},
     {"EC-05 a borrower that calls functions leaves the lender's return path alone", return_address_survives, 0, false},
     {"EC-79 every exit status from 0 to 255 comes through", every_status, 60, false},

@@ -717,7 +717,7 @@ static const struct check_case cases[] = {
     {"EC-173 six threads lend and exec as fast as they can", six_storms, 100, false},
     {"EC-22 NB-45 vfork returns the right pid when another thread reaps the child first", reaped_by_sibling, 60, false},
     {"EC-23 wait4 finds nothing while the loan is out", no_child_in_window, 0, false},
-    {"EC-23 D07 wait4 with WNOHANG finds the child as soon as vfork returns", zombie_at_release, 60, true},
+    {"EC-23 LX-14 D07 wait4 with WNOHANG finds the child as soon as vfork returns", zombie_at_release, 60, true},
     {"EC-24 LX-13 exit_group in another thread ends the lender, the borrower lives on", exit_group_beside, 0, false},
     {"EC-25 LX-13 execve in another thread replaces the lender, the borrower keeps the old memory", exec_beside, 0,
      false},
