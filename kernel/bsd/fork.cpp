@@ -6,6 +6,7 @@
 #include <bsd/spawn.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
+#include <sched/clock.hpp>
 
 namespace lentil {
 
@@ -85,7 +86,7 @@ void inherit(const Proc& parent, Proc& child) {
     child.no_new_privs = parent.no_new_privs;
     child.personality = parent.personality;
     child.oom_score_adj = parent.oom_score_adj.load();
-    child.start_ns = machine::now_ns();
+    child.start_ns = monotonic_ns();
 }
 
 void inherit(const Uthread& parent, Uthread& child, const ForkRequest& request) {
@@ -378,7 +379,7 @@ Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*),
     proc->sigacts = TRY(make_ref<SigActs>());
     RefPtr<VmMap> map = TRY(VmMap::create());
     proc->task = TRY(Task::create(std::move(map)));
-    proc->start_ns = machine::now_ns();
+    proc->start_ns = monotonic_ns();
     __builtin_memcpy(proc->comm, "init", 5);
     __builtin_memcpy(uthread->name, "init", 5);
     RefPtr<Thread> thread = TRY(Thread::create("init", entry, arg));
