@@ -310,8 +310,13 @@ Result<void> exec_image(ExecRequest request) {
     self.usage.max_resident_bytes = std::max(self.usage.max_resident_bytes, old->peak_resident_bytes());
     exec::enter_image(current_thread(), prepared.image);
     guard.relock();
+    const bool waited_for = proc.loan != nullptr;
     const LoanEnd end = loan_release_locked(proc); // wakes a creator that waits (FORK_PPWAIT)
     ASSERT(end == LoanEnd::not_ours);
+    if (waited_for) { // what was put off until now
+        SpinGuard signals(proc.sig.lock);
+        signal_recalculate(self);
+    }
     guard.unlock();
     return {};
 }
