@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What an executed program starts with: names, ids, capabilities, scheduling, registers; and what its creator keeps. From
+// a borrower where nothing else is said.
+#include "lend.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+static const char* helper_word;
+static void exec_helper(void) {
+    execl(check_self, check_self, "@helper", helper_word, (char*)NULL);
+    _exit(120);
+}
+static void (*before_exec)(void);
+static void prepare_and_exec(void) {
+    if (before_exec)
+        before_exec();
+    exec_helper();
+}
+// The status of a borrower that does `prepare` and executes the helper for `word`: 0 when the helper found all right.
+static int execute(const char* word, void (*prepare)(void)) {
+    helper_word = word;
+    before_exec = prepare;
+    return lend(prepare_and_exec);
+}
+
+#define HELP(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            return __LINE__ % 100 + 1;                                                                                 \
+    } while (0)
+
+static void copy_program(const char* to, uid_t uid, mode_t mode) {
+    static char buffer[65536];
+    int in = open(check_self, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    CHECK(in >= 0 && out >= 0);
+    for (ssize_t n; (n = read(in, buffer, sizeof buffer)) > 0;)
+        CHECK_EQ(write(out, buffer, (size_t)n), n);
+    close(in);
+    close(out);
+    CHECK_EQ(chown(to, uid, uid), 0);
+    CHECK_EQ(chmod(to, mode), 0);
+}
+
+// --- names, flags ---
+
+static void strange_flags(void) {
+    prctl(PR_SET_NAME, "before");
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_KEEPCAPS, 1);
+    prctl(PR_SET_PDEATHSIG, SIGUSR2);
+}
+static int helper_flags(void) {
+    char name[32];
+    int signal = 0;
+    HELP(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "exec_state") == 0);
+    HELP(check_read_file("/proc/self/comm", name, sizeof name) > 0 && strcmp(name, "exec_state\n") == 0);
+    HELP(prctl(PR_GET_DUMPABLE) == 1);
+    HELP(prctl(PR_GET_KEEPCAPS) == 0);
+    HELP(prctl(PR_GET_PDEATHSIG, &signal) == 0 && signal == SIGUSR2);
+    return 0;
+}
+static void flags(void) { CHECK_EXITED(execute("flags", strange_flags), 0); }
+
+// --- ids ---
+
+static int helper_set_id(void) {
+    uid_t real, effective, saved;
+    int signal = -1;
+    HELP(getresuid(&real, &effective, &saved) == 0);
+    HELP(real == 0 && effective == 2000 && saved == 2000);
+    HELP(getauxval(AT_SECURE) == 1);
+    HELP(prctl(PR_GET_PDEATHSIG, &signal) == 0 && signal == 0);
+    return 0;
+}
+static int helper_no_set_id(void) {
+    HELP(geteuid() == 0);
+    HELP(getauxval(AT_SECURE) == 0);
+    return 0;
+}
+static void exec_copy(void) {
+    execl("/tmp/exec_state.suid", "suid", "@helper", helper_word, (char*)NULL);
+    _exit(120);
+}
+static void ask_for_death_signal(void) {
+    CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGUSR2), 0);
+    exec_copy();
+}
+static void no_new_privileges(void) {
+    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    exec_copy();
+}
+static void set_id(void) {
+    copy_program("/tmp/exec_state.suid", 2000, 04755);
+    helper_word = "set_id";
+    int with = lend(ask_for_death_signal);
+    helper_word = "no_set_id";
+    int without = lend(no_new_privileges);
+    unlink("/tmp/exec_state.suid");
+    CHECK_EXITED(with, 0);
+    CHECK_EXITED(without, 0);
+    CHECK_EXITED(execute("no_set_id", NULL), 0);
+    CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
+}
+
+// In hexadecimal, after `name` and a tab.
+static unsigned long capabilities(const char* name) {
+    char text[4096];
+    if (check_read_file("/proc/self/status", text, sizeof text) < 0)
+        return ~0UL;
+    char* line = strstr(text, name);
+    return line ? strtoul(line + strlen(name), NULL, 16) : ~0UL;
+}
+static void become_user_with_capabilities(void) {
+    CHECK_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
+    CHECK_EQ(syscall(SYS_setresuid, 3000, 3000, 3000), 0);
+    CHECK(capabilities("CapPrm:\t") != 0);
+}
+static int helper_no_capabilities(void) {
+    HELP(getuid() == 3000);
+    HELP(capabilities("CapPrm:\t") == 0);
+    HELP(capabilities("CapEff:\t") == 0);
+    return 0;
+}
+static void user_capabilities(void) {
+    CHECK_EXITED(execute("no_capabilities", become_user_with_capabilities), 0);
+    CHECK(capabilities("CapEff:\t") != 0);
+}
+
+// --- scheduling, registers ---
+
+static void pin(int hart) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(hart, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+}
+static void pin_to_1(void) { pin(1); }
+static int helper_on_1(void) {
+    cpu_set_t set;
+    HELP(sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1 && CPU_ISSET(1, &set));
+    for (int i = 0; i < 200; ++i)
+        HELP(sched_getcpu() == 1);
+    return 0;
+}
+static void affinity(void) {
+    pin(0);
+    for (int i = 0; i < 5; ++i) {
+        helper_word = "on_1";
+        before_exec = pin_to_1;
+        pid_t pid = borrow(prepare_and_exec);
+        for (int j = 0; j < 200; ++j)
+            CHECK_EQ(sched_getcpu(), 0);
+        CHECK_EXITED(check_reap(pid), 0);
+    }
+}
+
+static void round_up(void) { __asm__ volatile("li t0, 0x7f\n fscsr t0" ::: "t0"); }
+static int helper_float(void) {
+    unsigned long fcsr;
+    __asm__ volatile("frcsr %0" : "=r"(fcsr));
+    HELP(fcsr == 0);
+    return 0;
+}
+static void float_state(void) {
+    CHECK_EXITED(execute("float", round_up), 0);
+    // The same without a loan.
+    helper_word = "float";
+    before_exec = round_up;
+    CHECK_EXITED(check_reap(spawn(prepare_and_exec)), 0);
+}
+
+// --- signals ---
+
+static volatile int handled;
+static void on_signal(int number) { handled += number ? 1 : 0; }
+static void use_altstack(void) {
+    static char memory[32768];
+    stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
+    CHECK_EQ(sigaltstack(&stack, NULL), 0);
+}
+static int helper_altstack(void) {
+    stack_t now;
+    HELP(sigaltstack(NULL, &now) == 0 && now.ss_flags == SS_DISABLE && now.ss_sp == NULL && now.ss_size == 0);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    HELP(handled == 1);
+    return 0;
+}
+static void altstack(void) { CHECK_EXITED(execute("altstack", use_altstack), 0); }
+
+static char child_stack[65536] __attribute__((aligned(16)));
+static int exec_shared(void* word) {
+    execl(check_self, check_self, "@helper", (char*)word, (char*)NULL);
+    _exit(120);
+}
+static int helper_sleep(void) {
+    while (getppid() != 0)
+        pause();
+    return 0;
+}
+static int helper_shared(void) {
+    struct sigaction now;
+    HELP(sigaction(SIGUSR1, NULL, &now) == 0 && now.sa_handler == SIG_DFL);
+    HELP(fcntl(50, F_GETFD) == -1 && errno == EBADF);
+    HELP(fcntl(51, F_GETFD) == 0);
+    HELP(close(51) == 0);
+    return 0;
+}
+static void shared_tables(void) {
+    const int kinds[] = {CLONE_VM | CLONE_VFORK, CLONE_VM};
+    signal(SIGUSR1, on_signal);
+    CHECK_EQ(dup3(1, 50, O_CLOEXEC), 50);
+    CHECK_EQ(dup2(1, 51), 51);
+    for (int i = 0; i < 2; ++i) {
+        static char word[] = "shared";
+        pid_t pid = clone(exec_shared, child_stack + sizeof child_stack,
+                          kinds[i] | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | SIGCHLD, word);
+        CHECK_EXITED(check_reap(pid), 0);
+        struct sigaction now;
+        sigaction(SIGUSR1, NULL, &now);
+        CHECK(now.sa_handler == on_signal);
+        CHECK_EQ(fcntl(50, F_GETFD), FD_CLOEXEC);
+        CHECK_EQ(fcntl(51, F_GETFD), 0);
+    }
+}
+
+static void exec_ends_wait(void) {
+    static char word[] = "sleep";
+    pid_t pid = clone(exec_shared, child_stack + sizeof child_stack, CLONE_VFORK | SIGCHLD, word);
+    CHECK(pid > 0);
+    CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0); // it runs on
+    CHECK_ERRNO(setpgid(pid, 0), EACCES);     // as another program
+    kill(pid, SIGKILL);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+    helper_word = "sleep";
+    before_exec = NULL;
+    pid = borrow(prepare_and_exec);
+    CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+    CHECK_ERRNO(setpgid(pid, 0), EACCES);
+    kill(pid, SIGKILL);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+}
+
+// --- what the old program's memory is told ---
+
+static struct {
+    void* next;
+    long offset;
+    void* pending;
+} head;
+static struct { void* next; } entry;
+static volatile int lock_word, tid_word;
+static void hold_a_lock(void) {
+    head.next = &entry;
+    entry.next = &head;
+    head.offset = (char*)&lock_word - (char*)&entry;
+    lock_word = getpid();
+    tid_word = 99;
+    CHECK_EQ(syscall(SYS_set_robust_list, &head, sizeof head), 0);
+    CHECK_EQ(syscall(SYS_set_tid_address, &tid_word), getpid());
+}
+static int helper_nothing(void) { return 0; }
+static void old_memory(void) {
+    helper_word = "nothing";
+    before_exec = hold_a_lock;
+    pid_t pid = borrow(prepare_and_exec);
+    CHECK_EQ(lock_word, 0x40000000); // FUTEX_OWNER_DIED
+    CHECK_EQ(tid_word, 0);
+    CHECK_EXITED(check_reap(pid), 0);
+}
+
+static void* exec_in_thread(void* unused) {
+    exec_helper();
+    return unused;
+}
+static void exec_beside_leader(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, exec_in_thread, NULL);
+    for (;;)
+        pause();
+}
+static int helper_leader(void) {
+    HELP((pid_t)syscall(SYS_gettid) == getpid());
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d", (int)getpid());
+    HELP(access(path, F_OK) == 0);
+    HELP(syscall(SYS_tgkill, getpid(), getpid(), 0) == 0);
+    return 0;
+}
+static void leader_id(void) {
+    helper_word = "leader";
+    pid_t pid = spawn(exec_beside_leader);
+    CHECK_EXITED(check_reap(pid), 0);
+}
+
+// --- scripts ---
+
+static void write_script(const char* path, const char* interpreter, const char* argument) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    CHECK(fd >= 0);
+    dprintf(fd, "#!%s %s\n", interpreter, argument);
+    close(fd);
+}
+static const char* script_path;
+static void exec_script(void) {
+    execl(script_path, "zero", "tail", (char*)NULL);
+    _exit(errno);
+}
+static int helper_script(int argc, char** argv) {
+    char name[32];
+    HELP(argc == 4 && strcmp(argv[1], "@script first  second") == 0);
+    HELP(strcmp(argv[2], "/tmp/exec_state.sh") == 0 && strcmp(argv[3], "tail") == 0);
+    HELP(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "exec_state.sh") == 0);
+    return 0;
+}
+static void script(void) {
+    script_path = "/tmp/exec_state.sh";
+    write_script(script_path, check_self, " @script first  second \t");
+    CHECK_EXITED(lend(exec_script), 0);
+    // Scripts that are interpreted by scripts: some, not without end.
+    static char paths[12][32];
+    for (int i = 0; i < 12; ++i)
+        snprintf(paths[i], sizeof paths[i], "/tmp/exec_state.%d", i);
+    write_script(paths[0], check_self, "@exit");
+    for (int i = 1; i < 12; ++i)
+        write_script(paths[i], paths[i - 1], "");
+    script_path = paths[2];
+    CHECK_EXITED(lend(exec_script), 0);
+    script_path = paths[11];
+    CHECK_EXITED(lend(exec_script), ELOOP);
+    unlink("/tmp/exec_state.sh");
+    for (int i = 0; i < 12; ++i)
+        unlink(paths[i]);
+}
+
+static void counted(void) {
+    long before = check_counter("execs");
+    for (int i = 0; i < 5; ++i)
+        CHECK_EXITED(execute("nothing", NULL), 0);
+    CHECK_EQ(check_counter("execs") - before, 5);
+}
+
+static const struct check_case cases[] = {
+    {"exec sets the name, resets dumpable and keepcaps and keeps the parent-death signal", flags, 0, false},
+    {"EC-73 EC-62 set-id sets the saved id, tells the program, and does nothing under no_new_privs", set_id, 0, false},
+    {"exec takes the capabilities of a user that kept them", user_capabilities, 0, false},
+    {"EC-114 the borrower executes on the hart of its choice, the lender stays on its own", affinity, 0, false},
+    {"exec starts with fresh floating-point state", float_state, 0, false},
+    {"FB-11 no alternate stack is left after exec, and SA_ONSTACK does no harm", altstack, 0, false},
+    {"LX-16 exec leaves the tables that were shared with the creator alone", shared_tables, 0, false},
+    {"NB-19 EC-115 exec ends the creator's wait, lent or copied, and setpgid by the creator", exec_ends_wait, 0, false},
+    {"LX-18 LX-19 exec marks the robust futexes of the old memory and clears its tid word", old_memory, 0, false},
+    {"EC-76 a thread that executes gets the id of its process", leader_id, 0, false},
+    {"EC-83 a script keeps its name, its interpreter one argument, and scripts nest only so deep", script, 0, false},
+    {"execs are counted", counted, 0, true},
+};
+
+int main(int argc, char** argv) {
+    static const struct {
+        const char* name;
+        int (*run)(void);
+    } helpers[] = {{"flags", helper_flags},         {"set_id", helper_set_id},
+                   {"no_set_id", helper_no_set_id}, {"no_capabilities", helper_no_capabilities},
+                   {"on_1", helper_on_1},           {"float", helper_float},
+                   {"altstack", helper_altstack},   {"sleep", helper_sleep},
+                   {"shared", helper_shared},       {"nothing", helper_nothing},
+                   {"leader", helper_leader}};
+    if (argc > 1 && strncmp(argv[1], "@script", 7) == 0)
+        return helper_script(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "@exit") == 0)
+        return 0;
+    if (argc > 2 && strcmp(argv[1], "@helper") == 0)
+        for (size_t i = 0; i < sizeof helpers / sizeof helpers[0]; ++i)
+            if (strcmp(argv[2], helpers[i].name) == 0)
+                return helpers[i].run();
+    return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
