@@ -282,6 +282,10 @@ Result<void> exec_image(ExecRequest request) {
     ProcTreeGuard guard(proc_tree_lock);
     proc.has_execed = true;
     loan_release_locked(self);
+    // The new image knows nothing of signals that the old one asked for, and its parent expects nothing but SIGCHLD of it.
+    proc.exit_signal = sig_chld;
+    for (ProcLinks& child : proc.children)
+        proc_of(child).exit_signal = sig_chld;
     if (loan_is_borrower(proc)) {
         // A borrower moves to a task and thread of its own, and the thread goes back to the lender. If the loan became a
         // gift since prepare(), the thread is its own by now and what was prepared is not needed.

@@ -269,6 +269,7 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
 
     const vaddr_t bias = image.position_independent ? pie_base - image.lowest() : 0;
     TRY(map_image(map, *request.file, image, bias, &fresh.executable));
+    TRY(fresh.executable->deny_writers());
     const elf::Segment& last = image.segments[image.segment_count - 1];
     map.layout.code_start = image.lowest() + bias;
     for (unsigned i = 0; i < image.segment_count; i++) {

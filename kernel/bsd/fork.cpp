@@ -308,10 +308,13 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         TRY(check_no_signal(caller));
     itimer_init(*child);
     Proc* new_parent = &parent;
-    if (request.flags & nowait)
+    if (request.flags & nowait) {
         new_parent = init_proc;
-    else if ((request.flags & same_parent) && parent.parent)
+        child->exit_signal = sig_chld; // what init waits for, whatever the creator wanted
+    } else if ((request.flags & same_parent) && parent.parent) {
         new_parent = parent.parent;
+        child->exit_signal = parent.exit_signal; // nobody chooses what signal somebody else's parent gets
+    }
     trace(Probe::proc_create, child->pid, new_parent->pid, request.flags | static_cast<uint32_t>(request.kind) << 16,
           lends ? 0 : thread.thread->id);
     link_proc_locked(*child, new_parent, *uthread, std::move(group));

@@ -153,6 +153,8 @@ void itimer_cpu_limit_changed(Proc& proc) {
     const LimitValue limit = proc.limit(Limit::cpu);
     const CpuClocks clocks = cpu_clocks(proc);
     TimerGuard guard(proc.sig.lock);
+    if (proc.timers_ended)
+        return;
     proc.cpu_limit_next_ns = first_limit(limit);
     arm_cpu_callout(proc, clocks);
 }
@@ -163,6 +165,7 @@ void itimer_exit(Proc& proc) {
         proc.real_timer.interval_ns = 0;
         proc.virtual_timer = proc.prof_timer = {};
         proc.cpu_limit_next_ns = 0;
+        proc.timers_ended = true;
     }
     proc.real_timer.callout.cancel();
     proc.cpu_callout.cancel();

@@ -121,6 +121,7 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
         nanos_t expires_ns = 0, interval_ns = 0; ///< on the proc's own CPU clock; 0: off
     } virtual_timer, prof_timer;
     struct PosixTimers* timers = nullptr; ///< t; of timer_create, nullptr before the first (bsd/posix_timer.hpp)
+    bool timers_ended = false;            ///< s; nothing arms a timer any more: prlimit reaches a zombie too
     Callout cpu_callout;                  ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
     nanos_t cpu_limit_next_ns = 0;        ///< CPU time of the next SIGXCPU; 0: no limit
     Usage dead_uthreads_usage;            ///< t; of uthreads that ended

@@ -26,6 +26,7 @@ Result<RefPtr<File>> memfd_create(bool executable) {
     const RefPtr<const Cred> cred = current_proc().cred();
     const RefPtr<Vnode> node =
         TRY(mount->root->create_unnamed({VnodeType::regular, executable ? 0777U : 0666U, cred->fsuid, cred->fsgid}));
+    node->counts_writers = false;
     return node->open(open_flags::read_write | open_flags::largefile);
 }
 

@@ -12,7 +12,8 @@ namespace {
 constinit SpinLock<Rank::mount> table_lock;
 /// One change of the table at a time; what may sleep is done with this one alone.
 constinit Mutex<Rank::mount_change> change_lock;
-constinit Mount* first_mount = nullptr; // t = table_lock; each in the table has a reference for that
+constinit Mount* first_mount = nullptr;    // t = table_lock; each in the table has a reference for that
+constinit Mount* first_detached = nullptr; // change_lock; lazily detached, each with the reference the table had
 constinit std::atomic<uint32_t> next_id{1}, next_device{1};
 
 constexpr FileSystemType types[] = {
@@ -40,24 +41,96 @@ void for_each_file_system(void (*visit)(const FileSystemType&, void*), void* con
 
 uint64_t mount_new_device() { return make_device(0, next_device.fetch_add(1, std::memory_order_relaxed)); }
 
+namespace {
+
+bool is_on(const Mount& upper, const Mount& lower) { return upper.covered && upper.covered->mount == &lower; }
+
+/// `top`, or a mount somewhere on it that has none on itself; with both locks.
+Mount& leaf_of_locked(Mount& top) {
+    Mount* leaf = &top;
+    for (bool deeper = true; deeper;) {
+        deeper = false;
+        for (Mount* m = first_mount; m && !deeper; m = m->next)
+            if (is_on(*m, *leaf)) {
+                leaf = m;
+                deeper = true;
+            }
+    }
+    return *leaf;
+}
+
+/// `upper` over `directory`: inval if that is in a tree that was detached. With the change lock.
+Result<void> cover(Vnode& directory, Mount& upper) {
+    {
+        SpinGuard guard(table_lock);
+        Mount* lower = first_mount;
+        while (lower && lower != directory.mount)
+            lower = lower->next;
+        if (!lower)
+            return Errno::inval;
+        upper.covered = ref(&directory);
+    }
+    const Result<void> covered = directory.cover(upper);
+    if (!covered.ok())
+        upper.covered.reset();
+    return covered;
+}
+
+/// Out of the table and onto the list of those that wait for their last user; with the change lock.
+void detach_locked(Mount& mount) {
+    RefPtr<Vnode> covered; // dropped without the table's lock
+    SpinGuard guard(table_lock);
+    covered = std::move(mount.covered);
+    covered->covered_by.store(nullptr, std::memory_order_release);
+    Mount** at = &first_mount;
+    while (*at != &mount)
+        at = &(*at)->next;
+    *at = mount.next;
+    mount.next = first_detached;
+    first_detached = &mount;
+    guard.unlock();
+}
+
+/// One that nobody uses any more, off the list with the list's reference; the caller holds `held`'s root.
+RefPtr<Mount> next_unused(const Mount* held) {
+    MutexGuard change(change_lock);
+    for (Mount** at = &first_detached; *at; at = &(*at)->next) {
+        Mount* mount = *at;
+        const RefPtr<Vnode> root = mount == held ? nullptr : mount->root; // in_use() expects its caller to have one
+        if (mount->in_use())
+            continue;
+        *at = mount->next;
+        return RefPtr<Mount>::adopt(mount);
+    }
+    return nullptr;
+}
+
+void sweep(const Mount* held = nullptr) {
+    while (RefPtr<Mount> mount = next_unused(held))
+        mount->teardown();
+}
+
+} // namespace
+
 Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> directory, const MountRequest& request) {
     const FileSystemType* fs = find_file_system(type);
     if (!fs)
         return Errno::nodev;
     if (directory && directory->type != VnodeType::directory)
         return Errno::notdir;
+    sweep();
     RefPtr<Mount> mount = TRY(fs->mount(request));
     mount->type_name = fs->name;
     memcpy(mount->source, request.source.data(), std::min(request.source.size(), sizeof mount->source - 1));
     mount->flags.store(request.flags & mount_flags::kept, std::memory_order_relaxed);
     mount->id = next_id.fetch_add(1, std::memory_order_relaxed);
+    Result<void> placed;
     {
         MutexGuard change(change_lock);
-        SpinGuard guard(table_lock);
-        if (!directory || directory->covered_by.load(std::memory_order_relaxed) == nullptr) {
-            if (directory)
-                directory->covered_by.store(mount.get(), std::memory_order_release);
-            mount->covered = std::move(directory);
+        if (directory)
+            placed = cover(*directory, *mount);
+        if (placed.ok()) {
+            SpinGuard guard(table_lock);
             mount->ref(); // the table's
             Mount** end = &first_mount;
             while (*end)
@@ -67,13 +140,11 @@ Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> director
         }
     }
     mount->teardown();
-    return Errno::busy;
+    return placed.error();
 }
 
 Result<void> mount_detach(Vnode& root, bool lazy) {
     RefPtr<Mount> mount = ref(root.mount);
-    RefPtr<Vnode> covered;
-    bool in_use = false;
     {
         MutexGuard change(change_lock);
         if (mount->root.get() != &root || !mount->covered)
@@ -82,23 +153,22 @@ Result<void> mount_detach(Vnode& root, bool lazy) {
         {
             SpinGuard guard(table_lock);
             for (Mount* m = first_mount; m; m = m->next)
-                has_child |= m->covered && m->covered->mount == mount.get();
+                has_child |= is_on(*m, *mount);
         }
-        in_use = mount->in_use();
-        if (has_child || (in_use && !lazy))
+        if (!lazy && (has_child || mount->in_use()))
             return Errno::busy;
-        SpinGuard guard(table_lock);
-        covered = std::move(mount->covered);
-        covered->covered_by.store(nullptr, std::memory_order_release);
-        Mount** at = &first_mount;
-        while (*at != mount.get())
-            at = &(*at)->next;
-        *at = mount->next;
+        for (bool more = true; more;) {
+            Mount* leaf = nullptr;
+            {
+                SpinGuard guard(table_lock);
+                leaf = &leaf_of_locked(*mount);
+            }
+            more = leaf != mount.get();
+            detach_locked(*leaf);
+        }
     }
-    // Detached lazily while in use, the tree stays: whoever works in it goes on, nobody else finds it.
-    if (!in_use)
-        mount->teardown();
-    mount->unref(); // the table's
+    // What is still in use stays: whoever works in it goes on, nobody else finds it. It goes with a later change of the table.
+    sweep(mount.get());
     return {};
 }
 

@@ -58,7 +58,8 @@ void for_each_file_system(void (*visit)(const FileSystemType&, void*), void* con
 /// Attaches a new file system of `type` to `directory` (nullptr: as the very first root). nodev for an unknown type,
 /// notdir, busy if the directory got covered meanwhile.
 Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> directory, const MountRequest& request);
-/// Detaches the mount whose root is `root`: inval if it is none, busy if it is in use and not `lazy`.
+/// Detaches the mount whose root is `root`: inval if it is none, busy if it is in use or has mounts on it and is not `lazy`;
+/// those on it go with it.
 Result<void> mount_detach(Vnode& root, bool lazy);
 /// Changes flags and options of the mount whose root is `root`: inval if it is none.
 Result<void> mount_change(Vnode& root, uint64_t flags, std::string_view options);

@@ -110,6 +110,7 @@ public:
     Result<void> link(std::string_view name, Vnode& node) override;
     Result<void> unlink(std::string_view name) override;
     Result<void> rmdir(std::string_view name) override;
+    Result<void> cover(Mount& upper) override;
     Result<void> rename(std::string_view name, Vnode& new_directory, std::string_view new_name,
                         uint32_t flags) override;
     Result<void> read_directory(off_t& position, DirectorySink& sink) override;

@@ -285,6 +285,13 @@ Result<void> TmpfsDirectory::rmdir(std::string_view name) {
     return {};
 }
 
+Result<void> TmpfsDirectory::cover(Mount& upper) {
+    MutexGuard guard(lock_); // rmdir looks at both with it
+    if (removed_)
+        return Errno::noent;
+    return TmpfsNode::cover(upper);
+}
+
 Result<void> TmpfsDirectory::rename(std::string_view name, Vnode& new_directory, std::string_view new_name,
                                     uint32_t flags) {
     if (new_directory.type != VnodeType::directory)

@@ -145,6 +145,8 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
     }
     TRY(check_open(context, *node, flags, created));
     if ((flags & open_flags::trunc) && !created && node->type == VnodeType::regular) {
+        if (node->is_program())
+            return Errno::txtbsy;
         AttributeChange change;
         change.set_size = true;
         TRY(node->change(change));
@@ -162,6 +164,8 @@ Result<RefPtr<File>> open_executable(const VfsContext& context, int at, std::str
     if (node->type != VnodeType::regular || node->mount->has(mount_flags::no_exec))
         return Errno::acces;
     TRY(check_access(*node, *context.cred, may::exec));
+    if (node->has_writer())
+        return Errno::txtbsy;
     return node->open(open_flags::read_only);
 }
 

@@ -81,6 +81,14 @@ public:
     /// was taken. Positions stay good while others add and remove entries.
     virtual Result<void> read_directory(off_t&, DirectorySink&) { return Errno::notdir; }
 
+    /// Puts `upper` over this directory: busy if one is there, noent if the directory was removed.
+    virtual Result<void> cover(Mount& upper) {
+        if (covered_by.load(std::memory_order_relaxed))
+            return Errno::busy;
+        covered_by.store(&upper, std::memory_order_release);
+        return {};
+    }
+
     // symbolic links
     virtual Result<size_t> read_link(std::span<char>) { return Errno::inval; }
     /// Magic links of procfs (/proc/PID/fd/N, exe, cwd): where they lead without a path; nullptr: follow the text.
@@ -102,9 +110,29 @@ public:
 
     virtual Result<FsStat> fs_stat();
 
+    // A file is either open for writing or run as a program, never both; one more of the other kind: txtbsy.
+    Result<void> add_writer() { return count_use(1); }
+    void drop_writer() { uses_.fetch_sub(1, std::memory_order_relaxed); }
+    Result<void> add_program() { return count_use(-1); }
+    void drop_program() { uses_.fetch_add(1, std::memory_order_relaxed); }
+    bool is_program() const { return uses_.load(std::memory_order_relaxed) < 0; }
+    bool has_writer() const { return uses_.load(std::memory_order_relaxed) > 0; }
+    bool counts_writers = true; ///< not of a memfd, which may be run by who still writes to it; set before it is seen
+
     const VnodeType type;
     Mount* const mount;
-    std::atomic<Mount*> covered_by{nullptr}; ///< a mount on this directory; written with the mount table's lock held
+    std::atomic<Mount*> covered_by{nullptr}; ///< a mount on this directory; changes one at a time, see mount.cpp
+
+private:
+    Result<void> count_use(int32_t by) {
+        int32_t uses = uses_.load(std::memory_order_relaxed);
+        do {
+            if (by > 0 ? uses < 0 : uses > 0)
+                return Errno::txtbsy;
+        } while (!uses_.compare_exchange_weak(uses, uses + by, std::memory_order_relaxed));
+        return {};
+    }
+    std::atomic<int32_t> uses_{0}; ///< writers, or minus the programs that run it
 };
 
 inline Vnode& as_vnode(FsNode& node) { return static_cast<Vnode&>(node); }

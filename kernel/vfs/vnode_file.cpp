@@ -17,6 +17,10 @@ class MappedVnode final : public MappedFile {
 public:
     static constexpr const char* zone_name = "mapped_files";
     explicit MappedVnode(Vnode& node) : node_(&node) {}
+    ~MappedVnode() override {
+        if (denies_)
+            node_->drop_program();
+    }
     void dispose() override { zone_delete(this); }
     size_t describe(std::span<char> buffer, uint64_t& device, uint64_t& inode) override {
         const Result<FileStat> st = node_->stat();
@@ -25,9 +29,15 @@ public:
         return describe_node(*node_, buffer);
     }
     FsNode* node() override { return node_.get(); }
+    Result<void> deny_writers() override {
+        TRY(node_->add_program());
+        denies_ = true;
+        return {};
+    }
 
 private:
     const RefPtr<Vnode> node_;
+    bool denies_ = false; ///< set once, before anybody else sees this
 };
 
 /// How far a write of `n` bytes at `at` may go under RLIMIT_FSIZE; fbig (and SIGXFSZ) if not at all.
@@ -51,7 +61,18 @@ class VnodeFile final : public File {
 public:
     static constexpr const char* zone_name = "vnode_files";
     VnodeFile(Vnode& node, uint32_t flags_value) : File(flags_value), node_(&node) {}
+    ~VnodeFile() override {
+        if (writes_)
+            node_->drop_writer();
+    }
     void dispose() override { zone_delete(this); }
+    Result<void> init() {
+        if (!writable() || node_->type != VnodeType::regular || !node_->counts_writers)
+            return {};
+        TRY(node_->add_writer());
+        writes_ = true;
+        return {};
+    }
 
     Result<size_t> read(Uio& uio) override {
         MutexGuard guard(lock_);
@@ -168,6 +189,7 @@ private:
     const RefPtr<Vnode> node_;
     Mutex<Rank::file> lock_; ///< position_
     off_t position_ = 0;
+    bool writes_ = false; ///< counts as a writer of the node; set by init
 };
 
 class PathFile final : public File {
@@ -197,7 +219,9 @@ private:
 } // namespace
 
 Result<RefPtr<File>> vnode_file_open(Vnode& node, uint32_t flags) {
-    return RefPtr<File>(TRY(make_ref<VnodeFile>(node, flags)));
+    RefPtr<VnodeFile> file = TRY(make_ref<VnodeFile>(node, flags));
+    TRY(file->init());
+    return RefPtr<File>(std::move(file));
 }
 
 Result<RefPtr<File>> path_file_open(Vnode& node, uint32_t flags) {

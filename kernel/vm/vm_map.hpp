@@ -20,6 +20,8 @@ public:
     virtual size_t describe(std::span<char> buffer, uint64_t& device, uint64_t& inode) = 0;
     /// The node of the layer above, opaque here: /proc/PID/exe leads to it.
     virtual class FsNode* node() { return nullptr; }
+    /// A program runs from the file: nobody opens it for writing until this goes. txtbsy: somebody has.
+    virtual Result<void> deny_writers() { return {}; }
 };
 
 enum class EntryKind : uint32_t { plain, heap, stack, vdso };

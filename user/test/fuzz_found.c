@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the system-call fuzzer (fuzz.c) found: the shortest programs that show it.
+#include "check.h"
+#include "objects.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+static pid_t raw_clone(unsigned long flags) { return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0); }
+
+// The case is the parent of what its child makes with CLONE_PARENT.
+static void sibling_signal(void) {
+    sigset_t set, pending;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGCHLD);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        pid_t sibling = raw_clone(CLONE_PARENT | SIGUSR1);
+        _exit(sibling < 0 ? 1 : 0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+    int status;
+    CHECK(waitpid(-1, &status, 0) > 0); // the sibling is a plain child: no __WCLONE needed
+    CHECK(sigpending(&pending) == 0);
+    CHECK(sigismember(&pending, SIGCHLD));
+    CHECK(!sigismember(&pending, SIGUSR1));
+}
+
+static void signal_after_exec(void) {
+    pid_t pid = raw_clone(SIGUSR1);
+    CHECK(pid >= 0);
+    signal(SIGUSR1, SIG_IGN);
+    if (pid == 0) {
+        execl("/proc/self/exe", check_self, "@end", (char*)NULL);
+        _exit(99);
+    }
+    int status;
+    CHECK_SOON(check_state_of(pid) == 'Z', 10);
+    CHECK_EQ(waitpid(pid, &status, 0), pid); // a clone child without __WCLONE: only because it called exec
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) != 99);
+}
+
+static void signal_after_parents_exec(void) {
+    int gate[2];
+    CHECK(pipe(gate) == 0);
+    pid_t parent = fork();
+    CHECK(parent >= 0);
+    if (parent == 0) {
+        pid_t child = raw_clone(SIGUSR1); // would end the new image
+        if (child == 0) {
+            char c;
+            close(gate[1]);
+            _exit(read(gate[0], &c, 1) == 0 ? 0 : 1);
+        }
+        execl("/bin/sleep", "sleep", "1", (char*)NULL);
+        _exit(99);
+    }
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", parent);
+    CHECK_SOON(check_read_file(path, name, sizeof name) > 0 && strncmp(name, "sleep", 5) == 0, 10);
+    close(gate[1]);
+    close(gate[0]);
+    CHECK_EXITED(check_reap(parent), 0);
+}
+
+static long native_fork1(uint32_t flags, int signal_number) {
+    register long a0 __asm__("a0") = flags;
+    register long a1 __asm__("a1") = signal_number;
+    register long a2 __asm__("a2") = 0;
+    register long a7 __asm__("a7") = -2;
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a7) : "memory");
+    return a0 >= 0 && a1 != 0 ? 0 : a0;
+}
+
+static void nowait_signal(void) {
+    enum { nowait = 0x20 };
+    char path[64];
+    long pid = native_fork1(nowait, SIGUSR1);
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(0);
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    CHECK_SOON(access(path, F_OK) != 0, 10); // init waits for what signals SIGCHLD
+}
+
+static void copy_self(const char* to) {
+    static char buffer[65536];
+    int from = open("/proc/self/exe", O_RDONLY), fd = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    CHECK(from >= 0 && fd >= 0);
+    for (ssize_t n; (n = read(from, buffer, sizeof buffer)) > 0;)
+        CHECK_EQ(write(fd, buffer, (size_t)n), n);
+    close(from);
+    close(fd);
+}
+
+static void text_busy(void) {
+    char program[64];
+    snprintf(program, sizeof program, "/tmp/busy-%d", getpid());
+    copy_self(program);
+    int fd = open(program, O_WRONLY);
+    CHECK(fd >= 0);
+    CHECK_ERRNO(execl(program, "x", (char*)NULL), ETXTBSY);
+    CHECK(close(fd) == 0);
+    int gate[2];
+    CHECK(pipe(gate) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        close(gate[1]);
+        dup2(gate[0], 0);
+        execl(program, program, "@wait", (char*)NULL);
+        _exit(99);
+    }
+    close(gate[0]);
+    char link[64], target[100];
+    snprintf(link, sizeof link, "/proc/%d/exe", pid);
+    CHECK_SOON(readlink(link, target, sizeof target) == (ssize_t)strlen(program) &&
+                   memcmp(target, program, strlen(program)) == 0,
+               10);
+    CHECK_ERRNO(open(program, O_WRONLY), ETXTBSY);
+    CHECK_ERRNO(open(program, O_RDWR | O_APPEND), ETXTBSY);
+    CHECK_ERRNO(open(program, O_RDONLY | O_TRUNC), ETXTBSY);
+    CHECK_ERRNO(truncate(program, 0), ETXTBSY);
+    CHECK((fd = open(program, O_RDONLY)) >= 0 && close(fd) == 0);
+    CHECK(close(gate[1]) == 0);
+    CHECK_EXITED(check_reap(pid), 0);
+    CHECK((fd = open(program, O_WRONLY | O_TRUNC)) >= 0 && close(fd) == 0); // as soon as it was waited for
+    CHECK(unlink(program) == 0);
+}
+
+static void busy_until_waited_for(void) {
+    char program[64];
+    snprintf(program, sizeof program, "/tmp/busy-%d", getpid());
+    copy_self(program);
+    for (int turn = 0; turn < 30; ++turn) {
+        pid_t pid = vfork();
+        if (pid == 0) {
+            execl(program, program, "@end", (char*)NULL);
+            _exit(99);
+        }
+        CHECK(pid > 0);
+        check_reap(pid);
+        int fd = open(program, O_RDWR);
+        CHECK(fd >= 0);
+        close(fd);
+    }
+    unlink(program);
+}
+
+static void lazy_unmount(void) {
+    char place[64], inner[96];
+    snprintf(place, sizeof place, "/tmp/lazy-%d", getpid());
+    snprintf(inner, sizeof inner, "%s/inner", place);
+    CHECK(mkdir(place, 0755) == 0);
+    read_objects();
+    struct object_counts before = settled_objects();
+    CHECK(mount("tmpfs", place, "tmpfs", 0, NULL) == 0);
+    CHECK(mkdir(inner, 0755) == 0 && mount("tmpfs", inner, "tmpfs", 0, NULL) == 0);
+    CHECK_ERRNO(umount2(place, 0), EBUSY);
+    int fd = open(place, O_RDONLY | O_DIRECTORY);
+    CHECK(fd >= 0);
+    CHECK(umount2(place, MNT_DETACH) == 0); // in use, with another mount on it
+    CHECK_ERRNO(access(inner, F_OK), ENOENT);
+    CHECK(faccessat(fd, "inner", F_OK, 0) == 0); // who is in there goes on
+    CHECK(fchdir(fd) == 0);
+    CHECK_ERRNO(mount("tmpfs", "inner", "tmpfs", 0, NULL), EINVAL);
+    CHECK(chdir("/") == 0 && close(fd) == 0);
+    CHECK(mount("tmpfs", place, "tmpfs", 0, NULL) == 0); // the next change of the table frees it
+    CHECK(umount2(place, 0) == 0);
+    objects_are_back(&before);
+    CHECK(rmdir(place) == 0);
+}
+
+static void mount_on_nothing(void) {
+    char place[64];
+    snprintf(place, sizeof place, "/tmp/gone-%d", getpid());
+    CHECK(mkdir(place, 0755) == 0 && chdir(place) == 0 && rmdir(place) == 0);
+    CHECK_ERRNO(mount("tmpfs", ".", "tmpfs", 0, NULL), ENOENT);
+    CHECK(chdir("/") == 0);
+}
+
+static void limit_of_zombie(void) {
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(0);
+    CHECK_SOON(check_state_of(pid) == 'Z', 10);
+    struct rlimit limit = {1, 2};
+    CHECK(prlimit(pid, RLIMIT_CPU, &limit, NULL) == 0);
+    CHECK_EXITED(check_reap(pid), 0);
+    for (int i = 0; i < 30; ++i) { // others take its place in memory, while a timer that was armed would come due
+        pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            check_sleep_ms(50);
+            _exit(0);
+        }
+        CHECK_EXITED(check_reap(pid), 0);
+    }
+}
+
+static const struct check_case cases[] = {
+    {"EC-61 LX-31 a child made with CLONE_PARENT ends with its creator's exit signal, whatever was asked for",
+     sibling_signal, 0, false},
+    {"EC-61 after execve a child's exit signal is SIGCHLD", signal_after_exec, 0, false},
+    {"EC-61 a new image gets SIGCHLD from children whose exit signal the old image chose", signal_after_parents_exec,
+     30, false},
+    {"a child made with FORK_NOWAIT and an exit signal of its own is reaped by init", nowait_signal, 30, true},
+    {"a file is open for writing or run as a program, never both", text_busy, 30, false},
+    {"a program may be written to as soon as its last process was waited for", busy_until_waited_for, 60, false},
+    {"a mount detached lazily takes along the mounts on it and goes with its last user", lazy_unmount, 60, true},
+    {"nothing can be mounted on a removed directory", mount_on_nothing, 0, false},
+    {"a limit on CPU time that is set for a zombie arms no timer", limit_of_zombie, 60, false},
+};
+
+int main(int argc, char** argv) {
+    if (argc > 1 && strcmp(argv[1], "@end") == 0)
+        return 0;
+    if (argc > 1 && strcmp(argv[1], "@wait") == 0) {
+        char c;
+        return read(0, &c, 1) == 0 ? 0 : 1;
+    }
+    return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
+}
