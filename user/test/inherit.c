@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What a child has from its creator without asking: the same attributes after fork and in a borrower.
+// What a child has from its creator without asking: the same attributes after fork and in a borrower; and who may make
+// children at all.
 #include "lend.h"
 
+#include <sched.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 
+static void note_nothing(void) {}
 static void both(void (*look)(void)) {
     CHECK_EXITED(check_reap(spawn(look)), 0);
     lend_ok(look);
@@ -108,6 +111,70 @@ static void cpu_limit(void) {
     CHECK_SIGNALED(lend(burn), SIGXCPU);
 }
 
+static void bound_to_1(void) {
+    for (int i = 0; i < 300; ++i)
+        CHECK_EQ(sched_getcpu(), 1);
+}
+static void bind(int hart) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(hart, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+}
+static void bind_to_1(void) { bind(1); }
+static void hart(void) {
+    bind(1);
+    for (int i = 0; i < 10; ++i)
+        both(bound_to_1);
+    bind(0);
+    for (int i = 0; i < 10; ++i) {
+        lend_ok(bind_to_1);
+        for (int j = 0; j < 100; ++j)
+            CHECK_EQ(sched_getcpu(), 0); // the borrower's choice ended with it
+    }
+}
+
+// Root may be at its limit, so may who has the capability; a user may not.
+static void limited(uid_t uid, bool keep, bool drop, bool allowed) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        CHECK_EQ(setrlimit(RLIMIT_NPROC, &none), 0);
+        if (keep)
+            CHECK_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
+        if (uid != 0)
+            CHECK_EQ(syscall(SYS_setresuid, uid, uid, uid), 0);
+        if (keep || drop) {
+            struct {
+                unsigned version;
+                int pid;
+            } header = {0x20080522, 0};
+            struct {
+                unsigned effective, permitted, inheritable;
+            } data[2] = {{1u << 24, 1u << 24, 0}, {0, 0, 0}}; // CAP_SYS_RESOURCE
+            if (drop)
+                data[0].effective = data[0].permitted = 0;
+            CHECK_EQ(syscall(SYS_capset, &header, data), 0);
+        }
+        errno = 0;
+        pid_t made = fork();
+        if (made == 0)
+            _exit(0);
+        CHECK_EQ(made > 0, allowed);
+        CHECK_EQ(errno, allowed ? 0 : EAGAIN);
+        if (allowed)
+            lend_ok(note_nothing);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+}
+static void exempt(void) {
+    limited(0, false, false, true);
+    limited(0, false, true, true);
+    limited(4600, true, false, true);
+    limited(4600, false, false, false);
+}
+
 static const struct check_case cases[] = {
     {"a child has its creator's nice value", nice_value, 0, false},
     {"a child has its creator's dumpable, no_new_privs and personality", process_flags, 0, false},
@@ -115,6 +182,8 @@ static const struct check_case cases[] = {
     {"LX-24 a child has its creator's oom_score_adj and changes only its own", oom_score, 0, false},
     {"a child's /proc/self/exe is its creator's program", executable, 0, false},
     {"a child has a start time of its own", start, 0, false},
+    {"EC-114 a child runs where its creator is bound, and a borrower's choice ends with it", hart, 0, false},
+    {"NB-06 LX-02 root and who has CAP_SYS_RESOURCE are exempt from RLIMIT_NPROC", exempt, 0, false},
     {"a child's CPU time counts against the limit that it inherited", cpu_limit, 60, false},
 };
 CHECK_MAIN(cases)
