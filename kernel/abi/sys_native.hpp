@@ -2,7 +2,9 @@
 // Handlers of the native (BSD and Mach) calls: negative numbers, as XNU numbers its Mach traps.
 #pragma once
 
+#include <abi/linux_time.hpp>
 #include <abi/syscall.hpp>
+#include <bsd/kqueue.hpp>
 
 namespace lentil::abi {
 
@@ -20,5 +22,12 @@ Result<int> sys_native_clone(uint32_t flags, vaddr_t stack);
 /// its pid once the program is in place. Every failure of an attribute, an action or the image is an errno, and then there
 /// was no child.
 Result<int> sys_native_spawn(vaddr_t args, uint64_t size);
+
+// -- kqueue.cpp
+/// A new kqueue; O_CLOEXEC or nothing. The descriptor is never copied by fork.
+Result<int> sys_native_kqueue(uint32_t flags);
+/// Makes the changes, then takes what happened: the number of `events` filled in. NULL `timeout`: as long as it takes.
+Result<int> sys_native_kevent(int kqueue, UserPtr<Kevent> changes, int change_count, UserPtr<Kevent> events,
+                              int event_count, UserPtr<Timespec> timeout);
 
 } // namespace lentil::abi

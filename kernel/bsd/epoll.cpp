@@ -169,7 +169,7 @@ Result<void> Epoll::add(File& file, int fd, uint32_t events, uint64_t data) {
         zone_delete(item);
         return failure;
     }
-    file.watched.store(1, std::memory_order_relaxed);
+    file.watched.fetch_or(File::watched_by_epoll, std::memory_order_relaxed);
     chain_of(file).push_back(*item);
     MutexGuard guard(lock_);
     items_.push_back(*item);

@@ -6,6 +6,7 @@
 #include <bsd/exec.hpp>
 #include <bsd/exec_internal.hpp>
 #include <bsd/exit.hpp>
+#include <bsd/kqueue.hpp>
 #include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/vfork.hpp>
@@ -286,6 +287,7 @@ Result<void> exec_image(ExecRequest request) {
     proc.exit_signal = sig_chld;
     for (ProcLinks& child : proc.children)
         proc_of(child).exit_signal = sig_chld;
+    kqueue_note_exec_locked(proc);
     if (loan_is_borrower(proc)) {
         // A borrower moves to a task and thread of its own, and the thread goes back to the lender. If the loan became a
         // gift since prepare(), the thread is its own by now and what was prepared is not needed.

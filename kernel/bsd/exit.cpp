@@ -3,6 +3,7 @@
 // is left is a zombie for the parent.
 #include <bsd/exit.hpp>
 #include <bsd/itimer.hpp>
+#include <bsd/kqueue.hpp>
 #include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/robust.hpp>
@@ -187,6 +188,7 @@ void take_down(Proc& proc) {
 
         // First the zombie and its SIGCHLD, then the release: wait4(WNOHANG) by the lender finds it (D07).
         proc.state = ProcState::zombie;
+        kqueue_note_exit_locked(proc);
         report_end_locked(proc, reaped);
         loan_end = loan_release_locked(proc);
         gift = std::move(proc.task); // the lender was killed while its borrower was taken down: a task came after all

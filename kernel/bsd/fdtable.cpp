@@ -15,7 +15,8 @@ namespace lentil {
 struct alignas(uint64_t) FdTable::Slots {
     std::atomic<uint32_t> refs{1};
     uint32_t capacity = 0;
-    uint32_t words = 0; ///< of each bitmap
+    uint32_t words = 0;   ///< of each bitmap
+    uint32_t staying = 0; ///< files that a copy leaves out (File::stays_behind)
 
     static constexpr uint32_t first_capacity = 56; ///< fills a block of 512 bytes
     static constexpr uint32_t max_capacity = max_descriptors;
@@ -52,6 +53,19 @@ struct alignas(uint64_t) FdTable::Slots {
                 return std::min(capacity, w * 64 + static_cast<unsigned>(std::countr_zero(bits)));
         }
         return capacity;
+    }
+    /// A copy of its own for another table; nullptr if there is no memory.
+    Slots* copy_without_staying() {
+        Slots* fresh = create(capacity);
+        for (unsigned fd = find(0, true); fresh && fd < capacity; fd = find(fd + 1, true)) {
+            if (files()[fd]->stays_behind)
+                continue;
+            set(fresh->open(), fd, true);
+            set(fresh->cloexec(), fd, cloexec()[fd / 64] >> (fd % 64) & 1);
+            fresh->files()[fd] = files()[fd];
+            fresh->files()[fd]->ref();
+        }
+        return fresh;
     }
     void drop() {
         if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
@@ -96,6 +110,7 @@ struct FdTableInternals {
             fresh->files()[i] = old->files()[i];
             fresh->files()[i]->ref();
         }
+        fresh->staying = old->staying;
         t.slots_ = fresh;
         // The files live on in `fresh`, so nothing is destroyed here, whoever drops the old slots last.
         if (old->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -110,12 +125,14 @@ struct FdTableInternals {
         FdTable::Slots& s = *t.slots_;
         FdTable::Slots::set(s.open(), fd, false);
         FdTable::Slots::set(s.cloexec(), fd, false);
+        s.staying -= s.files()[fd]->stays_behind;
         return RefPtr<File>::adopt(std::exchange(s.files()[fd], nullptr));
     }
     static void put(FdTable& t, unsigned fd, RefPtr<File> file, bool close_on_exec) {
         FdTable::Slots& s = *t.slots_;
         FdTable::Slots::set(s.open(), fd, true);
         FdTable::Slots::set(s.cloexec(), fd, close_on_exec);
+        s.staying += file->stays_behind;
         s.files()[fd] = file.release();
     }
 };
@@ -138,6 +155,12 @@ FdTable::~FdTable() {
 Result<RefPtr<FdTable>> FdTable::copy() {
     RefPtr<FdTable> table = TRY(make_ref<FdTable>());
     MutexGuard guard(lock_);
+    if (slots_->staying != 0) [[unlikely]] {
+        table->slots_ = slots_->copy_without_staying();
+        if (!table->slots_)
+            return Errno::nomem;
+        return table;
+    }
     slots_->refs.fetch_add(1, std::memory_order_relaxed);
     table->slots_ = slots_;
     return table;

@@ -3,14 +3,19 @@
 #include <bsd/epoll.hpp>
 #include <bsd/file.hpp>
 #include <bsd/file_lock.hpp>
+#include <bsd/kqueue.hpp>
 
 namespace lentil {
 
 void File::last_unref() {
     if (may_hold_locks.load(std::memory_order_relaxed) != 0)
         file_locks_forget(this);
-    if (watched.load(std::memory_order_relaxed) != 0)
-        epoll_forget(*this);
+    if (const uint32_t by = watched.load(std::memory_order_relaxed); by != 0) {
+        if (by & watched_by_epoll)
+            epoll_forget(*this);
+        if (by & watched_by_kqueue)
+            kqueue_forget(*this);
+    }
     dispose();
 }
 

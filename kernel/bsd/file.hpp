@@ -93,6 +93,7 @@ public:
     virtual class Pipe* pipe() { return nullptr; }
     virtual class Epoll* epoll() { return nullptr; }
     virtual class TimerFile* timer() { return nullptr; }
+    virtual class Kqueue* kqueue() { return nullptr; }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
     virtual void descriptor_closed() {}
 
@@ -105,7 +106,9 @@ public:
 
     std::atomic<uint32_t> flags;             ///< open_flags; only append, nonblock, direct, noatime change after open
     std::atomic<uint32_t> may_hold_locks{0}; ///< flock or OFD locks (bsd/file_lock.hpp)
-    std::atomic<uint32_t> watched{0};        ///< by an epoll (bsd/epoll.hpp)
+    static constexpr uint32_t watched_by_epoll = 1, watched_by_kqueue = 2;
+    std::atomic<uint32_t> watched{0}; ///< once (bsd/epoll.hpp, bsd/kqueue.hpp)
+    bool stays_behind = false;        ///< a copy of a descriptor table leaves it out (kqueue)
     // async owner for F_SETOWN / SIGIO
     std::atomic<int32_t> owner_pid{0};
 };

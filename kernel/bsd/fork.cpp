@@ -3,6 +3,7 @@
 // makes it visible, and from there on nothing fails.
 #include <bsd/fork.hpp>
 #include <bsd/itimer.hpp>
+#include <bsd/kqueue.hpp>
 #include <bsd/spawn.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
@@ -299,6 +300,10 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     HooksRun hooks(*child);
     TRY(hooks.run(parent, request.flags));
 
+    KnoteReserve knotes;
+    if (parent.knotes) [[unlikely]]
+        knotes.fill(parent);
+
     // -- the birth -----------------------------------------------------------------------------------------------------
     ProcTreeGuard guard(proc_tree_lock);
     RefPtr<ProcessGroup> group = parent.group;
@@ -318,6 +323,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     trace(Probe::proc_create, child->pid, new_parent->pid, request.flags | static_cast<uint32_t>(request.kind) << 16,
           lends ? 0 : thread.thread->id);
     link_proc_locked(*child, new_parent, *uthread, std::move(group));
+    kqueue_note_fork_locked(parent, *child, knotes);
     const ForkOutcome outcome{pid.get(), lends};
     slot.keep();
     pid.keep();

@@ -23,6 +23,8 @@ public:
     uint32_t poll(uint32_t events, PollTable* table, bool readable, bool writable);
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument);
 
+    size_t readable_bytes() const { return used(); }
+    size_t writable_bytes() const { return space(); }
     size_t capacity() const { return capacity_.load(std::memory_order_relaxed); }
     /// F_SETPIPE_SZ: rounds up; returns the new capacity. busy if more than that is inside, inval, nomem.
     Result<size_t> set_capacity(size_t bytes);

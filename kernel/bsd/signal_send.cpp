@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Sending signals: what is ignored, stops and continues, which uthread takes it, and the beginning of a forced end.
 #include <bsd/exit.hpp>
+#include <bsd/kqueue.hpp>
 #include <bsd/signal_impl.hpp>
 #include <debug/trace.hpp>
 
@@ -174,6 +175,7 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     if (proc.state != ProcState::active)
         return {};
     trace(Probe::proc_signal_send, proc.pid, target ? target->tid : 0, signo, info.code);
+    kqueue_note_signal_locked(proc, signo);
     SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
     if (UserCounts* user = user_counts_locked(proc.cred()->uid))
         quota.count = &user->signals;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The parts of fork1 that belong to a spawned child alone.
 #include <bsd/exec_internal.hpp>
+#include <bsd/kqueue.hpp>
 #include <bsd/spawn.hpp>
 
 namespace lentil {
@@ -86,6 +87,7 @@ Result<RefPtr<ProcessGroup>> Spawn::admit_locked(const Proc& creator, Proc& chil
 
 void Spawn::born_locked(Proc& child) {
     end_locked();
+    kqueue_note_exec_locked(child);
     proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
     proc_counts.spawns.fetch_add(1, std::memory_order_relaxed);
     if (child.group != creator_->group)

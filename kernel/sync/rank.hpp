@@ -11,7 +11,7 @@ namespace lentil {
 /// order (`nested`).
 enum class Rank : uint32_t {
     // -- blocking --------------------------------------------------------------------------------------------------
-    epoll_watch = 0x02,  ///< which epoll watches which file
+    epoll_watch = 0x02,  ///< which epoll watches which file; all kqueues (two locks, never together)
     epoll = 0x04,        ///< one epoll's items; held while its files are polled
     exec = 0x08,         ///< one execve or credential change at a time per proc
     mount_change = 0x0a, ///< one change of the mount table at a time
@@ -42,7 +42,7 @@ enum class Rank : uint32_t {
     zone = 0xa8,
     page_alloc = 0xac,
     waitq = 0xb0,       ///< nested: an epoll's own queue inside the queue that it watches (no circles: bsd/epoll.cpp)
-    epoll_ready = 0xb2, ///< an epoll's list of what may be ready, filled by wake-ups
+    epoll_ready = 0xb2, ///< an epoll's or kqueue's list of what may be ready, filled by wake-ups
     callout = 0xb4,
     runq = 0xc0, ///< one hart's run queue, and the scheduling state of the threads there; never two
     device = 0xe0,
