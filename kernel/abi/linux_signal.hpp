@@ -95,7 +95,7 @@ static_assert(offsetof(LinuxSigframe, uc) == 128 && sizeof(LinuxSigframe) == 108
 
 /// What user mode sees of `info`; all bytes are set.
 LinuxSiginfo to_linux(const SigInfo& info);
-/// What rt_sigqueueinfo was given.
+/// What rt_sigqueueinfo or PTRACE_SETSIGINFO was given.
 SigInfo from_linux(const LinuxSiginfo& info, int signo);
 
 } // namespace lentil::abi

@@ -16,12 +16,13 @@ Layout layout_of(const SigInfo& info) {
         return Layout::timer;
     if (info.code <= 0 || info.code == si_code::kernel)
         return Layout::queue;
+    constexpr int32_t largest_fault_code = 15; // beyond: what ptrace stops put there
     switch (info.signo) {
     case sig_ill:
     case sig_fpe:
     case sig_segv:
     case sig_bus:
-    case sig_trap: return Layout::fault;
+    case sig_trap: return info.code <= largest_fault_code ? Layout::fault : Layout::queue;
     case sig_chld: return Layout::child;
     case sig_io: return Layout::poll;
     default: return Layout::queue;
@@ -89,12 +90,29 @@ LinuxSiginfo to_linux(const SigInfo& info) {
 
 SigInfo from_linux(const LinuxSiginfo& in, int signo) {
     SigInfo info{.signo = signo, .error = in.error, .code = in.code};
-    info.pid = in.queue.pid;
-    info.uid = in.queue.uid;
-    info.value = in.queue.value;
-    if (in.code == si_code::timer) {
+    switch (layout_of(info)) {
+    case Layout::queue:
+        info.pid = in.queue.pid;
+        info.uid = in.queue.uid;
+        info.value = in.queue.value;
+        break;
+    case Layout::timer:
         info.timer_id = in.timer.id;
         info.overrun = in.timer.overrun;
+        info.value = in.timer.value;
+        break;
+    case Layout::child:
+        info.pid = in.child.pid;
+        info.uid = in.child.uid;
+        info.status = in.child.status;
+        info.utime = in.child.utime * clock_tick_ns;
+        info.stime = in.child.stime * clock_tick_ns;
+        break;
+    case Layout::fault: info.address = in.fault.address; break;
+    case Layout::poll:
+        info.band = in.poll.band;
+        info.fd = in.poll.fd;
+        break;
     }
     return info;
 }

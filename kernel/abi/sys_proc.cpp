@@ -23,12 +23,12 @@ struct CloneRequest {
     pid_t wanted_pid = 0;
 };
 
-/// Namespaces, cgroups, pidfds and tracing flags are not there: a caller that asks for them must hear of it.
+/// Namespaces, cgroups and pidfds are not there: a caller that asks for them must hear of it.
 constexpr uint64_t known_flags = clone_flags::vm | clone_flags::fs | clone_flags::files | clone_flags::sighand |
-                                 clone_flags::vfork | clone_flags::parent | clone_flags::thread | clone_flags::sysvsem |
-                                 clone_flags::settls | clone_flags::parent_settid | clone_flags::child_cleartid |
-                                 clone_flags::detached | clone_flags::untraced | clone_flags::child_settid |
-                                 clone_flags::io | clone_flags::clear_sighand;
+                                 clone_flags::ptrace | clone_flags::vfork | clone_flags::parent | clone_flags::thread |
+                                 clone_flags::sysvsem | clone_flags::settls | clone_flags::parent_settid |
+                                 clone_flags::child_cleartid | clone_flags::detached | clone_flags::untraced |
+                                 clone_flags::child_settid | clone_flags::io | clone_flags::clear_sighand;
 
 Result<int> do_clone(const CloneRequest& c) {
     using namespace clone_flags;
@@ -68,6 +68,8 @@ Result<int> do_clone(const CloneRequest& c) {
         r.flags |= fork_flags::same_parent;
     if (f & vfork)
         r.flags |= fork_flags::ppwait;
+    r.untraced = f & untraced;
+    r.trace_child = f & clone_flags::ptrace;
 
     if (f & thread) {
         r.kind = ForkKind::thread;
@@ -284,8 +286,8 @@ Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, Us
             info.code = si_code::cld_continued;
             info.status = sig_cont;
         } else if ((status & 0xff) == 0x7f) {
-            info.code = si_code::cld_stopped;
-            info.status = status >> 8 & 0xff;
+            info.code = outcome.trapped ? si_code::cld_trapped : si_code::cld_stopped;
+            info.status = status >> 8; // of a tracee with the event
         } else if ((status & 0x7f) == 0) {
             info.code = si_code::cld_exited;
             info.status = status >> 8 & 0xff;

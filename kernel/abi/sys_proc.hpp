@@ -24,6 +24,12 @@ Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t
 Result<void> sys_execve(vaddr_t path, vaddr_t argv, vaddr_t envp);
 Result<int> sys_wait4(int pid, vaddr_t status, int options, UserPtr<Rusage> usage);
 Result<void> sys_execveat(int directory, vaddr_t path, vaddr_t argv, vaddr_t envp, int flags);
+// abi/sys_ptrace.cpp
+Result<int64_t> sys_ptrace(int64_t request, int pid, vaddr_t address, uint64_t data);
+Result<uint64_t> sys_process_vm_readv(int pid, vaddr_t local, uint64_t local_count, vaddr_t remote,
+                                      uint64_t remote_count, uint64_t flags);
+Result<uint64_t> sys_process_vm_writev(int pid, vaddr_t local, uint64_t local_count, vaddr_t remote,
+                                       uint64_t remote_count, uint64_t flags);
 Result<int> sys_clone3(vaddr_t args, uint64_t size);
 
 } // namespace lentil::abi

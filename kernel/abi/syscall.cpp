@@ -10,6 +10,7 @@
 #include <abi/sys_signal.hpp>
 #include <abi/sys_time.hpp>
 #include <abi/syscall_trace.hpp>
+#include <bsd/ptrace.hpp>
 #include <sched/hart.hpp>
 
 namespace lentil::abi {
@@ -133,7 +134,11 @@ void dispatch(machine::Trapframe& frame) {
     if (trace_wanted()) [[unlikely]]
         trace_entry(frame);
 
-    const Result<uint64_t> result = find_thunk(number)(frame);
+    SyscallThunk thunk = find_thunk(number);
+    if (caller.traced.load(std::memory_order_relaxed)) [[unlikely]]
+        thunk = ptrace_syscall_entry(frame) ? find_thunk(frame.syscall_number()) : &no_such_call;
+
+    const Result<uint64_t> result = thunk(frame);
 
     // From here on the thread may execute as somebody else: the borrower after vfork, the lender after its exec. `caller`
     // is not touched any more.
@@ -152,6 +157,8 @@ void dispatch(machine::Trapframe& frame) {
         if (now.in_syscall)
             self.arch.ast_pending.store(1, std::memory_order_relaxed);
     }
+    if (now.traced.load(std::memory_order_relaxed)) [[unlikely]]
+        ptrace_syscall_exit(frame);
 #if defined(LENTIL_CHECKS)
     ASSERT(self.locks.count == 0);
 #endif

@@ -9,6 +9,7 @@
 #include <bsd/kqueue.hpp>
 #include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
+#include <bsd/ptrace.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
 
@@ -80,11 +81,29 @@ Result<InterpreterLine> parse_interpreter_line(std::string_view line) {
 }
 
 /// Credentials of the new program: set-id bits, and what exec does to capabilities (capabilities(7)).
-Result<exec::NewCred> new_credentials(const Proc& proc, const FileStat& stat) {
-    constexpr uint32_t set_uid = 04000, set_gid = 02000, group_exec = 010;
+constexpr uint32_t set_uid = 04000, set_gid = 02000, group_exec = 010;
+
+/// Whether set-id bits count: not for a tracee, since its tracer would have the new privileges too, unless that has the
+/// right to all of them (EC-73). Until the end of execve nobody attaches then. A proc that the caller builds (spawn) gets
+/// the caller's tracer.
+bool may_raise_privileges(Proc& proc, const FileStat& stat) {
+    if (!(stat.mode & (set_uid | set_gid)))
+        return false;
+    Proc& caller = current_proc();
+    ProcTreeGuard guard(proc_tree_lock);
+    for (const Uthread& uthread : caller.uthreads) {
+        const Tracing* tracing = uthread.traced.load(std::memory_order_relaxed);
+        if (tracing && !tracing->tracer->cred()->capable(Capability::sys_ptrace))
+            return false;
+    }
+    proc.raises_privileges = &proc == &caller;
+    return true;
+}
+
+Result<exec::NewCred> new_credentials(Proc& proc, const FileStat& stat) {
     const RefPtr<const Cred> old = proc.cred();
     RefPtr<Cred> fresh = TRY(old->copy());
-    if (!proc.no_new_privs) {
+    if (!proc.no_new_privs && may_raise_privileges(proc, stat)) {
         if (stat.mode & set_uid)
             fresh->euid = stat.uid;
         if ((stat.mode & (set_gid | group_exec)) == (set_gid | group_exec))
@@ -134,6 +153,7 @@ Result<void> become_only_uthread(Uthread& self) {
         pid_free_locked(self.tid);
         self.tid = proc.pid;
         pid_insert_locked(self);
+        ptrace_exec_leader_locked(proc, self);
     }
     return {};
 }
@@ -257,6 +277,28 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
     }
 }
 
+namespace {
+
+/// From may_raise_privileges() to the end of execve, however it ends. Then tracers may attach again.
+class PrivilegeWindow {
+public:
+    explicit PrivilegeWindow(Proc& proc) : proc_(&proc) {}
+    ~PrivilegeWindow() {
+        if (!proc_ || !proc_->raises_privileges)
+            return;
+        ProcTreeGuard guard(proc_tree_lock);
+        close_locked();
+    }
+    PrivilegeWindow(const PrivilegeWindow&) = delete;
+    PrivilegeWindow& operator=(const PrivilegeWindow&) = delete;
+    void close_locked() { std::exchange(proc_, nullptr)->raises_privileges = false; }
+
+private:
+    Proc* proc_; ///< a borrower may be gone by the time its lender goes on: no look at it after close_locked()
+};
+
+} // namespace
+
 Result<void> exec_image(ExecRequest request) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
@@ -265,8 +307,10 @@ Result<void> exec_image(ExecRequest request) {
             return Errno::again;
         proc.nproc_exceeded = false;
     }
+    PrivilegeWindow window(proc);
     exec::Prepared prepared = TRY(exec::prepare(proc, request));
     request = {};
+    const pid_t old_tid = self.tid;
     TRY(become_only_uthread(self));
 
     // -- the point of no return ----------------------------------------------------------------------------------------
@@ -288,6 +332,7 @@ Result<void> exec_image(ExecRequest request) {
     for (ProcLinks& child : proc.children)
         proc_of(child).exit_signal = sig_chld;
     kqueue_note_exec_locked(proc);
+    window.close_locked();
     if (loan_is_borrower(proc)) {
         // A borrower moves to a task and thread of its own, and the thread goes back to the lender. If the loan became a
         // gift since prepare(), the thread is its own by now and what was prepared is not needed.
@@ -324,6 +369,8 @@ Result<void> exec_image(ExecRequest request) {
         signal_recalculate(self);
     }
     guard.unlock();
+    if (self.traced.load(std::memory_order_relaxed)) [[unlikely]]
+        ptrace_exec_done(old_tid);
     return {};
 }
 

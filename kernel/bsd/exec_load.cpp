@@ -211,7 +211,10 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     point_at(args, arg_start);
     point_at(env, env_start);
     std::memcpy(&table[at], auxv, sizeof auxv);
-    return stack.push(table.data(), words * 8, 16);
+    const vaddr_t sp = TRY(stack.push(table.data(), words * 8, 16));
+    map.layout.auxv_start = sp + at * 8;
+    map.layout.auxv_end = map.layout.auxv_start + sizeof auxv;
+    return sp;
 }
 
 Result<void> map_stack(VmMap& map, bool executable, uint64_t needed) {

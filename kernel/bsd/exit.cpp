@@ -6,6 +6,7 @@
 #include <bsd/kqueue.hpp>
 #include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
+#include <bsd/ptrace.hpp>
 #include <bsd/robust.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
@@ -83,17 +84,6 @@ SigInfo end_info(const Proc& child) {
     return info;
 }
 
-/// The zombie reports to its parent; if that does not care, it goes at once.
-void report_end_locked(Proc& proc, ReapedProcs& reaped) {
-    Proc& parent = *proc.parent;
-    const bool discard = parent_discards_locked(parent, proc);
-    if (proc.exit_signal != 0)
-        signal_send_locked(parent, end_info(proc));
-    if (discard)
-        proc_reap_locked(proc, reaped);
-    parent.child_waitq.wake_all();
-}
-
 void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
     Proc& heir = heir_of_locked(proc);
     while (!proc.children.empty()) {
@@ -112,19 +102,20 @@ void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
             orphan_group_locked(*child.group, nullptr);
         child.exit_signal = sig_chld; // whatever its creator wanted: an heir waits for all
         if (child.state == ProcState::zombie)
-            report_end_locked(child, reaped);
+            proc_report_end_locked(child, reaped);
     }
 }
 
 /// Takes a uthread out of its proc; its reference goes to the caller.
-RefPtr<Uthread> end_uthread_locked(Uthread& uthread) {
+RefPtr<Uthread> end_uthread_locked(Uthread& uthread, int32_t status) {
     Proc& proc = *uthread.proc;
     uthread_charge(uthread);
     loan_release_locked(uthread);
     proc.dead_uthreads_usage.add(uthread.usage);
     proc.uthreads.erase(proc.uthreads.iterator_to(uthread));
     pid_remove_locked(uthread);
-    if (uthread.tid != proc.pid)
+    const bool awaited = ptrace_uthread_gone_locked(uthread, status);
+    if (uthread.tid != proc.pid && !awaited)
         pid_free_locked(uthread.tid); // the leader's is the proc's, until it is reaped
     uthread.state = UthreadState::dead;
     uthread.thread = nullptr;
@@ -166,7 +157,7 @@ void take_down(Proc& proc) {
 }
 
 /// The last uthread ends the proc.
-[[noreturn]] void end_proc(Uthread& self, Proc& proc) {
+[[noreturn]] void end_proc(Uthread& self, Proc& proc, int32_t status) {
     take_down(proc);
     loan_await_late_gift(proc);
 
@@ -176,10 +167,11 @@ void take_down(Proc& proc) {
     LoanEnd loan_end;
     {
         ProcTreeGuard guard(proc_tree_lock);
+        ptrace_tracer_ends_locked(proc, reaped);
         reparent_children_locked(proc, reaped);
         if (proc.sig.group_exit)
             proc.exit_status = proc.sig.group_exit_status;
-        ended = end_uthread_locked(self);
+        ended = end_uthread_locked(self, status);
         proc.final_usage = proc.dead_uthreads_usage;
         trace(Probe::proc_exit, proc.exit_status, proc.final_usage.user, proc.final_usage.system);
         current_thread().uthread = nullptr;
@@ -189,7 +181,7 @@ void take_down(Proc& proc) {
         // First the zombie and its SIGCHLD, then the release: wait4(WNOHANG) by the lender finds it (D07).
         proc.state = ProcState::zombie;
         kqueue_note_exit_locked(proc);
-        report_end_locked(proc, reaped);
+        proc_report_end_locked(proc, reaped);
         loan_end = loan_release_locked(proc);
         gift = std::move(proc.task); // the lender was killed while its borrower was taken down: a task came after all
         loan_check_locked();
@@ -223,8 +215,22 @@ void uthread_leave_map(Uthread& self) {
         (void)futex_wake(current_map(), address, 1, futex_match_any, false);
 }
 
+void proc_report_end_locked(Proc& proc, ReapedProcs& reaped) {
+    if (ptrace_takes_end_locked(proc, end_info(proc)))
+        return;
+    Proc& parent = *proc.parent;
+    const bool discard = !proc.leader_trace && parent_discards_locked(parent, proc);
+    if (proc.exit_signal != 0)
+        signal_send_locked(parent, end_info(proc));
+    if (discard)
+        proc_reap_locked(proc, reaped);
+    parent.child_waitq.wake_all();
+}
+
 void proc_reap_locked(Proc& proc, ReapedProcs& reaped) {
     ASSERT(proc.state == ProcState::zombie);
+    if (proc.leader_trace)
+        ptrace_drop_locked(*proc.leader_trace);
     proc.state = ProcState::dead;
     if (proc.parent)
         proc.parent->children.erase(proc.parent->children.iterator_to(proc));
@@ -247,6 +253,8 @@ void drop_reaped(ReapedProcs& reaped) {
 void uthread_exit(int32_t status) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
+    if (self.traced.load(std::memory_order_relaxed)) [[unlikely]]
+        ptrace_exit_event(status);
     uthread_leave_map(self);
     // The last one takes task and map down as soon as nobody else counts: so leave both first. (A borrower is the only
     // uthread of its proc, and the task is its lender's.)
@@ -260,7 +268,7 @@ void uthread_exit(int32_t status) {
             proc.exit_status = status;
         if (--proc.uthread_count > 0) {
             trace(Probe::proc_lwp_exit, self.tid);
-            ended = end_uthread_locked(self);
+            ended = end_uthread_locked(self, status);
             current_thread().uthread = nullptr;
             proc_slot_release(proc.cred_->uid, false);
             // Another takes over what this one was chosen for; execve may wait to be alone.
@@ -273,7 +281,7 @@ void uthread_exit(int32_t status) {
             kprint("init ended with wait status {:#x}\n", status);
             panic("init ended");
         }
-        end_proc(self, proc);
+        end_proc(self, proc, status);
     }
     ended.reset();
     task_leave(); // a borrower whose loan became a gift meanwhile

@@ -25,6 +25,8 @@ void uthread_leave_map(Uthread& self);
 
 /// Procs that were reaped under proc_tree_lock and wait to be dropped outside it.
 using ReapedProcs = ProcList<&ProcLinks::all_link>;
+/// A zombie reports its end: to a tracer that is not its parent, else to the parent. proc_tree_lock held.
+void proc_report_end_locked(Proc& proc, ReapedProcs& reaped);
 /// Takes a zombie out of every table. proc_tree_lock held.
 void proc_reap_locked(Proc& proc, ReapedProcs& reaped);
 void drop_reaped(ReapedProcs& reaped);
@@ -35,8 +37,9 @@ inline constexpr uint32_t nohang = 1, untraced = 2, exited = 4, continued = 8, n
                           nothread = 0x20000000, all = 0x40000000, clone = 0x80000000;
 }
 struct WaitOutcome {
-    pid_t pid = 0;      ///< 0: nohang and nothing to report
-    int32_t status = 0; ///< wait status
+    pid_t pid = 0;        ///< or the tid of a tracee; 0: nohang and nothing to report
+    int32_t status = 0;   ///< wait status
+    bool trapped = false; ///< it stopped for its tracer, the caller
     uid_t uid = 0;
     Usage usage; ///< the child's with its waited-for descendants
 };

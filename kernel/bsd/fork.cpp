@@ -4,6 +4,7 @@
 #include <bsd/fork.hpp>
 #include <bsd/itimer.hpp>
 #include <bsd/kqueue.hpp>
+#include <bsd/ptrace.hpp>
 #include <bsd/spawn.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
@@ -197,6 +198,17 @@ void start_thread_locked(Uthread& uthread, Thread& thread) {
     uthread.state = UthreadState::executing;
 }
 
+/// What a tracer of the creator hears (ptrace(2)): LX-22.
+Result<TracedBirth> prepare_traced_birth(const Uthread& caller, const ForkRequest& request) {
+    uint32_t event = trace_events::fork;
+    if (request.flags & ppwait)
+        event = trace_events::vfork;
+    else if (request.kind == ForkKind::thread || request.exit_signal != sig_chld)
+        event = trace_events::clone;
+    return TracedBirth::prepare(caller, request.untraced ? uint32_t{trace_events::none} : event,
+                                request.trace_child && !request.untraced);
+}
+
 void report_tid(vaddr_t address, pid_t tid) {
     if (address)
         (void)copyout(address, &tid, sizeof tid); // a bad address is the caller's loss, as on Linux
@@ -216,12 +228,14 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     if (request.flags & ppwait)
         loan = TRY(loan_prepare());
     ThreadUndo thread{TRY(make_thread(*uthread, request, *proc.task))};
+    TracedBirth birth = TRY(prepare_traced_birth(caller, request));
 
     ProcTreeGuard guard(proc_tree_lock);
     TRY(check_no_signal(caller));
     trace(Probe::proc_lwp_create, tid.get(), thread.thread->id);
     link_uthread_locked(proc, *uthread);
     start_thread_locked(*uthread, *thread.thread);
+    birth.link_locked(*uthread);
     if (loan)
         loan_expect_locked(loan, *uthread);
     guard.unlock();
@@ -231,8 +245,9 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     tid.keep();
     report_tid(request.parent_tid, outcome.pid);
     thread_start(*thread.keep());
-    if (loan)
-        loan_wait(*loan);
+    birth.report(outcome.pid);
+    if (loan && loan_wait(*loan))
+        ptrace_event(trace_events::vfork_done, static_cast<uint64_t>(outcome.pid));
     return outcome;
 }
 
@@ -260,6 +275,13 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
 
     Proc& parent = current_proc();
     Uthread& caller = current_uthread();
+    if (request.kind == ForkKind::vfork && caller.traced.load(std::memory_order_relaxed)) [[unlikely]] {
+        // A tracee stops on its own behalf while its child runs or stops on its own: that takes two threads.
+        ForkRequest waiting = request;
+        waiting.kind = ForkKind::fork;
+        waiting.flags |= sharevm | ppwait;
+        return fork1(waiting);
+    }
     const bool lends = request.kind == ForkKind::vfork;
     const bool waits = lends || (request.flags & ppwait);
     Spawn* const spawn = request.spawn;
@@ -280,6 +302,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     if (spawn)
         TRY(spawn->prepare(*child, *uthread));
 
+    TracedBirth birth = TRY(prepare_traced_birth(caller, request));
     RefPtr<VforkLoan> loan;
     if (waits)
         loan = TRY(loan_prepare());
@@ -350,13 +373,15 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     start_thread_locked(*uthread, *thread.thread);
     if (spawn)
         spawn->born_locked(*child);
+    birth.link_locked(*uthread);
     if (waits)
         loan_expect_locked(loan, *child);
     guard.unlock();
     report_tid(request.parent_tid, outcome.pid);
     thread_start(*thread.keep());
-    if (waits)
-        loan_wait(*loan);
+    birth.report(outcome.pid);
+    if (waits && loan_wait(*loan) && !request.untraced && caller.traced.load(std::memory_order_relaxed)) [[unlikely]]
+        ptrace_event(trace_events::vfork_done, static_cast<uint64_t>(outcome.pid));
     return outcome;
 }
 

@@ -41,6 +41,8 @@ struct ForkRequest {
     int pidfd_out = -1;
     Spawn* spawn = nullptr;           ///< what a spawned child is (bsd/spawn.hpp)
     RefPtr<Proc>* new_proc = nullptr; ///< empty; gets the new process before that can run (NB-31)
+    bool untraced = false;            ///< CLONE_UNTRACED: the creator's tracer hears nothing and gets nobody
+    bool trace_child = false;         ///< CLONE_PTRACE: the creator's tracer, if there is one, gets the child
 };
 
 struct ForkOutcome {

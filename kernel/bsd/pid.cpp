@@ -166,6 +166,16 @@ RefPtr<ProcessGroup> group_find(pid_t id) {
     return ref(group_find_locked(id));
 }
 
+RefPtr<VmMap> proc_map(const Proc& proc) {
+    ProcTreeGuard guard(proc_tree_lock);
+    if (proc.task)
+        return proc.task->map_ref();
+    for (const Uthread& u : proc.uthreads) // a borrower has only the thread that it was lent
+        if (Thread* thread = u.thread.load(std::memory_order_relaxed); thread && thread->task)
+            return thread->task->map_ref();
+    return nullptr;
+}
+
 RefPtr<Proc> proc_next(pid_t pid) {
     ProcTreeGuard guard(proc_tree_lock);
     for (pid_t id = pid < 1 ? 1 : pid; id < pid_limit; id++) {

@@ -6,6 +6,7 @@
 #include <bsd/fdtable.hpp>
 #include <bsd/limits.hpp>
 #include <bsd/signal.hpp>
+#include <bsd/tracing.hpp>
 #include <bsd/uthread.hpp>
 #include <libkern/boot_static.hpp>
 #include <mach/task.hpp>
@@ -69,6 +70,11 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     bool is_system = false;                      ///< kernel proc
     Waitq uthreads_waitq;                        ///< execve waits here to be the only uthread
     Waitq child_waitq;                           ///< wait4/waitid of this proc's uthreads
+
+    // -- tracing (bsd/ptrace.hpp) ---------------------------------------------------------------------------------------
+    TraceeList tracees;              ///< t; uthreads that it traces
+    Tracing* leader_trace = nullptr; ///< t; its leader's, as long as someone traces that or has to hear of the end
+    bool raises_privileges = false;  ///< t; an execve of set-id is under way: nobody attaches
 
     // -- the loan; rules in bsd/vfork.cpp alone -------------------------------------------------------------------------
     VforkLoan* loan = nullptr; ///< t; owned; open while this proc borrows, or its creator waits (FORK_PPWAIT)
@@ -168,6 +174,8 @@ ProcessGroup* group_find_locked(pid_t id);
 
 /// Calls `visit` for each proc that is not an embryo, with a reference but no lock held. In order of pid.
 void for_each_proc(void (*visit)(Proc&, void*), void* context);
+/// What `proc` runs in, a borrower's included; nullptr for zombies and kernel procs.
+RefPtr<VmMap> proc_map(const Proc& proc);
 /// The next proc with a pid >= `pid`, for iterations that may block.
 RefPtr<Proc> proc_next(pid_t pid);
 

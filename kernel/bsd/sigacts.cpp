@@ -53,7 +53,10 @@ uint32_t needed_level(const Uthread& uthread) {
     const Proc& proc = *uthread.proc;
     if (must_end(proc, uthread))
         return 2;
-    if (proc.sig.stopping && !uthread.sig.stopped)
+    const Tracing* tracing = uthread.traced.load(std::memory_order_relaxed);
+    if (is_trapped(uthread))
+        return 1;
+    if (proc.sig.stopping && !uthread.sig.stopped && !(tracing && tracing->stop_seen))
         return 1;
     const SigSet pending = uthread.sig.pending.set | proc.sig.shared.set;
     return !pending.empty() && next_signal(pending, blocked_for(uthread)) != 0 ? 1 : 0;

@@ -50,6 +50,7 @@ struct ProcSignals {
     Pending shared;
     bool group_exit = false;           ///< the proc ends: no uthread returns to user mode again
     int32_t group_exit_status = 0;     ///< wait status it ends with
+    bool kill_repeated = false;        ///< SIGKILL came after that: not even a tracer holds the end up
     Uthread* exec_survivor = nullptr;  ///< set while one uthread execs: all others end
     bool stopping = false;             ///< a job-control stop began: every uthread stops on its way to user mode
     bool stopped = false;              ///< all of them did; a parked one counts

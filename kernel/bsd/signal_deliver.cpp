@@ -2,6 +2,7 @@
 // Taking signals on the way to user mode: handlers, default actions, stops, ends, and the fate of the system call that
 // was interrupted.
 #include <bsd/exit.hpp>
+#include <bsd/ptrace.hpp>
 #include <bsd/signal_impl.hpp>
 
 namespace lentil {
@@ -27,6 +28,42 @@ void restart(Uthread& self, machine::Trapframe& frame) {
     self.in_syscall = false;
     frame.restart_syscall();
 }
+
+/// While a tracer may look, an interrupted call shows as one that is about to be made again (as on Linux riscv64): so a
+/// debugger can go elsewhere and come back. Afterwards all is as it was, unless the tracer changed pc or result.
+class RestartView {
+public:
+    RestartView(Uthread& self, machine::Trapframe& frame)
+        : self_(self), frame_(frame), code_(restart_code(self, frame)) {
+        if (code_ < code_of(Errno::restart_sys)) {
+            code_ = 0;
+            return;
+        }
+        pc_ = frame.pc();
+        frame.restart_syscall();
+        shown_pc_ = frame.pc();
+        shown_value_ = frame.return_value();
+    }
+    ~RestartView() {
+        if (code_ == 0)
+            return;
+        if (frame_.pc() != shown_pc_ || frame_.return_value() != shown_value_) {
+            self_.in_syscall = false;
+            return;
+        }
+        frame_.set_pc(pc_);
+        frame_.set_return(static_cast<uint64_t>(-code_));
+    }
+    RestartView(const RestartView&) = delete;
+    RestartView& operator=(const RestartView&) = delete;
+
+private:
+    Uthread& self_;
+    machine::Trapframe& frame_;
+    int64_t code_;
+    vaddr_t pc_ = 0, shown_pc_ = 0;
+    uint64_t shown_value_ = 0;
+};
 
 /// A handler is about to run: decides what the interrupted call returns after it.
 void interrupt_syscall(Uthread& self, machine::Trapframe& frame, const SigAction& action) {
@@ -83,7 +120,7 @@ void stop_self(Uthread& self) {
         proc.sig.stop_waitq, "stopped",
         [&] {
             SignalGuard guard(proc.sig.lock);
-            return !proc.sig.stopping || signals::must_end(proc, self);
+            return !proc.sig.stopping || signals::must_end(proc, self) || signals::is_trapped(self);
         },
         Interruptible::killable);
     SignalGuard guard(proc.sig.lock);
@@ -104,6 +141,32 @@ void take_stop_signal(Uthread& self) {
     if (info.signo != sig_stop && proc.group && group_is_orphaned_locked(*proc.group, nullptr))
         return; // nobody could continue it
     signals::begin_stop(proc, info.signo);
+}
+
+/// A stop signal that the tracer let through: unlike one that was just taken from the queue, no SIGCONT undoes it.
+void stop_as_traced(Uthread& self, int signo) {
+    Proc& proc = *self.proc;
+    ProcTreeGuard tree(proc_tree_lock);
+    SignalGuard guard(proc.sig.lock);
+    if (signo != sig_stop && proc.group && group_is_orphaned_locked(*proc.group, nullptr))
+        return;
+    if (Tracing* tracing = self.traced.load(std::memory_order_relaxed))
+        tracing->stop_seen = false; // the proc may be stopped already, and this tracee have gone on
+    signals::begin_stop(proc, signo);
+    signal_recalculate(self);
+}
+
+/// The signal that a traced uthread is about to take: the tracer's word on it. False if nothing is left to deliver.
+bool ask_tracer(Uthread& self, machine::Trapframe& frame, SigInfo& info) {
+    RestartView view(self, frame);
+    if (!ptrace_signal_stop(self, info))
+        return false;
+    Proc& proc = *self.proc;
+    SignalGuard guard(proc.sig.lock);
+    if (!signals::blocked_for(self).has(info.signo))
+        return true;
+    pending_add(self.sig.pending, {}, info); // another one than it was: it waits
+    return false;
 }
 
 /// Runs `action` for `info`. False if the frame could not be written; then a SIGSEGV is on its way.
@@ -133,6 +196,13 @@ Step take_one(machine::Trapframe& frame) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
     thread_clear_interrupt(current_thread());
+    TracedDelivery traced{};
+    if (self.traced.load(std::memory_order_relaxed)) [[unlikely]] {
+        RestartView view(self, frame);
+        traced = ptrace_before_signals(self);
+        if (traced.stopped)
+            return Step::again;
+    }
     SignalGuard guard(proc.sig.lock);
     if (proc.sig.group_exit) {
         const int32_t status = proc.sig.group_exit_status;
@@ -143,7 +213,7 @@ Step take_one(machine::Trapframe& frame) {
         guard.unlock();
         uthread_exit(wait_status::killed(sig_kill));
     }
-    if (proc.sig.stopping) {
+    if (proc.sig.stopping && !traced.intercepts) {
         guard.unlock();
         stop_self(self);
         return Step::again;
@@ -153,8 +223,10 @@ Step take_one(machine::Trapframe& frame) {
         self.sig.has_saved_mask = false;
     }
 
+    SigInfo info = traced.info;
+    bool taken = traced.has_signal;
     const SigSet wanted = ~signals::blocked_for(self);
-    int signo = next_signal(self.sig.pending.set, ~wanted);
+    int signo = taken ? info.signo : next_signal(self.sig.pending.set, ~wanted);
     if (signo == 0)
         signo = next_signal(proc.sig.shared.set, ~wanted);
     if (signo == 0) {
@@ -164,14 +236,25 @@ Step take_one(machine::Trapframe& frame) {
         self.sig.has_saved_mask = false;
         return signals::needed_level(self) != 0 ? Step::again : Step::done;
     }
+    if (traced.intercepts && !taken && signo != sig_kill) {
+        taken = signals::take_signal(self, SigSet::of(signo), info);
+        guard.unlock();
+        if (!taken || !ask_tracer(self, frame, info))
+            return Step::again;
+        guard.relock();
+        signo = info.signo;
+    }
     SigAction action = signals::action_of(proc, signo);
     if (action.handler == SigAction::default_action && default_action(signo) == DefaultAction::stop) {
         guard.unlock();
-        take_stop_signal(self);
+        if (taken)
+            stop_as_traced(self, signo);
+        else
+            take_stop_signal(self);
         return Step::again;
     }
-    SigInfo info;
-    signals::take_signal(self, SigSet::of(signo), info);
+    if (!taken)
+        signals::take_signal(self, SigSet::of(signo), info);
     if (discards(action, signo))
         return Step::again;
     if (action.handler == SigAction::default_action) {
@@ -193,11 +276,16 @@ Step take_one(machine::Trapframe& frame) {
 } // namespace
 
 void signal_ast(machine::Trapframe& frame) {
+    if (current_uthread().step.original != 0) [[unlikely]]
+        (void)ptrace_step_disarm(current_uthread(), frame);
     for (;;) {
         machine::irq_enable();
         while (take_one(frame) == Step::again) {
         }
         if (continue_syscall(current_uthread(), frame))
+            continue;
+        Uthread& self = current_uthread();
+        if (self.traced.load(std::memory_order_relaxed) && !ptrace_step_arm(self, frame)) [[unlikely]]
             continue;
         machine::irq_disable();
         if (current_thread().interrupt_level.load(std::memory_order_relaxed) == 0)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bsd/proc.hpp>
+#include <bsd/ptrace.hpp>
 #include <bsd/signal_pick.hpp>
 #include <bsd/vfork.hpp>
 
@@ -20,6 +21,11 @@ SigSet blocked_for(const Uthread& uthread);
 uint32_t needed_level(const Uthread& uthread);
 inline bool must_end(const Proc& proc, const Uthread& uthread) {
     return proc.sig.group_exit || (proc.sig.exec_survivor && proc.sig.exec_survivor != &uthread);
+}
+/// Whether a tracer wants `uthread` to stop for it.
+inline bool is_trapped(const Uthread& uthread) {
+    const Tracing* tracing = uthread.traced.load(std::memory_order_relaxed);
+    return tracing && tracing->traps != 0;
 }
 /// init survives every signal that it has no handler for.
 inline bool is_unkillable(const Proc& proc) { return &proc == init_proc; }

@@ -37,6 +37,8 @@ bool is_fatal(const Proc& proc, Uthread* target, int signo) {
         return false;
     if (signo == sig_kill)
         return true;
+    if (ptrace_watches(proc, target))
+        return false; // the tracer may want it otherwise
     if (target)
         return dies_of(proc, *target, signo);
     for (const Uthread& u : proc.uthreads)
@@ -46,6 +48,8 @@ bool is_fatal(const Proc& proc, Uthread* target, int signo) {
 }
 
 bool is_ignored(const Proc& proc, const Uthread* target, int signo) {
+    if (signo != sig_kill && ptrace_watches(proc, target))
+        return false; // the tracer hears of it
     // A blocked signal is kept: its action may be another one by the time it is unblocked.
     if (!target && !proc.uthreads.empty())
         target = &*proc.uthreads.begin();
@@ -85,10 +89,11 @@ bool group_exit(Proc& proc, int32_t wait_status) {
 bool resume(Proc& proc) {
     ProcSignals& sig = proc.sig;
     drop_everywhere(proc, stop_signals);
-    if (!sig.stopping)
-        return false;
-    const bool was_stopped = sig.stopped;
+    const bool was_stopping = sig.stopping, was_stopped = sig.stopped;
     sig.stopping = sig.stopped = sig.stop_unreported = false;
+    ptrace_job_control_changed(proc);
+    if (!was_stopping)
+        return false;
     sig.continued_unreported = was_stopped;
     sig.stop_waitq.wake_all();
     // What the stop held back ends the proc now, also if all its uthreads are parked.
@@ -130,6 +135,7 @@ void begin_stop(Proc& proc, int signo) {
     sig.stopping = true;
     sig.stopped = sig.continued_unreported = false;
     sig.stop_signal = signo;
+    ptrace_job_control_changed(proc);
     for (Uthread& u : proc.uthreads)
         if (Thread* thread = u.thread.load(std::memory_order_relaxed))
             thread_interrupt(*thread, 1);
@@ -141,7 +147,9 @@ bool complete_stop(Proc& proc) {
         return false;
     for (const Uthread& u : proc.uthreads) {
         const UthreadState state = u.state.load(std::memory_order_relaxed);
-        if (!u.sig.stopped && state != UthreadState::parked && state != UthreadState::dead)
+        const Tracing* tracing = u.traced.load(std::memory_order_relaxed);
+        if (!u.sig.stopped && !(tracing && tracing->stop_seen) && state != UthreadState::parked &&
+            state != UthreadState::dead)
             return false;
     }
     sig.stopped = sig.stop_unreported = true;
@@ -180,8 +188,13 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     if (UserCounts* user = user_counts_locked(proc.cred()->uid))
         quota.count = &user->signals;
     SignalGuard guard(proc.sig.lock);
-    if (proc.sig.group_exit)
+    if (proc.sig.group_exit) {
+        if (signo == sig_kill) {
+            proc.sig.kill_repeated = true;
+            proc.sig.stop_waitq.wake_all();
+        }
         return {};
+    }
     bool resumed = false;
     if (signo == sig_cont)
         resumed = resume(proc);
@@ -254,7 +267,13 @@ void signal_force(const SigInfo& info) {
     Proc& proc = *self.proc;
     {
         SignalGuard guard(proc.sig.lock);
-        if (!self.sig.mask.has(info.signo) && signals::action_of(proc, info.signo).handler > SigAction::ignore) {
+        const SigAction action = signals::action_of(proc, info.signo);
+        const bool handled = !self.sig.mask.has(info.signo) && action.handler > SigAction::ignore;
+        if (handled || ptrace_watches(proc, &self)) {
+            if (self.sig.mask.has(info.signo) || action.handler == SigAction::ignore) {
+                signals::set_action(proc, info.signo, {}); // what the tracer lets through ends it all the same
+                self.sig.mask.remove(info.signo);
+            }
             pending_add(self.sig.pending, {}, info);
             thread_interrupt(current_thread(), 1);
             return;

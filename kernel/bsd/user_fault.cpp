@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Faults of user mode become signals.
-#include <bsd/exit.hpp>
+#include <bsd/ptrace.hpp>
 #include <bsd/signal_impl.hpp>
 #include <libkern/format.hpp>
 #include <vm/vm_user.hpp>
@@ -9,7 +9,10 @@ namespace lentil {
 
 void user_exception(machine::Trapframe& frame, machine::UserException what, vaddr_t address) {
     using machine::UserException;
-    current_uthread().in_syscall = false;
+    Uthread& self = current_uthread();
+    self.in_syscall = false;
+    if (self.step.original != 0 && ptrace_step_disarm(self, frame) && what == UserException::breakpoint) [[unlikely]]
+        return;
     SigInfo info;
     switch (what) {
     case UserException::illegal_instruction:
@@ -26,7 +29,7 @@ void user_exception(machine::Trapframe& frame, machine::UserException what, vadd
     signal_force(info);
 }
 
-bool user_page_fault(machine::Trapframe&, vaddr_t address, machine::Prot access, bool in_kernel) {
+bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot access, bool in_kernel) {
     if (!has_uthread() || !current_thread().task)
         return false;
     Uthread& self = current_uthread();
@@ -52,6 +55,8 @@ bool user_page_fault(machine::Trapframe&, vaddr_t address, machine::Prot access,
     if (in_kernel)
         return false;
     self.in_syscall = false;
+    if (self.step.original != 0) [[unlikely]]
+        (void)ptrace_step_disarm(self, frame);
     signal_force(info);
     return false;
 }

@@ -31,6 +31,9 @@ struct Uthread : ZonedRefCounted<Uthread> {
     struct VforkLoan* lent = nullptr;                      ///< t; the loan it waits for, as lender (bsd/vfork.cpp)
     struct VforkLoan* awaited_by = nullptr; ///< t; owned; a sibling waits for its exec or end (bsd/vfork.cpp)
 
+    /// If it is traced: see there for what guards it. Looked at before and after every system call.
+    std::atomic<struct Tracing*> traced{nullptr};
+
     UthreadSignals sig; ///< Proc::sig.lock
     SchedParams sched;  ///< t; what it asked for (bsd/priority.hpp): its thread runs with it, whoever owns the thread
 
@@ -47,6 +50,11 @@ struct Uthread : ZonedRefCounted<Uthread> {
         uint64_t args[6] = {};
     } restart;
     int32_t parent_death_signal = 0; ///< PR_SET_PDEATHSIG
+    struct SingleStep {              ///< bsd/ptrace_step.cpp
+        vaddr_t original = 0;        ///< where the instruction is that executes in `copy`; 0: none does
+        vaddr_t copy = 0;
+        uint32_t length = 0;
+    } step;
 
     // -- accounting ------------------------------------------------------------------------------------------------
     Usage usage; ///< of finished stretches; without what `thread` holds while it executes

@@ -130,17 +130,18 @@ void loan_expect_locked(RefPtr<VforkLoan> loan, Uthread& uthread) {
     uthread.awaited_by = loan.release();
 }
 
-void loan_wait(VforkLoan& loan) {
+bool loan_wait(VforkLoan& loan) {
     const WaitResult result = wait_until(
         loan.p_vforkwait, "vfork", [&] { return loan.state == State::released; }, Interruptible::killable);
     if (result == WaitResult::awoken)
-        return;
+        return true;
     // Killed while waiting: leave nothing behind that names us. The child goes on alone (LX-12).
     RefPtr<Uthread> lender;
     ProcTreeGuard guard(proc_tree_lock);
     lender = std::move(loan.lender);
     current_uthread().lent = nullptr;
     guard.unlock();
+    return false;
 }
 
 // ---- release -----------------------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ namespace {
 void gifted_lender_entry(void* argument) {
     machine::irq_enable();
     RefPtr<VforkLoan> loan = RefPtr<VforkLoan>::adopt(static_cast<VforkLoan*>(argument));
-    loan_wait(*loan);
+    (void)loan_wait(*loan);
     loan.reset();
     thread_return_to_user();
 }
@@ -333,6 +334,10 @@ bool loan_is_borrower(const Proc& proc) {
     // Read without the lock: the answer is about the current proc, or a hint that the caller looks at again.
     const VforkLoan* loan = proc.loan;
     return loan && loan->state == State::lent;
+}
+
+bool loan_is_awaited_by(const Proc& child, const Proc& creator) {
+    return child.loan && child.loan->lender && child.loan->lender->proc == &creator;
 }
 
 bool loan_defers_signal(const Proc& proc, int signo) {

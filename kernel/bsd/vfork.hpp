@@ -39,8 +39,8 @@ void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child);
 /// proc_tree_lock held.
 void loan_expect_locked(RefPtr<VforkLoan> loan, Uthread& uthread);
 
-/// Waits for the release; ends early only if the caller is being killed (LX-12). Called with the loan's own reference.
-void loan_wait(VforkLoan& loan);
+/// Waits for the release; false if the caller is being killed first (LX-12). Called with the loan's own reference.
+bool loan_wait(VforkLoan& loan);
 
 // -- ending ----------------------------------------------------------------------------------------------------------------
 
@@ -76,6 +76,8 @@ void loan_init();
 
 /// Whether `proc` runs on a thread that it borrowed: it has no task of its own.
 bool loan_is_borrower(const Proc& proc);
+/// Whether a uthread of `creator` waits for `child` to exec or end: it cannot wait4 for it. proc_tree_lock held.
+bool loan_is_awaited_by(const Proc& child, const Proc& creator);
 /// Whether a stop signal stays pending for `proc` until its loan ends: SIGTSTP, SIGTTIN, SIGTTOU for a borrower
 /// (SIGSTOP stops it). vfork-facts BS-14 as decided in EC-49.
 bool loan_defers_signal(const Proc& proc, int signo);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // wait4 and waitid: which child, what happened to it, and the end of zombies.
-#include <bsd/exit.hpp>
+#include <bsd/ptrace.hpp>
 
 namespace lentil {
 
@@ -11,13 +11,15 @@ struct Criteria {
     pid_t id;
     uint32_t options;
 
-    bool matches(const Proc& child) const {
+    bool selects(pid_t tid, pid_t group) const {
+        return what == WaitFor::any || (what == WaitFor::pid ? tid : group) == id;
+    }
+    /// Tracees are waited for whatever signal they end with.
+    bool matches(const Proc& child, bool traced) const {
         using namespace wait_options;
-        if (what == WaitFor::pid && child.pid != id)
+        if (!selects(child.pid, child.group->id))
             return false;
-        if (what == WaitFor::group && child.group->id != id)
-            return false;
-        if (options & all)
+        if (traced || (options & all))
             return true;
         // A "clone" child is one that does not end with SIGCHLD (EC-61).
         return (child.exit_signal != sig_chld) == ((options & clone) != 0);
@@ -26,6 +28,61 @@ struct Criteria {
 
 enum class Scan { found, nothing_yet, no_child };
 
+/// What a zombie has to report. False if the caller's tracees of its uthreads come first.
+bool report_zombie(const Proc& proc, WaitOutcome& out) {
+    if (proc.leader_trace && ptrace_has_unwaited_uthreads_locked(*proc.leader_trace))
+        return false;
+    out.status = proc.exit_status;
+    out.uid = proc.cred_->uid;
+    out.usage = proc.final_usage;
+    out.usage.add(proc.children_usage);
+    return true;
+}
+
+/// One tracee with something to report, those that are children left out where scan_locked has seen to them.
+Scan scan_tracees_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedProcs& reaped) {
+    using namespace wait_options;
+    bool any = false;
+    const bool keep = criteria.options & nowait;
+    for (Tracing& tracing : self.tracees) {
+        if (!criteria.selects(tracing.tid, tracing.proc ? tracing.proc->group->id : tracing.group))
+            continue;
+        any = true;
+        out.pid = tracing.tid;
+        if (tracing.ended) {
+            if (!(criteria.options & exited))
+                continue;
+            out.status = tracing.end_status;
+            out.uid = tracing.end_uid;
+            out.usage = tracing.end_usage;
+            if (!keep) {
+                pid_free_locked(tracing.tid);
+                ptrace_drop_locked(tracing);
+            }
+            return Scan::found;
+        }
+        Proc& proc = *tracing.proc;
+        if (proc.state == ProcState::zombie) {
+            if (proc.parent == &self || !(criteria.options & exited) || !report_zombie(proc, out))
+                continue;
+            if (!keep) {
+                ptrace_drop_locked(tracing);
+                proc_report_end_locked(proc, reaped); // now its parent hears of it
+            }
+            return Scan::found;
+        }
+        if (tracing.reportable()) {
+            out.status = tracing.stop->code << 8 | 0x7f;
+            out.trapped = true;
+            out.uid = proc.cred_->uid;
+            out.usage = proc.usage_locked();
+            tracing.stop->unreported = keep;
+            return Scan::found;
+        }
+    }
+    return any ? Scan::nothing_yet : Scan::no_child;
+}
+
 /// One child with something to report. Takes the report unless WNOWAIT.
 Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedProcs& reaped) {
     using namespace wait_options;
@@ -33,17 +90,16 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
     const bool keep = criteria.options & nowait;
     for (ProcLinks& links : self.children) {
         Proc& child = proc_of(links);
-        if (!criteria.matches(child))
+        const bool mine = child.leader_trace && child.leader_trace->tracer == &self;
+        if (!criteria.matches(child, mine))
             continue;
         any = true;
         out.pid = child.pid;
         if (child.state == ProcState::zombie) {
-            if (!(criteria.options & exited))
+            if (child.leader_trace && !mine)
+                continue; // its tracer comes first
+            if (!(criteria.options & exited) || !report_zombie(child, out))
                 continue;
-            out.status = child.exit_status;
-            out.uid = child.cred_->uid;
-            out.usage = child.final_usage;
-            out.usage.add(child.children_usage);
             if (!keep) {
                 self.children_usage.add(out.usage);
                 proc_reap_locked(child, reaped);
@@ -52,7 +108,7 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
         }
         SpinGuard guard(child.sig.lock);
         bool report = false;
-        if (child.sig.stop_unreported && (criteria.options & untraced)) {
+        if (child.sig.stop_unreported && (criteria.options & untraced) && !mine) {
             out.status = wait_status::stopped(child.sig.stop_signal);
             child.sig.stop_unreported = keep;
             report = true;
@@ -68,8 +124,11 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
             return Scan::found;
         }
     }
+    const Scan tracees = scan_tracees_locked(self, criteria, out, reaped);
+    if (tracees == Scan::found)
+        return tracees;
     out = WaitOutcome{};
-    return any ? Scan::nothing_yet : Scan::no_child;
+    return any ? Scan::nothing_yet : tracees;
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <concepts>
+#include <span>
 #include <string_view>
 
 #include <libkern/hartset.hpp>
@@ -99,6 +100,24 @@ uint64_t tlb_remote_shootdowns();
 void tlb_shootdown_kernel(vaddr_t start, size_t length);
 /// After code was written where it will be executed (exec, mprotect to exec): all harts see it.
 void sync_instructions(HartSet harts);
+
+// ---- single steps: defined by the arch ---------------------------------------------------------------------------
+
+/// How the one instruction at pc can be executed alone.
+struct StepPlan {
+    enum class Kind : uint32_t {
+        in_place, ///< where it is: it traps by itself (a system call, a breakpoint, what cannot be fetched)
+        done,     ///< it was: a jump, or whatever depends on its own address
+        copied,   ///< a copy of its first `length` bytes elsewhere does the same; step_fill behind them traps
+    } kind = Kind::in_place;
+    size_t length = 0;
+};
+/// What follows `length` bytes of a copy, up to `step_room` bytes: each is a breakpoint, wherever one may jump to.
+inline constexpr size_t step_room = 128;
+extern const uint8_t step_fill[2];
+/// `code` is what lies at pc, as far as it can be read, up to half of step_room. Instructions that only work together (a
+/// load that reserves and its store) count as one. `done` changed `frame`.
+StepPlan step_plan(Trapframe& frame, std::span<const uint8_t> code);
 
 // ---- user memory: defined by the arch; they may fault, and sleep in the fault ------------------------------------
 

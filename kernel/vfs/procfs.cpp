@@ -182,7 +182,7 @@ Result<RefPtr<File>> ProcfsNode::open(uint32_t flags) {
     if (type != VnodeType::regular)
         return Errno::loop;
     if (item.open)
-        return item.open(*this, flags);
+        return item.open(*this, target, flags);
     return RefPtr<File>(TRY(make_ref<ProcfsFile>(*this, flags)));
 }
 
@@ -291,17 +291,7 @@ bool ProcTarget::is_alive() const {
     return proc->state != ProcState::dead;
 }
 
-RefPtr<VmMap> ProcTarget::map() const {
-    if (!proc)
-        return nullptr;
-    ProcTreeGuard guard(proc_tree_lock);
-    if (proc->task)
-        return proc->task->map_ref();
-    for (Uthread& u : proc->uthreads) // a borrower has only the thread that it was lent
-        if (Thread* thread = u.thread.load(std::memory_order_relaxed); thread && thread->task)
-            return thread->task->map_ref();
-    return nullptr;
-}
+RefPtr<VmMap> ProcTarget::map() const { return proc ? proc_map(*proc) : nullptr; }
 
 RefPtr<Uthread> ProcTarget::one_uthread() const {
     if (uthread)

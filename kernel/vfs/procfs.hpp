@@ -34,7 +34,7 @@ struct ProcfsItem {
     /// Files that can be written.
     Result<void> (*write)(const ProcTarget& target, std::string_view text) = nullptr;
     /// Regular files that are no text made at once: opens one of their own kind.
-    Result<RefPtr<File>> (*open)(Vnode& self, uint32_t flags) = nullptr;
+    Result<RefPtr<File>> (*open)(Vnode& self, const ProcTarget& target, uint32_t flags) = nullptr;
     /// Links: the text, and where they lead without it.
     Result<void> (*link)(TextBuffer& out, const ProcTarget& target) = nullptr;
     Result<RefPtr<Vnode>> (*follow)(Vnode& self, const ProcTarget& target) = nullptr;
@@ -57,11 +57,14 @@ extern const ProcfsItem procfs_pid_item;           ///< /proc/PID
 Result<void> procfs_stat(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_statm(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_status(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_auxv(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_mounts(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target);
 
 // /proc/lentil/trace and trace_control.
-Result<RefPtr<File>> procfs_trace_open(Vnode& node, uint32_t flags);
+Result<RefPtr<File>> procfs_trace_open(Vnode& node, const ProcTarget& target, uint32_t flags);
+/// /proc/PID/mem.
+Result<RefPtr<File>> procfs_open_memory(Vnode& node, const ProcTarget& target, uint32_t flags);
 Result<void> procfs_trace_control(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_set_trace_control(const ProcTarget& target, std::string_view text);
 

@@ -267,6 +267,7 @@ constexpr ProcfsItem task_items[] = {
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
     {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
     {.name = "children", .type = file, .mode = 0444, .generate = children},
+    {.name = "mem", .type = file, .mode = 0600, .open = procfs_open_memory},
 };
 
 Result<void> maps(TextBuffer& out, const ProcTarget& target) {
@@ -321,6 +322,8 @@ constexpr ProcfsItem pid_items[] = {
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
     {.name = "environ", .type = file, .mode = 0400, .generate = environment},
     {.name = "maps", .type = file, .mode = 0444, .generate = maps},
+    {.name = "mem", .type = file, .mode = 0600, .open = procfs_open_memory},
+    {.name = "auxv", .type = file, .mode = 0400, .generate = procfs_auxv},
     {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
     {.name = "limits", .type = file, .mode = 0444, .generate = limits},
     {.name = "mounts", .type = file, .mode = 0444, .generate = procfs_mounts},

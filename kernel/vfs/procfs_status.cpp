@@ -44,6 +44,8 @@ Snapshot look(const ProcTarget& target, const Uthread* uthread) {
     s.children = proc.children_usage;
     if (uthread) {
         s.sched = uthread->sched;
+        if (const Tracing* tracing = uthread->traced.load(std::memory_order_relaxed))
+            s.tracer = tracing->tracer->pid;
         if (const Thread* thread = uthread->thread.load(std::memory_order_relaxed))
             if (const Hart* hart = thread->hart.load(std::memory_order_relaxed))
                 s.processor = static_cast<int>(hart->index);
@@ -104,7 +106,10 @@ ProcLetter procfs_state(const ProcTarget& target) {
     RefPtr<Uthread> uthread = target.one_uthread();
     {
         SpinGuard guard(proc.sig.lock);
-        if (proc.sig.stopped && uthread)
+        const Tracing* tracing = uthread ? uthread->traced.load(std::memory_order_relaxed) : nullptr;
+        if (tracing && tracing->stop)
+            return {'t', "tracing stop"};
+        if (proc.sig.stopped && uthread && !(tracing && !tracing->silent))
             return {'T', "stopped"};
     }
     ProcTreeGuard guard(proc_tree_lock);
@@ -219,8 +224,8 @@ Result<void> procfs_status(TextBuffer& out, const ProcTarget& target) {
     out.add("Name:\t{}\n", name_of(target, name));
     if (const RefPtr<CwdInfo> cwd = proc.cwd_info())
         out.add("Umask:\t{:04o}\n", cwd->umask.load(std::memory_order_relaxed));
-    out.add("State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", state.letter, state.word,
-            proc.pid, target.id(), s.parent);
+    out.add("State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n", state.letter, state.word,
+            proc.pid, target.id(), s.parent, s.tracer);
     out.add("Uid:\t{}\t{}\t{}\t{}\n", cred->uid, cred->euid, cred->suid, cred->fsuid);
     out.add("Gid:\t{}\t{}\t{}\t{}\n", cred->gid, cred->egid, cred->sgid, cred->fsgid);
     const RefPtr<FdTable> fds = proc.fd_table();

@@ -101,7 +101,7 @@ private:
 
 } // namespace
 
-Result<RefPtr<File>> procfs_trace_open(Vnode& node, uint32_t flags) {
+Result<RefPtr<File>> procfs_trace_open(Vnode& node, const ProcTarget&, uint32_t flags) {
     RefPtr<TraceFile> file = TRY(make_ref<TraceFile>(node, flags));
     TRY(file->rewind());
     return RefPtr<File>(std::move(file));

@@ -202,7 +202,9 @@ size_t VmMap::write_memory(vaddr_t to, const void* from, size_t n, bool force) {
         // The lock is held during the copy: a fork in between would share the page that is written.
         MutexGuard guard(lock_);
         VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
-        if (!entry || !has(force ? entry->max_prot : entry->prot, Prot::write))
+        // Force makes copies of what is private; it never changes what others share.
+        const Prot prot = entry && force && !entry->shared ? entry->max_prot : entry ? entry->prot : Prot::none;
+        if (!has(prot, Prot::write))
             break;
         if (VmMapInternals::resolve(*this, *entry, va, Prot::write) != FaultResult::ok)
             break;

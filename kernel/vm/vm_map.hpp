@@ -147,11 +147,13 @@ public:
     /// Marks set by exec for /proc and auxv.
     struct Layout {
         vaddr_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, stack_start = 0;
-        vaddr_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+        vaddr_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0, auxv_start = 0, auxv_end = 0;
         vaddr_t mmap_base = 0; ///< top-down allocation starts here
         vaddr_t break_start = 0, break_end = 0;
         vaddr_t vdso = 0;
     } layout;
+    /// Places in the vdso page that single steps use just now, one bit each (bsd/ptrace_step.cpp).
+    std::atomic<uint32_t> step_places{0};
 
 private:
     friend struct VmMapInternals;
