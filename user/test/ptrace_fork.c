@@ -737,7 +737,30 @@ static const struct check_case cases[] = {
     {"a single step over a vfork that is not followed is one step", step_over_vfork, 60, false},
     {"a tracer comes and goes while a process forks and vforks", come_and_go, 60, false},
 };
+// What test/boot/test_tracing.py debugs: a child made by fork, or by vfork, calls one function, its parent two others.
+static volatile int counter;
+__attribute__((noinline)) static void debug_child(int n) { counter += n; }
+__attribute__((noinline)) static void debug_wait(void) { __asm__ volatile(""); }
+__attribute__((noinline)) static void debug_parent(int n) {
+    counter += n;
+    printf("counter %d\n", counter);
+}
+static int debug(bool lends) {
+    pid_t pid = lends ? vfork() : fork();
+    if (pid == 0) {
+        debug_child(7);
+        _exit(3);
+    }
+    debug_wait();
+    int status;
+    waitpid(pid, &status, 0);
+    debug_parent(WEXITSTATUS(status));
+    return 5;
+}
+
 int main(int argc, char** argv) {
+    if (argc > 2 && strcmp(argv[1], "@debug") == 0)
+        return debug(argv[2][0] == 'v');
     if (argc > 2 && strcmp(argv[1], "@exit") == 0)
         return atoi(argv[2]);
     if (argc > 1 && strcmp(argv[1], "@ids") == 0)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Debian's strace and gdb, unmodified: they trace and debug programs that make processes, through a vfork too."""
+import os
+
+from harness import TOP, boot_test, check, check_equal
+from packages import DebianMachine
+
+PACKAGES = "dash strace gdb"
+PROGRAM = "/test/ptrace_fork"
+ADDITIONS = [os.path.join(TOP, "build/user/test/ptrace_fork") + "=" + PROGRAM]
+
+
+def tracing_machine(name):
+    return DebianMachine(name, PACKAGES, ADDITIONS)
+
+
+def run_ok(machine, command, *words, status=0):
+    """Runs it; its output must have each of the words, one behind the other."""
+    output, got = machine.run(command + " 2>&1")
+    check_equal(got, status, f"status of {command}")
+    at = 0
+    for word in words:
+        found = output.find(word, at)
+        check(found >= 0, f"{command} prints {output!r}, expected {word!r}{' later' if word in output else ''}")
+        at = found + len(word)
+    return output
+
+
+@boot_test("LX-22 strace follows a shell's children, a vfork and its execs, counts calls, and lets go of who it attached to")
+def strace():
+    with tracing_machine("strace") as machine:
+        run_ok(machine, "cd / && mkdir -p /tmp/d && touch /tmp/d/1 /tmp/d/2 /tmp/d/3")
+        run_ok(machine, "strace -f -o /tmp/o sh -c 'ls /tmp/d | wc -l'", "3")
+        run_ok(machine, "cat /tmp/o", "execve(\"/bin/sh\"", "pipe2([3, 4]", "exited with 0 +++")
+        run_ok(machine, "grep -c execve\\( /tmp/o; grep -c 'exited with 0' /tmp/o", "1", "3")
+        run_ok(machine, "grep -c 'strace: Process .* attached' /tmp/o", "2")
+
+        run_ok(machine, f"strace -f -e trace=process {PROGRAM} @debug vfork", "clone(", "CLONE_VM|CLONE_VFORK", "attached",
+               "exit_group(3", "exited with 3", "resumed>", "counter 10", "exit_group(5", status=5)
+        # This strace does not know riscv_hwprobe (258), which every program calls, and crashes when it counts one.
+        run_ok(machine, "strace -c -e trace=execve,openat,read,write,getdents64 ls /tmp/d", "1", "2", "3", "% time", "calls",
+               "execve", "total")
+
+        run_ok(machine, "sh -c 'while :; do sleep 0.05; done' & echo $! >/tmp/pid; sleep 0.5")
+        run_ok(machine, "strace -f -o /tmp/o -p $(cat /tmp/pid) & sleep 2; kill -INT $!; wait $!; kill -0 $(cat /tmp/pid)")
+        run_ok(machine, "grep -c 'exited with 0' /tmp/o >/dev/null && grep TracerPid /proc/$(cat /tmp/pid)/status", "0")
+        run_ok(machine, "kill -9 $(cat /tmp/pid)")
+
+
+def gdb(*commands, program=PROGRAM, arguments=""):
+    return "gdb -q -nx -batch " + " ".join(f"-ex '{c}'" for c in commands) + f" --args {program} {arguments}"
+
+
+@boot_test("gdb sets breakpoints, steps, calls functions, and follows parent or child of a fork and of a vfork")
+def debugger():
+    with tracing_machine("gdb") as machine:
+        run_ok(machine, gdb("break debug_parent", "run", "bt", "print counter", "next", "next", "print counter", "p getpid() > 1",
+                            "continue", arguments="@debug fork"),
+               "Breakpoint 1, debug_parent (n=3)", "#1 ", "in debug (", "$1 = 0", "counter 3", "$2 = 3", "$3 = 1",
+               "exited with code 05")
+        breaks = ("break debug_child", "break debug_parent")
+        for how, counted in (("fork", 3), ("vfork", 10)):
+            run_ok(machine, gdb("set follow-fork-mode child", *breaks, "run", "print counter", "continue",
+                                arguments=f"@debug {how}"),
+                   "[Attaching after", f" {how} to child process", "Breakpoint 1, debug_child (n=n@entry=7)", "$1 = 0",
+                   "exited with code 03")
+            run_ok(machine, gdb("set follow-fork-mode parent", *breaks, "run", "print counter", "continue",
+                                arguments=f"@debug {how}"),
+                   f"[Detaching after {how} from child", "Breakpoint 2, debug_parent (n=3)", f"$1 = {counted - 3}",
+                   f"counter {counted}", "exited with code 05")
+        both = run_ok(machine, gdb("set detach-on-fork off", *breaks, "break debug_wait", "run", "info inferiors", "inferior 2",
+                                   "continue", "continue", "inferior 1", "continue", "continue", arguments="@debug fork"),
+                      "[New inferior 2", "debug_wait", "* 1", "  2", "debug_child (n=n@entry=7)", "exited with code 03",
+                      "debug_parent (n=3)", "counter 3", "exited with code 05")
+        check_equal(both.count("New inferior"), 1, "inferiors that gdb met")
+        run_ok(machine, gdb("set detach-on-fork off", "set schedule-multiple on", *breaks, "run", "continue", "continue",
+                            "continue", arguments="@debug vfork"),
+               "[New inferior 2", "debug_child (n=n@entry=7)", "exited with code 03")
+        # A program with libraries, without a symbol of its own, found where it was loaded.
+        run_ok(machine, gdb("set breakpoint pending on", "break getppid", "run", "continue", program="dash", arguments="-c :"),
+               "getppid () from /lib/riscv64-linux-gnu/libc.so.6", "exited normally")
