@@ -16,6 +16,8 @@ Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode) {
                                open_flags::nofollow | open_flags::noatime | open_flags::cloexec | open_flags::path |
                                open_flags::tmpfile | 04000000 /* O_SYNC */ | 020000 /* FASYNC */;
     const UserString name = TRY(path.copy());
+    if (flags & (open_flags::creat | open_flags::trunc)) // nothing is made or emptied for want of a descriptor
+        TRY(current_proc().fds->make_room(current_proc().limit(Limit::nofile).soft));
     RefPtr<File> file =
         TRY(vfs::open(VfsContext::current(), at, name.view(), (flags & known) | open_flags::largefile, mode & 07777));
     return install_file(std::move(file), flags & open_flags::cloexec);

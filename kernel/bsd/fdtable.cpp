@@ -7,6 +7,7 @@
 
 #include <bsd/fdtable.hpp>
 #include <bsd/file_lock.hpp>
+#include <sched/waitq.hpp>
 
 namespace lentil {
 
@@ -79,6 +80,14 @@ struct alignas(uint64_t) FdTable::Slots {
 };
 
 namespace {
+
+/// To close a descriptor, or to mark it, may not fail for want of memory, though slots that are shared must be copied
+/// first. Somebody will free some; intr only for a caller that is being killed, whose table goes as a whole.
+Result<void> wait_for_memory() {
+    if (sleep_until(machine::now_ns() + 10'000'000, "memory", Interruptible::killable) == WaitResult::interrupted)
+        return Errno::intr;
+    return {};
+}
 
 void descriptor_closed(FdTable& table, File& file) {
     if (table.may_hold_locks.load(std::memory_order_relaxed) != 0)
@@ -192,6 +201,14 @@ Result<int> FdTable::install(RefPtr<File> file, bool close_on_exec, uint64_t lim
     return static_cast<int>(fd);
 }
 
+Result<void> FdTable::make_room(uint64_t limit) {
+    MutexGuard guard(lock_);
+    const unsigned fd = slots_->find(0, false);
+    if (fd >= std::min<uint64_t>(limit, Slots::max_capacity))
+        return Errno::mfile;
+    return FdTableInternals::own(*this, fd);
+}
+
 Result<void> FdTable::install_at(int fd, RefPtr<File> file, bool close_on_exec, uint64_t limit) {
     const unsigned at = static_cast<unsigned>(fd);
     if (fd < 0 || at >= std::min<uint64_t>(limit, Slots::max_capacity))
@@ -211,12 +228,16 @@ Result<void> FdTable::install_at(int fd, RefPtr<File> file, bool close_on_exec, 
 
 Result<void> FdTable::close(int fd) {
     RefPtr<File> file;
-    {
-        MutexGuard guard(lock_);
-        if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
-            return Errno::badf;
-        TRY(FdTableInternals::own(*this, 0));
-        file = FdTableInternals::remove(*this, static_cast<unsigned>(fd));
+    while (!file) {
+        {
+            MutexGuard guard(lock_);
+            if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
+                return Errno::badf;
+            if (FdTableInternals::own(*this, 0).ok())
+                file = FdTableInternals::remove(*this, static_cast<unsigned>(fd));
+        }
+        if (!file)
+            TRY(wait_for_memory());
     }
     descriptor_closed(*this, *file);
     return {};
@@ -230,15 +251,22 @@ Result<bool> FdTable::close_on_exec(int fd) {
 }
 
 Result<void> FdTable::set_close_on_exec(int fd, bool on) {
-    MutexGuard guard(lock_);
-    if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
-        return Errno::badf;
-    TRY(FdTableInternals::own(*this, 0));
-    Slots::set(slots_->cloexec(), static_cast<unsigned>(fd), on);
-    return {};
+    for (;;) {
+        {
+            MutexGuard guard(lock_);
+            if (fd < 0 || !slots_->is_open(static_cast<unsigned>(fd)))
+                return Errno::badf;
+            if (FdTableInternals::own(*this, 0).ok()) {
+                Slots::set(slots_->cloexec(), static_cast<unsigned>(fd), on);
+                return {};
+            }
+        }
+        TRY(wait_for_memory());
+    }
 }
 
 Result<void> FdTable::close_range(unsigned first, unsigned last, bool only_mark_cloexec) {
+    bool owned = true;
     for (unsigned fd = first;; fd++) {
         RefPtr<File> file;
         {
@@ -246,14 +274,18 @@ Result<void> FdTable::close_range(unsigned first, unsigned last, bool only_mark_
             fd = fd < slots_->capacity ? slots_->find(fd, true) : slots_->capacity;
             if (fd > last || fd >= slots_->capacity)
                 return {};
-            TRY(FdTableInternals::own(*this, 0));
-            if (only_mark_cloexec)
+            owned = FdTableInternals::own(*this, 0).ok();
+            if (owned && only_mark_cloexec)
                 Slots::set(slots_->cloexec(), fd, true);
-            else
+            else if (owned)
                 file = FdTableInternals::remove(*this, fd);
         }
         if (file)
             descriptor_closed(*this, *file);
+        if (!owned) {
+            TRY(wait_for_memory());
+            fd--;
+        }
     }
 }
 

@@ -21,9 +21,12 @@ public:
     Result<RefPtr<File>> get(int fd); ///< badf
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
     Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
+    /// What install would fail with, before anything else is done; unless another thread is faster, install then succeeds.
+    Result<void> make_room(uint64_t limit);
     Result<void> install_at(int fd, RefPtr<File> file, bool close_on_exec,
                             uint64_t limit); ///< dup2: closes what was there
-    Result<void> close(int fd); ///< badf; nomem if slots shared after a fork could not be copied: still open then
+    /// badf. Waits for memory rather than fail, if slots shared after a fork must be copied (set_close_on_exec too).
+    Result<void> close(int fd);
     Result<bool> close_on_exec(int fd);
     Result<void> set_close_on_exec(int fd, bool on);
     Result<void> close_range(unsigned first, unsigned last, bool only_mark_cloexec);

@@ -50,9 +50,9 @@ Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_vie
 
 namespace {
 
-/// The node to open for O_CREAT: makes it if it is missing and tells so.
+/// The node to open for O_CREAT: makes it if it is missing and tells in which directory.
 Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> start, std::string_view path,
-                                     uint32_t flags, mode_t mode, bool& created) {
+                                     uint32_t flags, mode_t mode, Located& created) {
     const bool follow = !(flags & (open_flags::excl | open_flags::nofollow));
     for (;;) {
         Located at = TRY(walk(context, start, path, walk_flags::parent | (follow ? walk_flags::follow : 0)));
@@ -65,10 +65,17 @@ Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> st
             return Errno::isdir;
         Result<RefPtr<Vnode>> made = create_node(context, at, VnodeType::regular, mode);
         if (made || made.error() != Errno::exist) {
-            created = made.ok();
+            if (made)
+                created = std::move(at);
             return made;
         } // someone else was faster: open that
     }
+}
+
+/// Takes back a file that was made for an open that fails.
+void undo_create(const Located& created, const Vnode& node) {
+    if (const Result<RefPtr<Vnode>> there = created.parent->lookup(created.name); there && there->get() == &node)
+        (void)created.parent->unlink(created.name);
 }
 
 Result<RefPtr<File>> open_unnamed(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags,
@@ -135,7 +142,7 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
         return open_unnamed(context, std::move(start), path, flags, mode);
     }
     RefPtr<Vnode> node;
-    bool created = false;
+    Located created;
     if (flags & open_flags::creat) {
         if (flags & open_flags::directory)
             return Errno::inval;
@@ -143,16 +150,20 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
     } else {
         node = TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
     }
-    TRY(check_open(context, *node, flags, created));
-    if ((flags & open_flags::trunc) && !created && node->type == VnodeType::regular) {
-        if (node->is_program())
-            return Errno::txtbsy;
-        AttributeChange change;
+    TRY(check_open(context, *node, flags, created.parent.get() != nullptr));
+    const bool truncates = (flags & open_flags::trunc) && !created.parent && node->type == VnodeType::regular;
+    if (truncates && node->is_program())
+        return Errno::txtbsy;
+    // Devices want to see O_NOCTTY; what only concerned this call is not kept.
+    Result<RefPtr<File>> opened = node->open(flags & ~(creation_flags & ~open_flags::noctty));
+    if (!opened && created.parent)
+        undo_create(created, *node);
+    RefPtr<File> file = TRY(std::move(opened));
+    if (truncates) {
+        AttributeChange change; // last: an open that fails loses nothing
         change.set_size = true;
         TRY(node->change(change));
     }
-    // Devices want to see O_NOCTTY; what only concerned this call is not kept.
-    RefPtr<File> file = TRY(node->open(flags & ~(creation_flags & ~open_flags::noctty)));
     file->flags.fetch_and(~open_flags::noctty, std::memory_order_relaxed);
     return file;
 }
