@@ -5,6 +5,7 @@
 #include <bsd/proc.hpp>
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
+#include <vm/fail.hpp>
 
 namespace lentil {
 
@@ -85,6 +86,8 @@ void proc_init() {
 }
 
 Result<pid_t> pid_allocate(pid_t wanted) {
+    if (allocation_must_fail())
+        return Errno::again;
     ProcTreeGuard guard(proc_tree_lock);
     if (wanted != 0) {
         if (wanted < 0 || wanted >= pid_limit)

@@ -34,8 +34,11 @@ bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot a
         return false;
     Uthread& self = current_uthread();
     FaultResult result = FaultResult::no_mapping;
+    const uint32_t fail_nth = checks_enabled ? std::exchange(self.fail_nth, 0) : 0; // of calls, not of faults
     if (user_range_ok(address, 1))
         result = current_map().fault(address, access);
+    if constexpr (checks_enabled)
+        self.fail_nth = fail_nth;
     SigInfo info{.signo = sig_segv, .address = address};
     switch (result) {
     case FaultResult::ok: self.usage.minor_faults++; return true;

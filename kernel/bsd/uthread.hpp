@@ -55,6 +55,8 @@ struct Uthread : ZonedRefCounted<Uthread> {
         vaddr_t copy = 0;
         uint32_t length = 0;
     } step;
+    /// Checked builds, /proc/self/fail-nth: so many allocations of its system calls from now, one fails. 0: none.
+    uint32_t fail_nth = 0;
 
     // -- accounting ------------------------------------------------------------------------------------------------
     Usage usage; ///< of finished stretches; without what `thread` holds while it executes

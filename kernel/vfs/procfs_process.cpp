@@ -7,6 +7,7 @@
 #include <vfs/file_node.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/procfs.hpp>
+#include <vm/fail.hpp>
 
 namespace lentil {
 
@@ -257,7 +258,48 @@ Result<void> set_oom_score_adj(const ProcTarget& target, std::string_view text) 
     return {};
 }
 
+// ---- fault injection (checked builds) ----------------------------------------------------------------------------------
+
+/// Counts the allocations of system calls, not those of page faults: these end in SIGKILL, not in an error.
+bool fails_now() {
+    if (!has_uthread())
+        return false;
+    Uthread& self = current_uthread();
+    return self.in_syscall && self.fail_nth != 0 && --self.fail_nth == 0;
+}
+
+/// A directory of a process stands for the caller's own thread, if the process is the caller's.
+RefPtr<Uthread> fail_nth_target(const ProcTarget& target) {
+    return !target.uthread && target.proc.get() == &current_proc() ? ref(current_uthread()) : target.one_uthread();
+}
+
+Result<void> fail_nth(TextBuffer& out, const ProcTarget& target) {
+    const RefPtr<Uthread> uthread = fail_nth_target(target);
+    if (!uthread)
+        return Errno::srch;
+    out.add("{}\n", uthread->fail_nth);
+    return {};
+}
+
+Result<void> set_fail_nth(const ProcTarget& target, std::string_view text) {
+    const uint64_t n = TRY(parse_number(text, 10));
+    if (n > INT32_MAX)
+        return Errno::inval;
+    const RefPtr<Uthread> uthread = fail_nth_target(target);
+    if (!uthread || uthread.get() != &current_uthread())
+        return Errno::perm; // another's count could not be set without a lock that each allocation took
+    allocation_fault_hook = fails_now;
+    uthread->fail_nth = static_cast<uint32_t>(n);
+    return {};
+}
+
 constexpr VnodeType file = VnodeType::regular, link = VnodeType::symlink, directory = VnodeType::directory;
+
+/// The last entry of a list is for checked builds.
+template<size_t N>
+constexpr std::span<const ProcfsItem> without_fail_nth(const ProcfsItem (&items)[N]) {
+    return std::span(items).first(checks_enabled ? N : N - 1);
+}
 
 constexpr ProcfsItem task_items[] = {
     {.name = "stat", .type = file, .mode = 0444, .generate = procfs_stat},
@@ -268,6 +310,7 @@ constexpr ProcfsItem task_items[] = {
     {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
     {.name = "children", .type = file, .mode = 0444, .generate = children},
     {.name = "mem", .type = file, .mode = 0600, .open = procfs_open_memory},
+    {.name = "fail-nth", .type = file, .mode = 0644, .generate = fail_nth, .write = set_fail_nth},
 };
 
 Result<void> maps(TextBuffer& out, const ProcTarget& target) {
@@ -312,7 +355,7 @@ Result<void> limits(TextBuffer& out, const ProcTarget& target) {
 
 constexpr ProcfsItem fd_item{.name = "", .type = link, .mode = 0700, .link = fd_link, .follow = fd_follow};
 
-constexpr ProcfsItem task_item{.name = "", .type = directory, .mode = 0555, .children = task_items};
+constexpr ProcfsItem task_item{.name = "", .type = directory, .mode = 0555, .children = without_fail_nth(task_items)};
 
 constexpr ProcfsItem pid_items[] = {
     {.name = "stat", .type = file, .mode = 0444, .generate = procfs_stat},
@@ -334,9 +377,10 @@ constexpr ProcfsItem pid_items[] = {
     {.name = "root", .type = link, .mode = 0777, .link = link_to<root_of>, .follow = follow_to<root_of>},
     {.name = "fd", .type = directory, .mode = 0500, .number_item = &fd_item, .find = find_fd, .next = next_fd},
     {.name = "task", .type = directory, .mode = 0555, .number_item = &task_item, .find = find_task, .next = next_task},
+    {.name = "fail-nth", .type = file, .mode = 0644, .generate = fail_nth, .write = set_fail_nth},
 };
 } // namespace
 
-const ProcfsItem procfs_pid_item{.name = "", .type = directory, .mode = 0555, .children = pid_items};
+const ProcfsItem procfs_pid_item{.name = "", .type = directory, .mode = 0555, .children = without_fail_nth(pid_items)};
 
 } // namespace lentil
