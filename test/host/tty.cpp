@@ -269,3 +269,21 @@ TEST_CASE("random keys, reads and mode changes keep the buffer within its bounds
         t.screen.clear();
     }
 }
+
+TEST_CASE("any key lets stopped output go on with IXANY, and is read too") {
+    Terminal t;
+    t.change([](Termios& m) { m.iflag |= tty_iflag::ixon; });
+    t.type(ctrl('S')).type("a");
+    CHECK(t.line.output_stopped());
+    t.change([](Termios& m) { m.iflag |= tty_iflag::ixany; });
+    t.type("b\n");
+    CHECK_FALSE(t.line.output_stopped());
+    CHECK(t.read() == "ab\n");
+}
+
+TEST_CASE("ONOCR drops a return in the first column alone") {
+    Terminal t;
+    t.change([](Termios& m) { m.oflag |= tty_oflag::opost | tty_oflag::onocr; });
+    t.print("\rab\r\rc");
+    CHECK(t.screen == "ab\rc");
+}

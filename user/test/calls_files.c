@@ -42,7 +42,15 @@ static void duplicates(void) {
     CHECK_EQ(syscall(SYS_close_range, 100, 110, 0), 0);
     CHECK_ERRNO(fcntl(100, F_GETFD), EBADF);
     CHECK_EQ(fcntl(120, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(dup2(fd, 119), 119);
+    CHECK_EQ(dup2(fd, 121), 121);
+    CHECK_EQ(syscall(SYS_close_range, 119, 120, 0), 0); // both ends belong to it
+    CHECK_ERRNO(fcntl(119, F_GETFD), EBADF);
+    CHECK_ERRNO(fcntl(120, F_GETFD), EBADF);
+    CHECK_EQ(fcntl(121, F_GETFD), 0);
     CHECK_ERRNO(syscall(SYS_close_range, 10, 9, 0), EINVAL);
+    CHECK_EQ(close(0), 0);
+    CHECK_EQ(dup(fd), 0); // the lowest that is free
     struct rlimit limit = {32, 32};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int last = 0;
@@ -149,6 +157,7 @@ static void record_locks(void) {
         CHECK_EQ(lock_type(fd, F_RDLCK, 0, 11, &holder), F_WRLCK);
         CHECK_EQ(holder, parent);
         CHECK_EQ(lock_type(fd, F_WRLCK, 14, 2, NULL), F_UNLCK);
+        CHECK_EQ(lock_type(fd, F_WRLCK, 16, 1, NULL), F_WRLCK);
         CHECK_EQ(lock_type(fd, F_WRLCK, 19, 1, NULL), F_WRLCK);
         CHECK_EQ(lock_type(fd, F_WRLCK, 20, 0, NULL), F_UNLCK);
         struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 12, .l_len = 1};
@@ -163,6 +172,30 @@ static void record_locks(void) {
         _exit(0);
     }
     CHECK_EXITED(check_reap(child), 0);
+    // Neighbours become one lock; a negative length counts backwards.
+    lock.l_type = F_WRLCK, lock.l_start = 10, lock.l_len = 5;
+    CHECK_EQ(fcntl(fd, F_SETLK, &lock), 0);
+    lock.l_start = 20, lock.l_len = -5;
+    CHECK_EQ(fcntl(fd, F_SETLK, &lock), 0);
+    child = fork();
+    if (child == 0) {
+        struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
+        CHECK_EQ(fcntl(fd, F_GETLK, &found), 0);
+        CHECK_EQ(found.l_start, 10);
+        CHECK_EQ(found.l_len, 10);
+        CHECK_EQ(lock_type(fd, F_WRLCK, 20, 1, NULL), F_UNLCK);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(child), 0);
+    // A lock needs the right to do what it protects.
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int reader = open(path, O_RDONLY), writer = open(path, O_WRONLY);
+    lock.l_start = 0, lock.l_len = 1;
+    CHECK_ERRNO(fcntl(reader, F_SETLK, &lock), EBADF);
+    lock.l_type = F_RDLCK;
+    CHECK_ERRNO(fcntl(writer, F_SETLK, &lock), EBADF);
+    CHECK_EQ(fcntl(reader, F_SETLK, &lock), 0);
     lock.l_type = 7;
     CHECK_ERRNO(fcntl(fd, F_SETLK, &lock), EINVAL);
     lock.l_type = F_WRLCK, lock.l_start = -1;

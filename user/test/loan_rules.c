@@ -630,8 +630,29 @@ static void last_thread_counts(void) {
     CHECK_EXITED(check_reap(pid), 8);
 }
 
+static void exec_pause(void) {
+    execl(check_self, check_self, "@pause", (char*)NULL);
+    _exit(127);
+}
+static void group_until_exec(void) {
+    pid_t pid = spawn(never_ends);
+    CHECK_EQ(setpgid(pid, 0), 0);
+    CHECK_EQ(getpgid(pid), pid);
+    kill(pid, SIGKILL);
+    check_reap(pid);
+    pid = borrow(exec_pause);
+    CHECK_ERRNO(setpgid(pid, 0), EACCES);
+    CHECK_EQ(getpgid(pid), getpgrp());
+    kill(pid, SIGKILL);
+    check_reap(pid);
+}
+
 // --- for test/boot: a session leader with a terminal that ends as a borrower ---
 
+static void hangs_up(int number) {
+    (void)number;
+    shared[5] = 1;
+}
 static void lead_and_end(void) {
     int fd = open("/dev/console", O_RDWR | O_NOCTTY);
     if (setsid() < 0 || ioctl(fd, TIOCSCTTY, 1) != 0)
@@ -640,10 +661,20 @@ static void lead_and_end(void) {
     memset(text, '.', sizeof text);
     if (write(fd, text, sizeof text) != (ssize_t)sizeof text)
         _exit(2);
+    if (fork() == 0) { // of the foreground: it hears of the leader's end
+        signal(SIGHUP, hangs_up);
+        shared[4] = 1;
+        for (int i = 0; i < 1000 && !shared[5]; ++i)
+            check_sleep_ms(10);
+        _exit(0);
+    }
+    while (!shared[4])
+        sched_yield();
     _exit(0);
 }
 static int leader(void) {
     int status = -1;
+    shared = shared_memory(4096);
     pid_t pid = borrow(lead_and_end);
     if (pid <= 0 || waitpid(pid, &status, WNOHANG) != pid) // its end is complete when vfork returns
         return 1;
@@ -652,7 +683,9 @@ static int leader(void) {
     int fd = open("/dev/console", O_RDWR | O_NOCTTY), session;
     if (ioctl(fd, TIOCGSID, &session) == 0)
         return 3; // nobody's terminal any more
-    return 0;
+    for (int i = 0; i < 1000 && !shared[5]; ++i)
+        check_sleep_ms(10);
+    return shared[5] ? 0 : 4;
 }
 
 static const struct check_case cases[] = {
@@ -678,6 +711,7 @@ static const struct check_case cases[] = {
     {"EC-137 calls on a borrower's pid from outside work, and touch the borrower alone", calls_on_borrower, 0, false},
     {"EC-172 the affinity of a lender can be changed while its thread is lent, and holds at release", lender_affinity,
      0, true},
+    {"EC-115 a parent sets its child's group until the child execs, then it gets EACCES", group_until_exec, 0, false},
     {"EC-78 a lender whose borrower never ends shows why it waits, and can be killed", waiting_lender, 0, true},
     {"EC-123 a signal sent by a borrower names the borrower and its user", who_sent, 0, false},
     {"EC-170 a borrower runs with its lender's real-time priority", priority, 0, true},
@@ -690,6 +724,8 @@ static const struct check_case cases[] = {
 int main(int argc, char** argv) {
     if (argc > 1 && strcmp(argv[1], "@check") == 0)
         return 42;
+    if (argc > 1 && strcmp(argv[1], "@pause") == 0)
+        never_ends();
     if (argc > 1 && strcmp(argv[1], "@fork-and-go") == 0)
         return fork_and_go();
     if (argc > 1 && strcmp(argv[1], "@leader") == 0)

@@ -79,6 +79,37 @@ static void capacity(void) {
     CHECK(memcmp(block, got, 4096) == 0);
     CHECK_EQ(read(ends[0], got, 70000), 70000);
     CHECK(memcmp(block, got, 70000) == 0);
+    // Writable means: PIPE_BUF bytes at once.
+    CHECK_EQ(fcntl(ends[1], F_SETPIPE_SZ, 8192), 8192);
+    CHECK_EQ(write(ends[1], block, 8191), 8191);
+    CHECK_EQ(ready(ends[1], POLLOUT), 0);
+    CHECK_EQ(write(ends[1], block, 1), 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_EQ(setuid(65534), 0);
+        CHECK_EQ(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
+        CHECK_ERRNO(fcntl(ends[1], F_SETPIPE_SZ, 2 << 20), EPERM);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+}
+
+// A reader that sleeps is woken by the last writer's end, not by the one before.
+static void last_writer(void) {
+    CHECK_EQ(pipe(ends), 0);
+    pid_t reader = fork();
+    if (reader == 0) {
+        char c;
+        close(ends[1]);
+        _exit(read(ends[0], &c, 1) == 0 ? 7 : 1);
+    }
+    int second = dup(ends[1]);
+    CHECK_SOON(check_state_of(reader) == 'S', 5);
+    close(second);
+    check_sleep_ms(30);
+    CHECK_EQ(waitpid(reader, NULL, WNOHANG), 0);
+    close(ends[1]);
+    CHECK_EXITED(check_reap(reader), 7);
 }
 
 // Writers of up to PIPE_BUF bytes never mix, however they race.
@@ -328,6 +359,7 @@ static void reopened(void) {
 static const struct check_case cases[] = {
     {"bytes go through in order, and the end of file follows the last writer", pass_bytes, 0, false},
     {"writing without a reader is answered with SIGPIPE or EPIPE", broken, 0, false},
+    {"the end of the last writer wakes a sleeping reader", last_writer, 0, false},
     {"a pipe holds 64 KiB, can be resized, and keeps what is in it", capacity, 0, false},
     {"writes of up to PIPE_BUF bytes never mix", atomic_writes, 60, false},
     {"a stream much larger than the pipe arrives whole", stream, 60, false},

@@ -3,7 +3,9 @@
 #include "check.h"
 
 #include <dirent.h>
+#include <linux/capability.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 static char text[65536];
@@ -48,6 +50,17 @@ static void stat_fields(void) {
     }
     load("/proc/self/stat");
     CHECK(field(14) + field(15) >= 10); // ticks of 10 ms
+    double up = 0;
+    load("/proc/uptime");
+    CHECK_EQ(sscanf(text, "%lf", &up), 1);
+    load("/proc/self/stat");
+    CHECK((double)field(22) / 100 > up - 15 && (double)field(22) / 100 <= up);
+    struct sched_param parameters = {.sched_priority = 30};
+    CHECK_EQ(sched_setscheduler(0, SCHED_FIFO, &parameters), 0);
+    load("/proc/self/stat");
+    CHECK_EQ(field(18), -31);
+    CHECK_EQ(field(40), 30);
+    CHECK_EQ(field(41), SCHED_FIFO);
 }
 
 static void states(void) {
@@ -83,7 +96,14 @@ static void status_lines(void) {
     CHECK_EQ(check_value_in("/proc/self/status", "Pid"), getpid());
     CHECK_EQ(check_value_in("/proc/self/status", "PPid"), getppid());
     CHECK_EQ(check_value_in("/proc/self/status", "Threads"), 1);
-    CHECK(check_value_in("/proc/self/status", "VmRSS") > 0);
+    long resident = check_value_in("/proc/self/status", "VmRSS"), size = check_value_in("/proc/self/status", "VmSize");
+    CHECK(resident > 0);
+    char* untouched = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(untouched != MAP_FAILED);
+    memset(untouched, 1, 1 << 20);
+    CHECK_EQ(check_value_in("/proc/self/status", "VmSize") - size, 64 << 10);
+    long more = check_value_in("/proc/self/status", "VmRSS") - resident;
+    CHECK(more >= 1 << 10 && more < 2 << 10);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
@@ -94,6 +114,19 @@ static void status_lines(void) {
     CHECK(strstr(text, "SigBlk:\t0000000000000200\n") != NULL);
     CHECK(strstr(text, "SigPnd:\t0000000000000200\n") != NULL || strstr(text, "ShdPnd:\t0000000000000200\n") != NULL);
     CHECK(strstr(text, "SigIgn:\t0000000000000800\n") != NULL);
+    // A process's signal and a thread's are told apart.
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    kill(getpid(), SIGHUP);
+    load("/proc/self/status");
+    CHECK(strstr(text, "SigPnd:\t0000000000000200\n") != NULL);
+    CHECK(strstr(text, "ShdPnd:\t0000000000000001\n") != NULL);
+    // What may be used and what is in use, too.
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2] = {{0x21, 0xa1, 0}, {0, 0, 0}};
+    CHECK_EQ(syscall(SYS_capset, &header, caps), 0);
+    load("/proc/self/status");
+    CHECK(strstr(text, "CapPrm:\t00000000000000a1\nCapEff:\t0000000000000021\n") != NULL);
 }
 
 static void maps_lines(void) {
@@ -221,6 +254,8 @@ static void private_files(void) {
     CHECK_ERRNO(open("/proc/1/cwd/etc", O_RDONLY), EACCES);
     load("/proc/1/stat");
     CHECK_EQ(strtol(text, NULL, 10), 1);
+    CHECK_EQ(field(28), 0); // where its stack is
+    CHECK_EQ(field(48), 0); // and its arguments
 }
 
 static void system_files(void) {
