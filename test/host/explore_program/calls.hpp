@@ -24,6 +24,7 @@ enum Number : long {
     nr_yield = 124,
     nr_kill = 129,
     nr_tgkill = 131,
+    nr_sigsuspend = 133,
     nr_sigaction = 134,
     nr_sigprocmask = 135,
     nr_sigtimedwait = 137,

@@ -128,14 +128,17 @@ long run_thread(void* argument) {
     plan.done = 1;
     return 0;
 }
-/// False if there is no memory.
-bool start_thread(ThreadPlan& plan) {
+/// False if there is no memory. With `wait` it returns when the thread has ended.
+bool start_thread(ThreadPlan& plan, bool wait = false) {
     const long stack = syscall6(nr_mmap, 0, stack_bytes, 3, 0x22, -1, 0);
     if (stack < 0)
         return false;
-    if (thread(run_thread, &plan, reinterpret_cast<void*>(stack + stack_bytes), thread_flags) < 0)
+    if (thread(run_thread, &plan, reinterpret_cast<void*>(stack + stack_bytes),
+               wait ? thread_flags | clone_vfork : thread_flags) < 0)
         return false;
     cover(Case::thread_made);
+    if (wait)
+        expect(plan.done == 1, "a creator does not wait for its thread");
     return true;
 }
 void join(const ThreadPlan& plan) {
@@ -237,7 +240,7 @@ long borrow(void* argument) {
             break;
         case 3: {
             ThreadPlan plan{thread_of_borrower, &loan};
-            if (start_thread(plan)) {
+            if (start_thread(plan, one_in(3))) {
                 cover(Case::thread_made_in_loan);
                 join(plan);
             }
@@ -339,11 +342,33 @@ struct Mail {
     Mailbox box;
     volatile long wanted;
 };
+/// Waits for all of its mail, in one of three ways that lose none.
 long mail_child(void* argument) {
     Mail& mail = *static_cast<Mail*>(argument);
     mail.box.pid = getpid();
-    while (mail.box.handled < mail.wanted)
-        sleep_us(100 + random(1000));
+    const unsigned long set = 1ul << (sigrt - 1), none = 0;
+    const long way = random(3);
+    if (way != 0)
+        syscall6(nr_sigprocmask, 0, word(&set), 0, 8);
+    while (mail.box.handled < mail.wanted) {
+        Siginfo info = {};
+        switch (way) {
+        case 0: sleep_us(100 + random(1000)); break;
+        case 1: {
+            const long result = syscall6(nr_sigsuspend, word(&none), 8);
+            expect(result == e_intr, "sigsuspend returns something else", result);
+            break;
+        }
+        default: {
+            const long result = syscall6(nr_sigtimedwait, word(&set), word(&info), 0, 8);
+            expect(result == sigrt || result == e_intr, "sigtimedwait returns something else", result);
+            if (result == sigrt)
+                on_signal(sigrt, &info, nullptr);
+        }
+        }
+    }
+    if (way != 0)
+        syscall6(nr_sigprocmask, 1, word(&set), 0, 8);
     expect(mail.box.handled == mail.wanted, "more signals than were sent", mail.box.handled, mail.wanted);
     return 42;
 }
