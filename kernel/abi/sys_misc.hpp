@@ -8,6 +8,9 @@
 
 namespace lentil::abi {
 
+// -- process accounting (sys_acct.cpp): an address of 0 ends it
+Result<void> sys_acct(vaddr_t path);
+
 // -- credentials (sys_cred.cpp) ------------------------------------------------------------------------------------------
 Result<void> sys_capget(UserPtr<CapabilityHeader> header, UserPtr<CapabilityData> data);
 Result<void> sys_capset(UserPtr<CapabilityHeader> header, UserPtr<CapabilityData> data);

@@ -22,6 +22,7 @@ enum class Capability : uint32_t {
     setpcap = 8,
     sys_chroot = 18,
     sys_ptrace = 19,
+    sys_pacct = 20,
     sys_admin = 21,
     sys_boot = 22,
     sys_nice = 23,
@@ -32,6 +33,10 @@ enum class Capability : uint32_t {
     ipc_lock = 14,
 };
 inline constexpr uint64_t all_capabilities = (uint64_t{1} << 41) - 1;
+
+struct Cred;
+/// The current proc's own credentials gave it a capability (bsd/acct.cpp). True.
+bool note_privilege(const Cred& cred);
 
 struct Cred : ZonedRefCounted<Cred> {
     static constexpr const char* zone_name = "creds";
@@ -45,7 +50,9 @@ struct Cred : ZonedRefCounted<Cred> {
              cap_bounding = all_capabilities, cap_ambient = 0;
     uint32_t securebits = 0;
 
-    bool capable(Capability c) const { return cap_effective >> static_cast<uint32_t>(c) & 1; }
+    /// To be asked where the answer decides: whoever needed it used privilege (process accounting).
+    bool capable(Capability c) const { return has(c) && note_privilege(*this); }
+    bool has(Capability c) const { return cap_effective >> static_cast<uint32_t>(c) & 1; }
     bool in_group(gid_t g) const;
     /// A private copy to change before it is published.
     Result<RefPtr<Cred>> copy() const;

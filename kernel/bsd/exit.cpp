@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The end of uthreads and procs. A proc ends with its last uthread, which takes the tables down in process context; what
 // is left is a zombie for the parent.
+#include <bsd/acct.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/itimer.hpp>
 #include <bsd/kqueue.hpp>
@@ -151,6 +152,8 @@ void take_down(Proc& proc) {
     if (task) {
         Usage& usage = current_uthread().usage;
         usage.max_resident_bytes = std::max(usage.max_resident_bytes, task->map().peak_resident_bytes());
+        if (acct_is_on())
+            proc.memory_at_end = task->map().totals().size;
         task_leave();
         task.reset();
     }
@@ -160,6 +163,8 @@ void take_down(Proc& proc) {
 [[noreturn]] void end_proc(Uthread& self, Proc& proc, int32_t status) {
     take_down(proc);
     loan_await_late_gift(proc);
+    if (acct_is_on()) [[unlikely]]
+        acct_record(proc); // before anybody can wait for it
 
     ReapedProcs reaped;
     RefPtr<Uthread> ended;

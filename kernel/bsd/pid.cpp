@@ -199,8 +199,8 @@ void for_each_proc(void (*visit)(Proc&, void*), void* context) {
 }
 
 Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool process) {
-    const bool bypass = cred.uid == 0 || cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
-    const bool privileged = cred.capable(Capability::sys_resource) || cred.capable(Capability::sys_admin);
+    const bool bypass = cred.uid == 0 || cred.has(Capability::sys_resource) || cred.has(Capability::sys_admin);
+    const bool privileged = cred.has(Capability::sys_resource) || cred.has(Capability::sys_admin);
 
     UserCounts* fresh = nullptr; // made only for the first proc of a uid, and never under the tree's lock
     for (;;) {

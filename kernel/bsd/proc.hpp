@@ -135,6 +135,8 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     Usage dead_uthreads_usage;            ///< t; of uthreads that ended
     Usage children_usage;                 ///< t; of children waited for
     Usage final_usage;                    ///< t; once zombie
+    uint64_t memory_at_end = 0;           ///< bytes mapped when it ended, if process accounting is on
+    bool used_privilege = false;          ///< written by its own uthreads: a capability let it do something
     uint32_t personality = 0;
     std::atomic<int32_t> oom_score_adj{0};
 

@@ -42,7 +42,7 @@ private:
 
 /// How far a write of `n` bytes at `at` may go under RLIMIT_FSIZE; fbig (and SIGXFSZ) if not at all.
 Result<size_t> limit_file_size(uint64_t at, size_t n) {
-    if (!has_uthread())
+    if (!has_uthread() || !current_proc().fds) // the kernel's own, or about a process that ends
         return n;
     const uint64_t limit = current_proc().limit(Limit::fsize).soft;
     if (limit == limit_infinity || at + n <= limit)
