@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Interleavings of the real kernel, by seed: see arch/host/explorer.hpp and README.md.
 //
-//   LENTIL_EXPLORE_STEPS=N   explores until N points were passed, instead of a million
+//   LENTIL_EXPLORE_STEPS=N   explores until N points were passed, instead of two millions
 //   LENTIL_EXPLORE_FROM=N    begins with this seed, instead of 1
 //   LENTIL_EXPLORE_SEED=N    this seed alone
 //   LENTIL_EXPLORE_TRACE=1   says what happens while it happens
@@ -21,6 +21,7 @@ uint64_t number_from_environment(const char* name, uint64_t otherwise) {
     const char* const text = std::getenv(name);
     return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
+constexpr uint64_t default_points = 2'000'000;
 const uint64_t only_seed = number_from_environment("LENTIL_EXPLORE_SEED", 0);
 
 constexpr const char* case_names[] = {
@@ -95,7 +96,7 @@ TEST_CASE("a seed gives the same run every time") {
 
 TEST_CASE(
     "processes fork, lend, signal, stop, wait for and end each other, and all of it comes true in every interleaving") {
-    const uint64_t wanted = number_from_environment("LENTIL_EXPLORE_STEPS", 1'000'000);
+    const uint64_t wanted = number_from_environment("LENTIL_EXPLORE_STEPS", default_points);
     const uint64_t first = only_seed ? only_seed : number_from_environment("LENTIL_EXPLORE_FROM", 1);
     ExploreResult sum;
     uint64_t seed = first;
@@ -117,7 +118,7 @@ TEST_CASE(
     for (unsigned i = 0; i < std::size(case_names); i++)
         std::printf(", %lu %s", sum.cases[i], case_names[i]);
     std::printf("\n");
-    if (only_seed || sum.points < 1'000'000)
+    if (only_seed || sum.points < default_points)
         return;
     CHECK(sum.gifts > 0);
     CHECK(sum.depth > 2);

@@ -5,7 +5,7 @@
     explore_mistakes.py [WORD]...    mistakes whose name has one of the words; default: all
 
 Build first (scripts/build). The sources stay as they are: a changed copy is compiled and linked into an explorer of its
-own, under build/explore-mistakes. Exit code 1 if a mistake stays unnoticed within a million points.
+own, under build/explore-mistakes. Exit code 1 if a mistake stays unnoticed within the points of one run of the tests.
 """
 import json
 import os
