@@ -230,7 +230,7 @@ static void threads_within_limit(void) {
 static void thread_limit(void) { CHECK_EXITED(check_reap(spawn(threads_within_limit)), 0); }
 
 // The first thread is chosen for a signal of its process while it ends, which takes it long.
-enum { entries = 2000, entry_size = 8192 };
+enum { entries = 500, entry_size = 8192 };
 static struct {
     void* next;
     long offset;
@@ -239,42 +239,73 @@ static struct {
 static volatile int ending;
 static void on_usr1(int number) { handled += number ? 1 : 0; }
 static void* takes_over(void* unused) {
+    for (int i = 0; i < 300 && !handled; ++i)
+        check_sleep_ms(1000); // a handler ends it
+    return unused;
+}
+static void* sends(void* unused) {
     sigset_t usr1;
     sigemptyset(&usr1);
     sigaddset(&usr1, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &usr1, NULL);
     while (!ending) {
     }
     for (volatile int i = 0; i < 3000; ++i) {
     }
     kill(getpid(), SIGUSR1);
-    pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
-    for (int i = 0; i < 500 && !handled; ++i)
+    for (int i = 0; i < 300 && !handled; ++i)
         check_sleep_ms(10);
     _exit(handled == 1 ? 0 : 1);
     return unused;
 }
-static void first_thread_ends(void) {
+// Makes this thread's end take long: thousands of robust futexes, each in a page that was never touched.
+static void end_slowly(void) {
     char* memory = mmap(NULL, (size_t)entries * entry_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
     for (long i = 0; i < entries; ++i)
         *(void**)(memory + i * entry_size) = i + 1 < entries ? (void*)(memory + (i + 1) * entry_size) : (void*)&head;
     head.next = memory;
-    head.offset = 4096; // a page that was never touched
-    signal(SIGUSR1, on_usr1);
-    sigset_t usr1;
-    sigemptyset(&usr1);
-    sigaddset(&usr1, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &usr1, NULL);
-    pthread_t thread;
-    CHECK_EQ(pthread_create(&thread, NULL, takes_over, NULL), 0);
-    pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
+    head.offset = 4096;
     CHECK_EQ(syscall(SYS_set_robust_list, &head, sizeof head), 0);
     ending = 1;
     syscall(SYS_exit, 0);
 }
+static void first_thread_ends(void) {
+    signal(SIGUSR1, on_usr1);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, takes_over, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, sends, NULL), 0);
+    check_sleep_ms(20);
+    end_slowly();
+}
 static void chosen_thread_ends(void) {
-    for (int i = 0; i < 20; ++i)
+    for (int i = 0; i < 8; ++i)
         CHECK_EXITED(check_reap(spawn(first_thread_ends)), 0);
+}
+
+static void* stops_all(void* unused) {
+    while (!ending) {
+    }
+    for (volatile int i = 0; i < 3000; ++i) {
+    }
+    raise(SIGSTOP);
+    _exit(5);
+    return unused;
+}
+static void first_thread_ends_in_stop(void) {
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, stops_all, NULL), 0);
+    end_slowly();
+}
+static void stop_beside_end(void) {
+    for (int i = 0; i < 8; ++i) {
+        int status;
+        pid_t pid = spawn(first_thread_ends_in_stop);
+        CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+        CHECK(WIFSTOPPED(status));
+        kill(pid, SIGCONT);
+        CHECK_EXITED(check_reap(pid), 5);
+    }
 }
 
 // --- groups ---
@@ -438,6 +469,7 @@ static const struct check_case cases[] = {
     {"the status is exit_group's, or that of the first thread", statuses, 0, false},
     {"NB-05 threads that ended do not count against RLIMIT_NPROC", thread_limit, 0, false},
     {"a signal that chose a thread which is just ending goes to another", chosen_thread_ends, 60, false},
+    {"a stop is complete when the last thread that did not stop has ended", stop_beside_end, 60, false},
     {"a member's end that orphans its own stopped group continues it with SIGHUP", orphaned_group, 0, false},
     {"EC-115 setpgid and setsid refuse what they must", setpgid_rules, 0, false},
     {"kill of a group asks for permission for each member", group_permission, 0, false},

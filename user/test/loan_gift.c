@@ -54,7 +54,24 @@ static void late_gift(void) {
     objects_are_back(&before);
 }
 
+// All the loans of a lender that ends become gifts, with no borrower's help.
+static void all_at_once(void) {
+    s = (struct stage*)(uintptr_t)shared_memory(4096);
+    for (int round = 0; round < 5; ++round) {
+        s->out = s->go = s->returned = 0;
+        long gifts = check_counter("gifts");
+        pid_t lender = spawn(doomed_lender);
+        CHECK_SOON(s->out == lenders, 10);
+        kill(lender, SIGKILL);
+        CHECK_SIGNALED(check_reap(lender), SIGKILL); // its borrowers are still out
+        CHECK_EQ(check_counter("gifts") - gifts, lenders);
+        s->go = 1;
+        CHECK_EQ(s->returned, 0);
+    }
+}
+
 static const struct check_case cases[] = {
+    {"EC-40 a lender of several threads that is killed ends before its borrowers do", all_at_once, 60, true},
     {"EC-24 EC-40 lenders killed at the moment when their borrowers end leave nothing behind", late_gift, 60, true},
 };
 CHECK_MAIN(cases)

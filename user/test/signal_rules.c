@@ -3,8 +3,10 @@
 // nobody escapes.
 #include "lend.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/signalfd.h>
 
 static volatile int handled, order[8], order_size;
 static void on_signal(int number) {
@@ -95,7 +97,7 @@ static void wait_restarts(void) {
 static volatile int ready, sent, quit;
 static void* sends(void* unused) {
     block(SIG_BLOCK, SIGUSR1);
-    for (int round = 1; round <= 400; ++round) {
+    for (int round = 1; round <= 150; ++round) {
         while (ready != round)
             if (quit)
                 return unused;
@@ -116,7 +118,7 @@ static void just_blocked(void) {
     signal(SIGUSR1, on_signal);
     CHECK_EQ(pthread_create(&taker, NULL, takes, NULL), 0);
     CHECK_EQ(pthread_create(&sender, NULL, sends, NULL), 0);
-    for (int round = 1; round <= 400; ++round) {
+    for (int round = 1; round <= 150; ++round) {
         ready = round;
         for (volatile int i = 0; i < 20; ++i) {
         }
@@ -130,13 +132,52 @@ static void just_blocked(void) {
     pthread_join(sender, NULL);
 }
 
+// Who may signal whom: the sender's real or effective id must be the target's real or saved one.
+static void may_signal(uid_t real, uid_t effective, uid_t saved, uid_t target_real, uid_t target_saved, bool allowed) {
+    int ready_pipe[2];
+    CHECK_EQ(pipe(ready_pipe), 0);
+    pid_t target = fork();
+    if (target == 0) {
+        CHECK_EQ(syscall(SYS_setresuid, target_real, 4999, target_saved), 0);
+        CHECK_EQ(write(ready_pipe[1], "x", 1), 1);
+        for (;;)
+            pause();
+    }
+    char c;
+    CHECK_EQ(read(ready_pipe[0], &c, 1), 1);
+    pid_t sender = fork();
+    if (sender == 0) {
+        CHECK_EQ(syscall(SYS_setresuid, real, effective, saved), 0);
+        if (allowed)
+            CHECK_EQ(kill(target, SIGTERM), 0);
+        else
+            CHECK_ERRNO(kill(target, SIGTERM), EPERM);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(sender), 0);
+    kill(target, SIGKILL);
+    CHECK_SIGNALED(check_reap(target), allowed ? SIGTERM : SIGKILL);
+    close(ready_pipe[0]);
+    close(ready_pipe[1]);
+}
+static void permission(void) {
+    enum { a = 4701, b = 4702, c = 4703, d = 4704 };
+    may_signal(a, b, b, c, a, true);  // real, saved
+    may_signal(a, b, b, a, c, true);  // real, real
+    may_signal(b, a, b, c, a, true);  // effective, saved
+    may_signal(b, a, b, a, c, true);  // effective, real
+    may_signal(b, b, a, a, a, false); // the sender's saved id is no reason
+    may_signal(a, b, b, c, d, false);
+    may_signal(4999, 4999, 4999, c, d, false); // nor the target's effective one
+}
+
 // A process that is killed while it copies itself leaves no copy.
 static volatile int* beats;
 static void fork_for_ever(void) {
     setpgid(0, 0);
-    char* p = mmap(NULL, 16 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char* p = mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(p != MAP_FAILED);
-    memset(p, 1, 16 << 20);
+    memset(p, 1, 8 << 20);
     for (;;) {
         ++*beats;
         pid_t pid = fork();
@@ -151,15 +192,96 @@ static void fork_for_ever(void) {
 }
 static void no_survivor(void) {
     beats = shared_memory(4096);
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 12; ++i) {
         *beats = 0;
         pid_t leader = spawn(fork_for_ever);
         CHECK_SOON(*beats > 2, 10);
-        struct timespec t = {0, i * 50000};
+        struct timespec t = {0, i * 150000};
         nanosleep(&t, NULL);
         CHECK_EQ(kill(-leader, SIGKILL), 0);
         CHECK_SIGNALED(check_reap(leader), SIGKILL);
         CHECK_SOON(kill(-leader, 0) < 0 && errno == ESRCH, 5);
+    }
+}
+
+static void reset_once(void) {
+    struct {
+        void (*handler)(int);
+        unsigned long flags, mask;
+    } action = {on_signal, SA_RESETHAND | SA_RESTART, 1UL << (SIGHUP - 1)}, now;
+    CHECK_EQ(syscall(SYS_rt_sigaction, SIGUSR1, &action, NULL, 8), 0);
+    raise(SIGUSR1);
+    CHECK_EQ(handled, 1);
+    CHECK_EQ(syscall(SYS_rt_sigaction, SIGUSR1, NULL, &now, 8), 0);
+    CHECK(now.handler == SIG_DFL); // and nothing else
+    CHECK_EQ(now.flags, SA_RESETHAND | SA_RESTART);
+    CHECK_EQ(now.mask, 1UL << (SIGHUP - 1));
+}
+
+static volatile int* returned;
+static void pause_once(void) {
+    setsid(); // an orphaned group, which only SIGSTOP can stop
+    *returned = -1;
+    pause();
+    *returned = 1;
+}
+static void stopped_in_pause(void) {
+    returned = shared_memory(4096);
+    pid_t pid = spawn(pause_once);
+    CHECK_SOON(*returned == -1, 5);
+    for (int i = 0; i < 3; ++i) {
+        int status;
+        check_sleep_ms(10);
+        kill(pid, SIGSTOP);
+        CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+        CHECK(WIFSTOPPED(status));
+        kill(pid, SIGCONT);
+        CHECK_SOON(check_state_of(pid) == 'S', 5);
+    }
+    CHECK_EQ(*returned, -1);
+    kill(pid, SIGKILL);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+}
+
+static void ready_first(void) {
+    int p[2];
+    CHECK_EQ(pipe(p), 0);
+    CHECK_EQ(write(p[1], "x", 1), 1);
+    signal(SIGUSR1, on_signal);
+    block(SIG_BLOCK, SIGUSR1);
+    raise(SIGUSR1);
+    sigset_t none;
+    sigemptyset(&none);
+    struct pollfd fd = {.fd = p[0], .events = POLLIN};
+    CHECK_EQ(ppoll(&fd, 1, NULL, &none), 1);
+    CHECK_EQ(handled, 0); // the mask of the call is over, and nothing was interrupted
+    CHECK(pends(SIGUSR1));
+    block(SIG_UNBLOCK, SIGUSR1);
+    CHECK_EQ(handled, 1);
+}
+
+static void* signal_soon(void* unused) {
+    check_sleep_ms(50);
+    kill(getpid(), SIGUSR1);
+    return unused;
+}
+static void signalfd_wakes(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    block(SIG_BLOCK, SIGUSR1);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    CHECK(fd >= 0);
+    for (int i = 0; i < 4; ++i) {
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, NULL, signal_soon, NULL), 0);
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+        if (i % 2)
+            CHECK_EQ(poll(&poll_fd, 1, 5000), 1);
+        struct signalfd_siginfo info;
+        CHECK_EQ(read(fd, &info, sizeof info), sizeof info); // asleep when it comes
+        CHECK_EQ(info.ssi_signo, SIGUSR1);
+        pthread_join(thread, NULL);
     }
 }
 
@@ -169,6 +291,11 @@ static const struct check_case cases[] = {
     {"what is read back of actions and masks is what counts", read_back, 0, false},
     {"waitpid is restarted with SA_RESTART and gives EINTR without", wait_restarts, 0, false},
     {"a signal whose chosen thread just blocks it goes to another", just_blocked, 60, false},
+    {"kill compares real and effective ids with real and saved ones", permission, 0, false},
+    {"SA_RESETHAND resets the handler and nothing else", reset_once, 0, false},
+    {"pause goes on after SIGSTOP and SIGCONT, in an orphaned group too", stopped_in_pause, 0, false},
+    {"ppoll that finds something ready leaves a signal pending that only its mask let in", ready_first, 0, false},
+    {"who reads or polls a signalfd wakes when a signal comes", signalfd_wakes, 0, false},
     {"EC-63 LX-07 LX-08 SIGKILL to a group that forks large processes leaves no survivor", no_survivor, 60, false},
 };
 CHECK_MAIN(cases)
