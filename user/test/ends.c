@@ -375,6 +375,29 @@ static void setpgid_rules(void) {
     check_reap(child);
 }
 
+static int waits_for_end(void* unused) {
+    for (;;)
+        pause();
+    return unused != NULL;
+}
+static void child_in_other_session(void) { // its creator leads the session, its parent is not in it
+    CHECK_EQ(setsid(), getpid());
+    pid_t pid = clone(waits_for_end, child_stack + sizeof child_stack, CLONE_PARENT | SIGCHLD, NULL);
+    CHECK(pid > 0);
+    CHECK_EQ(write(note[1], &pid, sizeof pid), sizeof pid);
+}
+static void across_sessions(void) {
+    pid_t pid;
+    CHECK_EQ(pipe(note), 0);
+    CHECK_EXITED(check_reap(spawn(child_in_other_session)), 0);
+    CHECK_EQ(read(note[0], &pid, sizeof pid), sizeof pid);
+    CHECK(getsid(pid) != getsid(0));
+    CHECK_ERRNO(setpgid(pid, 0), EPERM);
+    CHECK_ERRNO(setpgid(pid, getpgrp()), EPERM);
+    kill(pid, SIGKILL);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+}
+
 static void drop_and_kill_group(void) {
     setpgid(0, 0);
     pid_t pid = spawn(sleep_for_ever);
@@ -472,6 +495,7 @@ static const struct check_case cases[] = {
     {"a stop is complete when the last thread that did not stop has ended", stop_beside_end, 60, false},
     {"a member's end that orphans its own stopped group continues it with SIGHUP", orphaned_group, 0, false},
     {"EC-115 setpgid and setsid refuse what they must", setpgid_rules, 0, false},
+    {"setpgid refuses a child in another session", across_sessions, 0, false},
     {"kill of a group asks for permission for each member", group_permission, 0, false},
     {"wait takes the child that was asked for: by pid, by group, by its own group", which, 0, false},
     {"wait tells stops and continues only when asked, once, and WNOWAIT leaves them", kinds, 0, false},

@@ -71,7 +71,7 @@ static void all_at_once(void) {
 }
 
 static const struct check_case cases[] = {
-    {"EC-40 a lender of several threads that is killed ends before its borrowers do", all_at_once, 60, true},
+    {"a lender of several threads that is killed ends before its borrowers do", all_at_once, 60, true},
     {"EC-24 EC-40 lenders killed at the moment when their borrowers end leave nothing behind", late_gift, 60, true},
 };
 CHECK_MAIN(cases)

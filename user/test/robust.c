@@ -107,8 +107,8 @@ static void broken(void) {
 }
 
 static const struct check_case cases[] = {
-    {"LX-19 every robust futex of a thread that ends is marked, waiters noted, and nobody else's", marks, 0, false},
-    {"LX-19 who waits for a robust futex wakes when its owner ends", wakes, 0, false},
+    {"every robust futex of a thread that ends is marked, waiters noted, and nobody else's", marks, 0, false},
+    {"who waits for a robust futex wakes when its owner ends", wakes, 0, false},
     {"a robust list that is circular or broken does no harm", broken, 0, false},
 };
 CHECK_MAIN(cases)
