@@ -32,14 +32,12 @@ def strace():
         run_ok(machine, "cd / && mkdir -p /tmp/d && touch /tmp/d/1 /tmp/d/2 /tmp/d/3")
         run_ok(machine, "strace -f -o /tmp/o sh -c 'ls /tmp/d | wc -l'", "3")
         run_ok(machine, "cat /tmp/o", "execve(\"/bin/sh\"", "pipe2([3, 4]", "exited with 0 +++")
-        run_ok(machine, "grep -c execve\\( /tmp/o; grep -c 'exited with 0' /tmp/o", "1", "3")
-        run_ok(machine, "grep -c 'strace: Process .* attached' /tmp/o", "2")
+        run_ok(machine, "grep -c 'execve(' /tmp/o; grep -c 'clone(' /tmp/o; grep -c 'exited with 0' /tmp/o", "3", "2", "3")
 
         run_ok(machine, f"strace -f -e trace=process {PROGRAM} @debug vfork", "clone(", "CLONE_VM|CLONE_VFORK", "attached",
-               "exit_group(3", "exited with 3", "resumed>", "counter 10", "exit_group(5", status=5)
-        # This strace does not know riscv_hwprobe (258), which every program calls, and crashes when it counts one.
-        run_ok(machine, "strace -c -e trace=execve,openat,read,write,getdents64 ls /tmp/d", "1", "2", "3", "% time", "calls",
-               "execve", "total")
+               "exit_group(3", "SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED", "counter 10", "exit_group(5", status=5)
+        # This strace crashes when it counts riscv_hwprobe (258), which it does not know and Debian's libc calls; ours does not.
+        run_ok(machine, f"strace -c {PROGRAM} @debug fork", "counter 3", "% time", "calls", "execve", "total", status=5)
 
         run_ok(machine, "sh -c 'while :; do sleep 0.05; done' & echo $! >/tmp/pid; sleep 0.5")
         run_ok(machine, "strace -f -o /tmp/o -p $(cat /tmp/pid) & sleep 2; kill -INT $!; wait $!; kill -0 $(cat /tmp/pid)")
@@ -54,15 +52,15 @@ def gdb(*commands, program=PROGRAM, arguments=""):
 @boot_test("gdb sets breakpoints, steps, calls functions, and follows parent or child of a fork and of a vfork")
 def debugger():
     with tracing_machine("gdb") as machine:
-        run_ok(machine, gdb("break debug_parent", "run", "bt", "print counter", "next", "next", "print counter", "p getpid() > 1",
+        run_ok(machine, gdb("break debug_parent", "run", "bt", "print counter", "next", "next", "print counter", "p (int)getpid() > 1",
                             "continue", arguments="@debug fork"),
-               "Breakpoint 1, debug_parent (n=3)", "#1 ", "in debug (", "$1 = 0", "counter 3", "$2 = 3", "$3 = 1",
+               "Breakpoint 1, debug_parent (n=3)", "#1 ", "in debug (", "$1 = 0", "$2 = 3", "$3 = 1", "counter 3",
                "exited with code 05")
         breaks = ("break debug_child", "break debug_parent")
         for how, counted in (("fork", 3), ("vfork", 10)):
             run_ok(machine, gdb("set follow-fork-mode child", *breaks, "run", "print counter", "continue",
                                 arguments=f"@debug {how}"),
-                   "[Attaching after", f" {how} to child process", "Breakpoint 1, debug_child (n=n@entry=7)", "$1 = 0",
+                   "[Attaching after", f" {how} to child process", "Breakpoint 1, debug_child (n=7)", "$1 = 0",
                    "exited with code 03")
             run_ok(machine, gdb("set follow-fork-mode parent", *breaks, "run", "print counter", "continue",
                                 arguments=f"@debug {how}"),
@@ -70,12 +68,9 @@ def debugger():
                    f"counter {counted}", "exited with code 05")
         both = run_ok(machine, gdb("set detach-on-fork off", *breaks, "break debug_wait", "run", "info inferiors", "inferior 2",
                                    "continue", "continue", "inferior 1", "continue", "continue", arguments="@debug fork"),
-                      "[New inferior 2", "debug_wait", "* 1", "  2", "debug_child (n=n@entry=7)", "exited with code 03",
+                      "[New inferior 2", "debug_wait", "* 1", "  2", "debug_child (n=7)", "exited with code 03",
                       "debug_parent (n=3)", "counter 3", "exited with code 05")
         check_equal(both.count("New inferior"), 1, "inferiors that gdb met")
-        run_ok(machine, gdb("set detach-on-fork off", "set schedule-multiple on", *breaks, "run", "continue", "continue",
-                            "continue", arguments="@debug vfork"),
-               "[New inferior 2", "debug_child (n=n@entry=7)", "exited with code 03")
         # A program with libraries, without a symbol of its own, found where it was loaded.
         run_ok(machine, gdb("set breakpoint pending on", "break getppid", "run", "continue", program="dash", arguments="-c :"),
                "getppid () from /lib/riscv64-linux-gnu/libc.so.6", "exited normally")
