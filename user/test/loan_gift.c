@@ -38,7 +38,7 @@ static void late_gift(void) {
     doomed_lender(); // what is made once is made now
     struct object_counts before = settled_objects();
     long late = check_counter("late_gifts"), gifts = check_counter("gifts");
-    for (int round = 0; round < 50; ++round) {
+    for (int round = 0; round < 30; ++round) {
         s->out = s->go = s->returned = 0;
         pid_t lender = spawn(doomed_lender);
         CHECK_SOON(s->out == lenders, 10);

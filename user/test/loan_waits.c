@@ -4,6 +4,7 @@
 #include "lend.h"
 #include "objects.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 struct stage {
@@ -101,6 +102,38 @@ static void creator_goes_first(void) {
         CHECK_SOON(check_state_of(s->borrower) == 0 || check_state_of(s->borrower) == 'Z', 5);
         CHECK_EQ(check_counter("loans_open"), open_before - 1);
         objects_are_back(&before);
+    }
+}
+
+static void* pause_for_ever(void* unused) {
+    for (;;)
+        pause();
+    return unused;
+}
+static void creator_with_thread(void) {
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, pause_for_ever, NULL), 0);
+    creator();
+}
+// While one of its threads is lent, a stop counts at once, and what came during the stop counts with the SIGCONT.
+static void stop_while_lent(void) {
+    for (int round = 0; round < 2; ++round) {
+        way = lent;
+        set_stage();
+        pid_t pid = spawn(creator_with_thread);
+        CHECK_SOON(s->borrower, 5);
+        kill(pid, SIGSTOP);
+        int status;
+        CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid); // when its other thread did
+        CHECK(WIFSTOPPED(status));
+        kill(pid, SIGTERM);
+        check_sleep_ms(30);
+        CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+        kill(pid, SIGCONT);
+        CHECK_SIGNALED(check_reap(pid), SIGTERM); // its borrower is still out
+        CHECK_EQ(s->returned, 0);
+        CHECK_EQ(kill(s->borrower, 0), 0);
+        s->go = 1;
     }
 }
 
@@ -295,6 +328,8 @@ static const struct check_case cases[] = {
     {"EC-48 a creator that is killed leaves no trace in the record, lent, given or copied", creator_goes_first, 60,
      true},
     {"EC-49 SIGTSTP to a borrower that got a task of its own pends until exec", stops_pend_after_gift, 0, true},
+    {"EC-51 a lender stops with its other thread, and SIGCONT lets it die of what came meanwhile", stop_while_lent, 0,
+     false},
     {"EC-59 a borrower that dies of a fault leaves the lender intact", fault_with_core, 0, false},
     {"EC-79 CPU time that a borrower used before its exec is its own", time_before_exec, 0, false},
     {"EC-114 the lender stays on its hart when its thread was given away", own_hart_after_gift, 0, false},

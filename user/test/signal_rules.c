@@ -285,6 +285,38 @@ static void signalfd_wakes(void) {
     }
 }
 
+// Uses this much of the kernel's time, and little of its own.
+static void use_system_time(long ms) {
+    static char buffer[1 << 20];
+    int fd = open("/dev/zero", O_RDONLY);
+    CHECK(fd >= 0);
+    struct rusage use;
+    do {
+        CHECK_EQ(read(fd, buffer, sizeof buffer), sizeof buffer);
+        getrusage(RUSAGE_SELF, &use);
+    } while (use.ru_stime.tv_sec * 1000 + use.ru_stime.tv_usec / 1000 < ms);
+    close(fd);
+}
+static void cpu_timers(void) {
+    struct itimerval at_200 = {{0, 0}, {0, 200000}};
+    struct rusage use;
+    signal(SIGVTALRM, on_signal);
+    signal(SIGPROF, on_signal);
+    CHECK_EQ(setitimer(ITIMER_VIRTUAL, &at_200, NULL), 0);
+    CHECK_EQ(setitimer(ITIMER_PROF, &at_200, NULL), 0);
+    use_system_time(400);
+    CHECK_SOON(order_size > 0, 2);
+    CHECK_EQ(order[0], SIGPROF);
+    getrusage(RUSAGE_SELF, &use);
+    if (use.ru_utime.tv_sec == 0 && use.ru_utime.tv_usec < 150000) // unless the host took very long over copies
+        CHECK_EQ(handled, 1);
+    for (double end = check_now() + 10; handled < 2 && check_now() < end;)
+        for (volatile int i = 0; i < 1000000; ++i) {
+        }
+    CHECK_EQ(handled, 2);
+    CHECK_EQ(order[1], SIGVTALRM);
+}
+
 static const struct check_case cases[] = {
     {"a blocked signal is kept though it is ignored, and ignoring it then drops it", blocked_is_kept, 0, false},
     {"a thread's own signals come before those of its process", own_first, 0, false},
@@ -296,6 +328,7 @@ static const struct check_case cases[] = {
     {"pause goes on after SIGSTOP and SIGCONT, in an orphaned group too", stopped_in_pause, 0, false},
     {"ppoll that finds something ready leaves a signal pending that only its mask let in", ready_first, 0, false},
     {"who reads or polls a signalfd wakes when a signal comes", signalfd_wakes, 0, false},
+    {"ITIMER_VIRTUAL leaves out the kernel's time, ITIMER_PROF does not", cpu_timers, 0, false},
     {"EC-63 LX-07 LX-08 SIGKILL to a group that forks large processes leaves no survivor", no_survivor, 60, false},
 };
 CHECK_MAIN(cases)
