@@ -59,6 +59,15 @@ static void sleep_ten_times(void) {
     for (int i = 0; i < 10; ++i)
         check_sleep_ms(5);
 }
+static void no_time(void) {}
+static void lenders_time(void) {
+    spin_cpu_ms(300);
+    const struct rusage child = usage_of_child(borrow(no_time), 0);
+    CHECK(cpu_seconds(&child) < 0.15);
+    const struct rusage mine = usage_of(RUSAGE_SELF);
+    CHECK(cpu_seconds(&mine) >= 0.3);
+}
+
 static void switches_of_a_borrower(void) {
     const struct rusage before = usage_of(RUSAGE_SELF);
     const pid_t pid = borrow(sleep_ten_times);
@@ -262,6 +271,7 @@ static void bad_faults(void) {
 
 static const struct check_case cases[] = {
     {"RUSAGE_THREAD is the caller's alone, RUSAGE_SELF also has threads that ended", threads, 0, false},
+    {"EC-140 what a lender used before the loan is not charged to its borrower", lenders_time, 0, false},
     {"EC-140 a borrower's context switches are its own", switches_of_a_borrower, 0, true},
     {"EC-140 EC-79 in nested loans each is charged what it used, once", nested, 0, false},
     {"EC-79 EC-140 CPU time stays with the borrower when its loan becomes a gift", through_a_gift, 0, true},
