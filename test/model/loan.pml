@@ -532,7 +532,7 @@ inline proc_reap_locked(p_) {
     parent[p_] = 0
 }
 
-inline report_end_locked(p_) {
+inline proc_report_end_locked(p_) {
     chld_sent[p_] = 1;
     if
     :: parent[p_] == 0 -> proc_reap_locked(p_)

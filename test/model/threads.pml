@@ -382,7 +382,7 @@ end_proc:
             frame[t] = NONE;
             result[t] = NONE;
             pstate[c] = ZOMBIE;
-            report_end_locked(c);
+            proc_report_end_locked(c);
             loan_release_locked(c, t);
             printf("T%d P%d: ends with status %d; handed back: %d\n", t, c, status[c], hd);
 #ifndef MISTAKE_LATE_GIFT /* the gift came while the borrower was taken down: nobody looks again */
