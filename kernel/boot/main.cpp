@@ -38,8 +38,13 @@ void install_hooks() {
         if (!thread->uthread)
             return format_to(buffer, "kernel thread {}", std::string_view(thread->name));
         const Proc& proc = *thread->uthread->proc;
-        return format_to(buffer, "process {} ({}), thread {}", proc.pid, std::string_view(proc.comm),
-                         thread->uthread->tid);
+        const size_t length =
+            format_to(buffer, "process {} ({}), thread {}", proc.pid, std::string_view(proc.comm), thread->uthread->tid)
+                .size();
+        const pid_t lender = loan_lender_at_panic(proc);
+        if (lender == 0)
+            return {buffer.data(), length};
+        return {buffer.data(), length + format_to(buffer.subspan(length), ", lent by {}", lender).size()};
     };
 }
 

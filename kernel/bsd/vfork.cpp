@@ -356,6 +356,11 @@ pid_t loan_borrowed_from(const Proc& proc) {
     return proc.loan && proc.loan->lender ? proc.loan->lender->proc->pid : 0;
 }
 
+pid_t loan_lender_at_panic(const Proc& proc) {
+    const VforkLoan* loan = proc.loan;
+    return loan && loan->state == State::lent && loan->lender ? loan->lender->proc->pid : 0;
+}
+
 void loan_check_locked() {
     if constexpr (!checks_enabled)
         return;

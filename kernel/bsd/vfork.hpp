@@ -87,6 +87,8 @@ bool loan_exempts_from_job_control(const Proc& proc);
 /// For /proc: the pid of the proc that `uthread` lent its thread to (0: none), and whom `proc` borrows from.
 pid_t loan_lent_to(const Uthread& uthread);
 pid_t loan_borrowed_from(const Proc& proc);
+/// The pid of the proc whose thread `proc` borrows (0: none), without a lock: for a panic's report, all else stands still.
+pid_t loan_lender_at_panic(const Proc& proc);
 
 /// The integrity checker: asserts the first rule of the loan for every uthread (LENTIL_CHECKS; proc_tree_lock held).
 void loan_check_locked();

@@ -3,6 +3,7 @@
 #include <lentil_version.hpp>
 
 #include <bsd/host_name.hpp>
+#include <libkern/assert.hpp>
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
 #include <vfs/lookup.hpp>
@@ -265,6 +266,13 @@ Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target) {
 
 namespace {
 /// Not constexpr: it refers to tables of other files.
+/// Of Linux's letters, c alone: stop the kernel with a report.
+Result<void> sysrq_trigger(const ProcTarget&, std::string_view text) {
+    if (!text.starts_with('c'))
+        return Errno::inval;
+    panic("asked for by sysrq-trigger");
+}
+
 constinit ProcfsItem items[] = {
     {.name = "self", .type = link, .mode = 0777, .link = self_link},
     {.name = "thread-self", .type = link, .mode = 0777, .link = thread_self_link},
@@ -278,6 +286,7 @@ constinit ProcfsItem items[] = {
     {.name = "filesystems", .type = file, .mode = 0444, .generate = filesystems},
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
     {.name = "devices", .type = file, .mode = 0444, .generate = devices},
+    {.name = "sysrq-trigger", .type = file, .mode = 0200, .write = sysrq_trigger},
     {.name = "sys", .type = directory, .mode = 0555},
     {.name = "lentil", .type = directory, .mode = 0555},
 };

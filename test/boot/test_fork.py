@@ -38,6 +38,20 @@ def session_leader():
         machine.expect(r"Done +/test/loan_rules @leader")  # the shell has lost its terminal: the job ended behind its back
 
 
+@boot_test("EC-142 a panic during a loan names the borrower and the lender")
+def panic_in_loan():
+    with Machine("panic in a loan", panic_expected=True) as machine:
+        machine.wait_for_shell()
+        machine.send("/test/loan_rules @crash\n")
+        lender = int(machine.expect(r"^lender (\d+)\r*$")[1])
+        machine.expect(r"^panic: asked for by sysrq-trigger\r*$")
+        found = machine.expect(r"^at .*, process (\d+) \(loan_rules\), thread (\d+), lent by (\d+)\r*$")
+        check(int(found[1]) == int(found[2]) != lender, "the borrower is not named")
+        check_equal(int(found[3]), lender, "the lender's pid")
+        machine.expect(r"^end of panic")
+        check_equal(machine.wait_for_end(30), 1, "QEMU's exit code")
+
+
 @boot_test("fork1 inside the kernel: the self-test runs to its end", own_lines=True)
 def selftest(report):
     with Machine("fork1 in the kernel", kernel=CHECKED, append="selftest=fork") as machine:

@@ -121,11 +121,65 @@ static void borrower_takes(void) { // in a borrower the memory is the lender's t
     still_works();
 }
 
+static char* volatile big;
+enum { big_size = 1 << 30 };
+static void touch_until_the_end(void) {
+    big = mmap(NULL, big_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (big == MAP_FAILED)
+        _exit(44);
+    for (long i = 0; i < big_size; i += 4096)
+        big[i] = 1;
+    _exit(45);
+}
+static void lender_survives(void) {
+    struct object_counts before = settled_objects();
+    for (int i = 0; i < 3; ++i) {
+        pid_t pid = borrow(touch_until_the_end);
+        if (big != MAP_FAILED)
+            munmap(big, big_size); // before anything else: it is the lender's memory, and all there is
+        came_to_its_end(check_reap(pid));
+    }
+    objects_are_back(&before);
+    still_works();
+}
+
+// A parent whose page tables alone need more than there is left: it cannot be copied, but it can lend.
+static void nothing(void) {}
+static void no_room_for_a_copy(void) {
+    enum { region = 2 << 20 };
+    long free_pages = check_value_in("/proc/lentil/objects", "pages_free"), count = free_pages / 3;
+    char* sparse =
+        mmap(NULL, (size_t)count * region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(sparse != MAP_FAILED);
+    madvise(sparse, (size_t)count * region, MADV_NOHUGEPAGE);
+    for (long i = 0; i < count; ++i)
+        sparse[i * region] = 1; // a page and a page table each
+    long left = check_value_in("/proc/lentil/objects", "pages_free") - free_pages / 8;
+    CHECK(left > 0);
+    char* rest = mmap(NULL, (size_t)left * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(rest != MAP_FAILED);
+    for (long i = 0; i < left; ++i)
+        rest[i * 4096] = 1;
+    long procs = check_counter("procs"), forks = check_counter("forks");
+    for (int i = 0; i < 5; ++i) {
+        CHECK_ERRNO(fork(), ENOMEM);
+        lend_ok(nothing);
+    }
+    CHECK_EQ(check_counter("procs"), procs);
+    CHECK_EQ(check_counter("forks"), forks + 5);
+    munmap(rest, (size_t)left * 4096);
+    munmap(sparse, (size_t)count * region);
+    CHECK_EXITED(check_reap(spawn(nothing)), 0);
+}
+
 static const struct check_case cases[] = {
     {"a child that takes all memory gets ENOMEM or is killed, and all of it comes back", one_taker, 300, false},
     {"six children that take all memory at once come to an end", several_takers, 300, false},
     {"memory that runs out while shared pages are copied harms nobody else", taker_with_copies, 300, false},
     {"a file that takes all memory gives ENOSPC, and its pages come back", fill_files, 300, false},
     {"a borrower that takes all memory does not hang its lender", borrower_takes, 300, false},
+    {"LX-23 EC-96 a borrower that runs out of memory ends, its lender never in its stead", lender_survives, 300, true},
+    {"BS-10 EC-98 where the copy for a fork has no room, fork gives ENOMEM and vfork works", no_room_for_a_copy, 300,
+     true},
 };
 CHECK_MAIN(cases)

@@ -9,13 +9,12 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 
 static volatile int* shared;
 static void (*volatile outsider)(pid_t borrower); // runs in a third process while the borrower waits
 static int go[2];
-
-// --- the call itself ---
 
 static void one_call(void) {
     enum { fork_of_others = 1079, vfork_of_others = 1071 };
@@ -134,8 +133,6 @@ static void wrecked(void) {
     lend_ok(do_nothing);
 }
 
-// --- what is counted ---
-
 static void pages_saved(void) {
     size_t size = 16 << 20;
     char* memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -181,8 +178,6 @@ static void no_switch(void) {
     CHECK(quiet >= 150); // a slice may end, or an interrupt come, at any time
     CHECK(same >= 150);
 }
-
-// --- what is inherited ---
 
 static void ends_at_once(void) {
     pid_t pid = borrow(do_nothing); // a grandchild, which nobody must wait for
@@ -311,8 +306,6 @@ static int fork_and_go(void) {
     return 0;
 }
 
-// --- the borrower's own ---
-
 static void set_privileges(void) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
         _exit(1);
@@ -372,8 +365,6 @@ static void record_locks(void) {
     CHECK_EXITED(check_reap(spawn(try_locks)), 0);
     unlink(lock_path);
 }
-
-// --- seen from outside ---
 
 static void wait_for_go(void) {
     char c;
@@ -496,8 +487,6 @@ static void who_sent(void) {
     CHECK_EQ(info.si_uid, 4300);
 }
 
-// --- priority ---
-
 static void pin_to(int hart) {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -535,8 +524,6 @@ static void priority(void) {
     kill(below, SIGKILL);
     check_reap(below);
 }
-
-// --- CLONE_VFORK with other flags ---
 
 static char stack[65536] __attribute__((aligned(16)));
 static volatile int steps;
@@ -647,6 +634,76 @@ static void group_until_exec(void) {
     check_reap(pid);
 }
 
+static void not_there(void) {
+    CHECK_ERRNO(syscall(SYS_rseq, NULL, 0, 0, 0), ENOSYS);
+    CHECK_ERRNO(syscall(SYS_shmget, 1, 4096, 01600), ENOSYS);
+    CHECK_ERRNO(syscall(SYS_mq_open, "/queue", O_RDWR | O_CREAT, 0600, NULL), ENOSYS);
+    CHECK_ERRNO(syscall(SYS_unshare, 0x80), ENOSYS); // CLONE_NEWTIME
+}
+
+static void no_profile(void) {
+    struct itimerval timer;
+    if (getitimer(ITIMER_PROF, &timer) != 0 || timerisset(&timer.it_value) || timerisset(&timer.it_interval))
+        _exit(1);
+}
+static void profiling(void) {
+    struct itimerval timer = {{100, 0}, {100, 0}};
+    CHECK_EQ(setitimer(ITIMER_PROF, &timer, NULL), 0);
+    CHECK_EXITED(check_reap(spawn(no_profile)), 0);
+    lend_ok(no_profile);
+    CHECK_EQ(getitimer(ITIMER_PROF, &timer), 0);
+    CHECK(timerisset(&timer.it_value));
+}
+
+static void use_vectors(void) { __asm__ volatile(".word 0x00007057"); } // vsetvli zero, zero, e8
+static void vectors(void) {
+    CHECK_SIGNALED(lend(use_vectors), SIGILL);
+    CHECK_SIGNALED(check_reap(spawn(use_vectors)), SIGILL);
+    lend_ok(do_nothing);
+}
+
+static void traced_forks(void) {
+    char path[64];
+    CHECK_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
+    pid_t pid = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0); // no signal at its end: that would stop us for the tracer
+    if (pid == 0)
+        for (;;)
+            pause();
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    CHECK_EQ(check_value_in(path, "TracerPid:"), 0);
+    CHECK_EQ(check_value_in("/proc/self/status", "TracerPid:"), getppid());
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(waitpid(pid, NULL, __WALL), pid);
+}
+static void tracing(void) { CHECK_EXITED(check_reap(spawn(traced_forks)), 0); }
+
+static void unwritable_pid(void) {
+    long procs = check_counter("procs");
+    for (int i = 0; i < 20; ++i) {
+        long flags = SIGCHLD | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | (i % 2 ? CLONE_VM | CLONE_VFORK : 0);
+        pid_t pid = (pid_t)syscall(SYS_clone, flags, 0, 8, 0, 8); // 8: no address of anybody's
+        if (pid == 0)
+            syscall(SYS_exit_group, 3);
+        CHECK(pid > 0); // as on Linux: the pid is returned all the same
+        CHECK_EXITED(check_reap(pid), 3);
+    }
+    CHECK_EQ(check_counter("procs"), procs);
+}
+
+// --- for test/boot: a panic during a loan ---
+
+static void crash_now(void) {
+    int fd = open("/proc/sysrq-trigger", O_WRONLY);
+    if (fd < 0 || write(fd, "c", 1) != 1)
+        _exit(1);
+}
+static int crash(void) {
+    printf("lender %d\n", (int)getpid());
+    fflush(stdout);
+    borrow(crash_now);
+    return 1;
+}
+
 // --- for test/boot: a session leader with a terminal that ends as a borrower ---
 
 static void hangs_up(int number) {
@@ -712,6 +769,11 @@ static const struct check_case cases[] = {
     {"EC-172 the affinity of a lender can be changed while its thread is lent, and holds at release", lender_affinity,
      0, true},
     {"EC-115 a parent sets its child's group until the child execs, then it gets EACCES", group_until_exec, 0, false},
+    {"NB-27 ITIMER_PROF is not inherited by fork or vfork", profiling, 0, false},
+    {"EC-06 vector instructions are illegal, in a borrower and elsewhere", vectors, 0, true},
+    {"NB-21 a tracer that asked for no events does not get its tracee's child", tracing, 0, false},
+    {"NB-22 EC-31 EC-102 LX-26 what could be inherited wrongly and is not there gives ENOSYS", not_there, 0, true},
+    {"EC-163 a pid that cannot be written to user memory harms neither child nor parent", unwritable_pid, 0, true},
     {"EC-78 a lender whose borrower never ends shows why it waits, and can be killed", waiting_lender, 0, true},
     {"EC-123 a signal sent by a borrower names the borrower and its user", who_sent, 0, false},
     {"EC-170 a borrower runs with its lender's real-time priority", priority, 0, true},
@@ -728,6 +790,8 @@ int main(int argc, char** argv) {
         never_ends();
     if (argc > 1 && strcmp(argv[1], "@fork-and-go") == 0)
         return fork_and_go();
+    if (argc > 1 && strcmp(argv[1], "@crash") == 0)
+        return crash();
     if (argc > 1 && strcmp(argv[1], "@leader") == 0)
         return leader();
     return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
