@@ -102,7 +102,10 @@ bool Callout::wait_until_idle() const {
             return;
         IrqGuard irq;
         if (current_hart().index == index) {
-            outside = false; // interrupts are off while it runs: if it runs here, it is our caller
+            // Interrupts are off while it runs: if it runs here, it is our caller. (But we may have come here just now,
+            // because it has ended.)
+            if (running.load(std::memory_order_acquire) == this)
+                outside = false;
             return;
         }
         while (running.load(std::memory_order_acquire) == this)
