@@ -58,6 +58,9 @@ Result<void> procfs_stat(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_statm(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_status(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_auxv(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_maps(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_smaps(TextBuffer& out, const ProcTarget& target);
+Result<void> procfs_smaps_rollup(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_mounts(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target);
 

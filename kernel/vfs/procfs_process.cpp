@@ -15,36 +15,6 @@ namespace {
 
 // ---- memory ----------------------------------------------------------------------------------------------------------
 
-struct MapsContext {
-    TextBuffer& out;
-    char path[1024];
-};
-
-void maps_line(const VmMapEntry& e, void* context) {
-    auto& c = *static_cast<MapsContext*>(context);
-    const size_t start = c.out.size();
-    uint64_t device = 0, inode = 0;
-    size_t length = 0;
-    if (e.file)
-        length = e.file->describe(c.path, device, inode);
-    std::string_view name(c.path, length);
-    switch (e.kind) {
-    case EntryKind::heap: name = "[heap]"; break;
-    case EntryKind::stack: name = "[stack]"; break;
-    case EntryKind::vdso: name = "[vdso]"; break;
-    case EntryKind::plain: break;
-    }
-    const auto has = [&](Prot p) { return (e.prot & p) != Prot::none; };
-    c.out.add("{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ", e.start, e.end, has(Prot::read) ? 'r' : '-',
-              has(Prot::write) ? 'w' : '-', has(Prot::exec) ? 'x' : '-', e.shared ? 's' : 'p', e.file ? e.offset : 0,
-              device >> 8 & 0xfff, (device & 0xff) | (device >> 12 & 0xfff00), inode);
-    if (!name.empty()) {
-        c.out.pad(start, 73);
-        c.out.text(name);
-    }
-    c.out.text("\n");
-}
-
 /// Text that lies in the memory of the process, as it is now.
 Result<void> memory_text(TextBuffer& out, VmMap& map, vaddr_t start, vaddr_t end) {
     constexpr size_t most = 128 * 1024;
@@ -313,17 +283,6 @@ constexpr ProcfsItem task_items[] = {
     {.name = "fail-nth", .type = file, .mode = 0644, .generate = fail_nth, .write = set_fail_nth},
 };
 
-Result<void> maps(TextBuffer& out, const ProcTarget& target) {
-    if (!target.may_inspect())
-        return Errno::acces;
-    const RefPtr<VmMap> map = target.map();
-    if (!map)
-        return {};
-    MapsContext context{out, {}};
-    map->for_each_entry(maps_line, &context);
-    return {};
-}
-
 Result<void> limits(TextBuffer& out, const ProcTarget& target) {
     constexpr struct {
         const char *name, *unit;
@@ -364,7 +323,9 @@ constexpr ProcfsItem pid_items[] = {
     {.name = "comm", .type = file, .mode = 0644, .generate = comm, .write = set_comm},
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
     {.name = "environ", .type = file, .mode = 0400, .generate = environment},
-    {.name = "maps", .type = file, .mode = 0444, .generate = maps},
+    {.name = "maps", .type = file, .mode = 0444, .generate = procfs_maps},
+    {.name = "smaps", .type = file, .mode = 0444, .generate = procfs_smaps},
+    {.name = "smaps_rollup", .type = file, .mode = 0444, .generate = procfs_smaps_rollup},
     {.name = "mem", .type = file, .mode = 0600, .open = procfs_open_memory},
     {.name = "auxv", .type = file, .mode = 0400, .generate = procfs_auxv},
     {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},

@@ -87,8 +87,8 @@ Result<void> stat(TextBuffer& out, const ProcTarget&) {
     });
     const ProcCounts& c = proc_counts;
     out.add("intr {}\nctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n", interrupts, switches,
-            (realtime_ns() - monotonic_ns()) / 1'000'000'000,
-            c.forks.load(std::memory_order_relaxed) + c.loans.load(std::memory_order_relaxed), sched_runnable());
+            (realtime_ns() - monotonic_ns()) / 1'000'000'000, c.forks.load(std::memory_order_relaxed),
+            sched_runnable());
     return {};
 }
 
@@ -157,6 +157,26 @@ Result<void> cmdline(TextBuffer& out, const ProcTarget&) {
 
 Result<void> devices(TextBuffer& out, const ProcTarget&) {
     out.text("Character devices:\n  1 mem\n  4 ttyS\n  5 tty\n\nBlock devices:\n");
+    return {};
+}
+
+Result<void> tty_drivers(TextBuffer& out, const ProcTarget&) {
+    out.text("/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+             "/dev/console         /dev/console    5       1 system:console\n");
+    return {};
+}
+
+Result<void> vmstat(TextBuffer& out, const ProcTarget&) {
+    const PageCounts pages = page_counts();
+    const uint64_t files = file_pages();
+    uint64_t faults = 0;
+    sched_harts().for_each(
+        [&](unsigned i) { faults += hart_by_index(i).counters.page_faults.load(std::memory_order_relaxed); });
+    // Nothing is ever read from, or written to, a disk.
+    out.add(
+        "nr_free_pages {}\nnr_anon_pages {}\nnr_file_pages {}\nnr_shmem {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
+        "pgfault {}\npgmajfault 0\n",
+        pages.free, pages.total - pages.free - pages.kernel - files, files, files, faults);
     return {};
 }
 
@@ -265,7 +285,8 @@ Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target) {
 }
 
 namespace {
-/// Not constexpr: it refers to tables of other files.
+constexpr ProcfsItem tty_items[] = {{.name = "drivers", .type = file, .mode = 0444, .generate = tty_drivers}};
+
 /// Of Linux's letters, c alone: stop the kernel with a report.
 Result<void> sysrq_trigger(const ProcTarget&, std::string_view text) {
     if (!text.starts_with('c'))
@@ -273,6 +294,7 @@ Result<void> sysrq_trigger(const ProcTarget&, std::string_view text) {
     panic("asked for by sysrq-trigger");
 }
 
+/// Not constexpr: it refers to tables of other files.
 constinit ProcfsItem items[] = {
     {.name = "self", .type = link, .mode = 0777, .link = self_link},
     {.name = "thread-self", .type = link, .mode = 0777, .link = thread_self_link},
@@ -287,6 +309,8 @@ constinit ProcfsItem items[] = {
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
     {.name = "devices", .type = file, .mode = 0444, .generate = devices},
     {.name = "sysrq-trigger", .type = file, .mode = 0200, .write = sysrq_trigger},
+    {.name = "vmstat", .type = file, .mode = 0444, .generate = vmstat},
+    {.name = "tty", .type = directory, .mode = 0555, .children = tty_items},
     {.name = "sys", .type = directory, .mode = 0555},
     {.name = "lentil", .type = directory, .mode = 0555},
 };

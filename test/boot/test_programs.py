@@ -39,3 +39,18 @@ def python(report):
     with machine_with_programs("python") as machine:
         machine.send("python3 /test/programs/subprocesses.py\n")
         count_guest_lines(report, machine, "python", 300)
+
+
+@boot_test("ps, top, vmstat and pmap of procps read /proc")
+def procps():
+    with machine_with_programs("procps") as machine:
+        def matches(command, pattern):
+            output, status = machine.run(command + " 2>&1")
+            check(status == 0 and re.search(pattern, output, re.MULTILINE), f"{command} prints {output!r}, status {status}")
+
+        matches("ps -eo pid,tty,stat,comm", r"^ +\d+ console +R\+ +ps$")
+        matches("top -b -n 1", r"^Tasks: +\d+ total")
+        matches("vmstat", r"^ *\d+ +0 +0 +\d+ +0 +\d+")
+        matches("pmap -x $$", r"^[0-9a-f]{16} +(\d+) +\d+ +\d+ r-x-- dash$")
+        matches("pmap -X $$", r"^ *[0-9a-f]+ r-xp +0+ .* libc\.so\.6$")
+        matches("cat /proc/$$/smaps_rollup", r"^Pss: +\d+ kB$")
