@@ -504,7 +504,8 @@ private:
         size_t done = 0;
         const bool force = chance(2);
         attempt([&] { done = map.real->write_memory(address(s.page) + s.at, data, s.n, force); });
-        const bool allowed = visible(page, s.at) && (force || has(page.prot, Prot::write));
+        // Force makes copies of what is private; what others share it never changes.
+        const bool allowed = visible(page, s.at) && ((force && !page.shared) || has(page.prot, Prot::write));
         if (done == 0 && allowed && failed_)
             return;
         REQUIRE(done == (allowed ? s.n : 0));
