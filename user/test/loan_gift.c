@@ -42,11 +42,12 @@ static void late_gift(void) {
         s->out = s->go = s->returned = 0;
         pid_t lender = spawn(doomed_lender);
         CHECK_SOON(s->out == lenders, 10);
-        s->go = round % 2;
+        const int early = round % 2; // the borrowers may end before the signal comes, and a lender return
+        s->go = early;
         kill(lender, SIGKILL);
         s->go = 1;
         CHECK_SIGNALED(check_reap(lender), SIGKILL);
-        CHECK_EQ(s->returned, 0);
+        CHECK(early || s->returned == 0);
     }
     CHECK(check_counter("gifts") - gifts >= 10);
     if (check_counter("checks") > 0)
