@@ -56,6 +56,9 @@ struct ThreadArch {
     void* stack_limit = nullptr;
     void* stack_top = nullptr;
     std::atomic<uint32_t> ast_pending{0};
+    std::atomic<uint32_t> calls_watched{0};
+    uint64_t direct_calls = 0; ///< stays 0: the simulated trap knows one way
+    std::atomic<int64_t> system_ticks{0};
     FpState fp;
 
     void set_stack(void* bottom, void* top) {
@@ -114,6 +117,8 @@ void explore_relax();
 void explore_wait_for_interrupt();
 void explore_switch(Context& from, Context& to);
 [[noreturn]] void explore_enter_user();
+
+inline uint64_t ticks() { return static_cast<uint64_t>(now_ns()); }
 
 inline Thread* current_thread() { return host_harts[host_hart].thread; }
 inline void set_current_thread(Thread* thread) { host_harts[host_hart].thread = thread; }

@@ -9,6 +9,7 @@ constinit nanos_t now = 1'000'000'000;
 }
 
 nanos_t now_ns() { return now; }
+nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(ticks); }
 
 void timer_arm(nanos_t deadline) { host_harts[host_hart].timer = deadline; }
 

@@ -29,9 +29,20 @@
 #define TA_STACK_LIMIT 8 // lowest address of the kernel stack
 #define TA_SCRATCH 16    // holds the user's sp for a moment in trap entry
 #define TA_HART 24       // the HartArch that runs it
+#define TA_PENDING 32    // two words: what must be looked at on the way to user mode
+#define TA_WATCHED 40    // system calls of this thread are not to be entered directly
+#define TA_CALLS 48      // how many were
+#define TA_SYSTEM 56     // time spent in the kernel
 
 // ---- HartArch ------------------------------------------------------------------------------------------------------
 #define HART_EMERGENCY_TOP 0
+
+// ---- causes ---------------------------------------------------------------------------------------------------------
+#define CAUSE_USER_ECALL 8
+#define CAUSE_FIRST_PAGE_FAULT 12 // of exceptions nothing but page faults from here on
+
+// ---- system calls --------------------------------------------------------------------------------------------------
+#define DIRECT_CALL_LIMIT 512 // numbers from here on (negative ones among them) are never entered directly
 
 // ---- Context -------------------------------------------------------------------------------------------------------
 #define CTX_RA 0

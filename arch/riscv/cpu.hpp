@@ -27,9 +27,13 @@ struct ThreadArch {
     Trapframe* frame = nullptr; ///< where a trap from user mode puts the registers: the top of the kernel stack
     uint64_t stack_limit = 0;   ///< lowest address of the kernel stack
     uint64_t scratch = 0;
-    HartArch* hart = nullptr; ///< the hart that runs it; set_current_thread() hands it on
-    std::atomic<uint32_t> ast_pending{0};
-    uint32_t fp_hart = no_hart; ///< hart whose registers hold (or held last) `fp`
+    HartArch* hart = nullptr;                        ///< the hart that runs it; set_current_thread() hands it on
+    alignas(8) std::atomic<uint32_t> ast_pending{0}; ///< with the next: one load on the way to user mode
+    uint32_t fp_pending = 0;                         ///< its registers may have to be loaded
+    std::atomic<uint32_t> calls_watched{0};          ///< no direct system calls: each goes through hooks.syscall
+    uint32_t fp_hart = no_hart;                      ///< hart whose registers hold (or held last) `fp`
+    uint64_t direct_calls = 0;                       ///< made so far; the thread alone counts
+    std::atomic<int64_t> system_ticks{0};            ///< see machine/machine.hpp
     FpState fp;
 
     static constexpr uint32_t no_hart = ~uint32_t{0};
@@ -50,6 +54,9 @@ static_assert(offsetof(ThreadArch, frame) == TA_FRAME);
 static_assert(offsetof(ThreadArch, stack_limit) == TA_STACK_LIMIT);
 static_assert(offsetof(ThreadArch, scratch) == TA_SCRATCH);
 static_assert(offsetof(ThreadArch, hart) == TA_HART);
+static_assert(offsetof(ThreadArch, ast_pending) == TA_PENDING && offsetof(ThreadArch, fp_pending) == TA_PENDING + 4);
+static_assert(offsetof(ThreadArch, calls_watched) == TA_WATCHED && offsetof(ThreadArch, direct_calls) == TA_CALLS);
+static_assert(offsetof(ThreadArch, system_ticks) == TA_SYSTEM);
 
 /// The arch's part of a hart.
 struct alignas(64) HartArch {
@@ -75,6 +82,8 @@ inline ThreadArch& arch_of(Thread* thread) { return *reinterpret_cast<ThreadArch
 inline HartArch& this_hart() { return *arch_of(current_thread()).hart; }
 /// Its place in boot_info.harts.
 inline unsigned hart_index() { return this_hart().index; }
+
+inline uint64_t ticks() { return riscv::csr_read<riscv::Csr::time>(); }
 
 /// Saves the floating-point registers of the current thread if user mode changed them. Interrupts disabled.
 void fp_leave(ThreadArch& ta);

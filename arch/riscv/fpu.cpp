@@ -36,20 +36,24 @@ void fp_save(ThreadArch& ta) {
 
 void fp_load(ThreadArch& ta) {
     ta.fp_hart = ThreadArch::no_hart;
-    if (ta.frame->fs() != riscv::fs_off) // else the first use loads them
-        ta.frame->set_fs(riscv::fs_clean);
+    if (ta.frame->fs() == riscv::fs_off) // the first use loads them
+        return;
+    ta.frame->set_fs(riscv::fs_clean);
+    ta.fp_pending = 1;
 }
 
 void fp_leave(ThreadArch& ta) {
     if (!owns_registers(ta))
         return;
-    if (ta.frame->fs() == riscv::fs_dirty)
+    if (ta.frame->fs() == riscv::fs_dirty) {
         fp_save(ta);
-    else // not used since it was loaded: next time wait for the first use
+        ta.fp_pending = 1;
+    } else // not used since it was loaded: next time wait for the first use
         ta.frame->set_fs(riscv::fs_off);
 }
 
 void fp_enter_user(ThreadArch& ta, Trapframe& frame) {
+    ta.fp_pending = 0;
     if (owns_registers(ta)) {
         if (frame.fs() == riscv::fs_off)
             frame.set_fs(riscv::fs_clean);
@@ -65,6 +69,7 @@ bool fp_first_use(Trapframe& frame) {
     if (!has_fp || frame.fs() != riscv::fs_off)
         return false;
     frame.set_fs(riscv::fs_clean);
+    arch_of(current_thread()).fp_pending = 1;
     return true;
 }
 

@@ -54,7 +54,11 @@ void print_trap(const Trapframe& frame) {
 size_t backtrace(const Trapframe* frame, std::span<vaddr_t> to) {
     const auto is_text = [](uint64_t a) { return a >= IMAGE_BASE && a < reinterpret_cast<uint64_t>(__text_end); };
     constexpr uint64_t largest_frame = 1 << 16;
-    const auto is_caller = [](uint64_t caller, uint64_t fp) { return caller > fp && caller - fp <= largest_frame; };
+    // Below the last frame lies s0 as user mode left it, which may be anything.
+    const uint64_t end = reinterpret_cast<uint64_t>(arch_of(current_thread()).frame);
+    const auto is_caller = [end](uint64_t caller, uint64_t fp) {
+        return caller > fp && caller - fp <= largest_frame && (fp > end || caller <= end);
+    };
 
     size_t n = 0;
     const auto add = [&](uint64_t address) {

@@ -7,6 +7,7 @@
 riscv_context_switch:
     sd      ra, CTX_RA(a0)
     sd      sp, CTX_SP(a0)
+    sc.d    zero, ra, (a0)          // drops a reservation of the one that leaves: fails, or stores what is there
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     sd      s\n, CTX_S(\n)(a0)
     .endr

@@ -45,10 +45,9 @@ void time_init(uint64_t ticks_per_second, bool sstc) {
 
 void timer_init_self() { set_ticks(~uint64_t{0}); }
 
-nanos_t now_ns() {
-    const uint64_t ticks = riscv::csr_read<riscv::Csr::time>();
-    return static_cast<nanos_t>(static_cast<u128>(ticks) * ns_per_tick >> 32);
-}
+nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(static_cast<u128>(ticks) * ns_per_tick >> 32); }
+
+nanos_t now_ns() { return ticks_to_ns(ticks()); }
 
 void timer_arm(nanos_t deadline_ns) {
     if (deadline_ns == no_deadline)

@@ -2,14 +2,183 @@
 // Trap entry and return. sscratch is the Thread in user mode and 0 in the kernel.
 #include <riscv/asm_layout.h>
 
-// Everything but sp (x2), tp (x4) and t0 (x5).
-.macro save_most
+// The registers that a C function may change, but sp (x2), tp (x4) and t0 (x5). And gp (x3), which C leaves alone: a
+// context switch does too, so that it would come back as another thread's.
+.macro save_changing
     sd      x1, TF_X(1)(sp)
-    sd      x3, TF_X(3)(sp)
-    .irp n, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    .irp n, 3, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 28, 29, 30, 31
     sd      x\n, TF_X(\n)(sp)
     .endr
 .endm
+
+// Those that it leaves as they were: still the user's after any call that returned.
+.macro save_kept
+    .irp n, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+    sd      x\n, TF_X(\n)(sp)
+    .endr
+.endm
+
+// User time ends and begins here. Two registers are free.
+.macro enter_kernel_time now, sum
+    rdtime  \now
+    ld      \sum, TA_SYSTEM(tp)
+    sub     \sum, \sum, \now
+    sd      \sum, TA_SYSTEM(tp)
+.endm
+.macro leave_kernel_time now, sum
+    rdtime  \now
+    ld      \sum, TA_SYSTEM(tp)
+    add     \sum, \sum, \now
+    sd      \sum, TA_SYSTEM(tp)
+.endm
+
+// Where the trap goes back to. t0 and t1 are free.
+.macro restore_target
+    ld      t0, TF_PC(sp)
+    ld      t1, TF_STATUS(sp)
+    csrw    sepc, t0
+    csrw    sstatus, t1
+.endm
+
+// A reservation that was taken before the trap must not outlive what the kernel may have done meanwhile. (A system call
+// that returns directly need not: no user program expects one to survive a call, and a context switch drops it too.)
+.macro drop_reservation
+    ld      t0, TF_PC(sp)
+    addi    t1, sp, TF_PC
+    sc.d    zero, t0, (t1)          // fails, or stores what is there
+.endm
+
+.macro restore_changing_but_a0
+    ld      x1, TF_X(1)(sp)
+    .irp n, 3, 5, 6, 7, 11, 12, 13, 14, 15, 16, 17, 28, 29, 30, 31
+    ld      x\n, TF_X(\n)(sp)
+    .endr
+.endm
+
+.macro restore_kept
+    .irp n, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+    ld      x\n, TF_X(\n)(sp)
+    .endr
+.endm
+
+.macro restore_user_stack
+    ld      tp, TF_X(4)(sp)
+    ld      sp, TF_X(2)(sp)
+.endm
+
+    .text
+    .balign 4
+    .globl riscv_trap_entry
+riscv_trap_entry:
+    csrrw   tp, sscratch, tp
+    beqz    tp, from_kernel
+
+// From user mode only what C may change is saved. s0 to s11 pass through the kernel in its callees' care, and are
+// written to the frame by whoever needs a whole one: `whole_call`, and the way out when something pends.
+from_user:
+    sd      sp, TA_SCRATCH(tp)
+    ld      sp, TA_FRAME(tp)
+    sd      t0, TF_X(5)(sp)
+    save_changing
+    enter_kernel_time t0, t1
+    csrrw   t0, sscratch, zero      // the user's tp
+    ld      t1, TA_SCRATCH(tp)
+    csrr    t2, scause
+    csrr    t3, sepc
+    csrr    t4, sstatus
+    sd      t0, TF_X(4)(sp)
+    sd      t1, TF_X(2)(sp)
+    sd      t4, TF_STATUS(sp)
+    li      t5, CAUSE_USER_ECALL
+    bne     t2, t5, other_trap
+
+    addi    t3, t3, 4
+    lw      t0, TA_WATCHED(tp)
+    li      t1, DIRECT_CALL_LIMIT
+    sd      t3, TF_PC(sp)
+    bnez    t0, whole_call
+    bgeu    a7, t1, whole_call
+    la      t0, lentil_direct_calls
+    slli    t1, a7, 3
+    add     t0, t0, t1
+    ld      t0, 0(t0)
+    ld      t1, TA_CALLS(tp)
+    beqz    t0, whole_call
+    addi    t1, t1, 1
+    sd      t1, TA_CALLS(tp)
+    csrsi   sstatus, SSTATUS_SIE
+    jalr    t0                      // the arguments are where a C function expects them, and so is the result
+    csrci   sstatus, SSTATUS_SIE
+    ld      t0, TA_PENDING(tp)
+    bnez    t0, pending_after_call
+    leave_kernel_time t0, t1
+    csrw    sscratch, tp
+    restore_target
+    restore_changing_but_a0
+    restore_user_stack
+    sret
+
+pending_after_call:
+    ld      t0, TF_X(10)(sp)
+    sd      t0, TF_ORIG_A0(sp)
+    sd      a0, TF_X(10)(sp)
+pending:
+    save_kept
+    mv      a0, sp
+    call    riscv_prepare_user
+user_return:                        // interrupts disabled, sp = a whole frame, nothing pending
+    leave_kernel_time t0, t1
+    csrw    sscratch, tp
+    drop_reservation
+    restore_target
+    restore_kept
+    ld      a0, TF_X(10)(sp)
+    restore_changing_but_a0
+    restore_user_stack
+    sret
+
+whole_call:
+    save_kept
+    mv      a0, sp
+    call    riscv_user_call
+    j       user_return
+
+other_trap:
+    csrr    t1, stval
+    sd      t3, TF_PC(sp)
+    sd      t2, TF_CAUSE(sp)
+    sd      t1, TF_TVAL(sp)
+    bltz    t2, part_is_enough
+    li      t0, CAUSE_FIRST_PAGE_FAULT
+    bltu    t2, t0, whole_exception
+part_is_enough:                     // interrupts and page faults
+    mv      a0, sp
+    call    riscv_user_trap
+    ld      t0, TA_PENDING(tp)
+    bnez    t0, pending
+    leave_kernel_time t0, t1
+    csrw    sscratch, tp
+    drop_reservation
+    restore_target
+    ld      a0, TF_X(10)(sp)
+    restore_changing_but_a0
+    restore_user_stack
+    sret
+
+whole_exception:                    // rare, and whoever handles it may look at every register
+    save_kept
+    mv      a0, sp
+    call    riscv_user_trap
+    mv      a0, sp
+    call    riscv_prepare_user
+    j       user_return
+
+    .globl riscv_enter_user         // (Trapframe*): the top of this thread's kernel stack
+riscv_enter_user:
+    mv      sp, a0
+    li      s0, 0                   // backtraces end here
+    call    riscv_prepare_user
+    j       user_return
 
 .macro save_cause
     csrr    s1, sepc
@@ -22,55 +191,6 @@
     sd      s4, TF_TVAL(sp)
 .endm
 
-// Everything but sp and tp; sepc and sstatus first.
-.macro restore_most
-    ld      t0, TF_PC(sp)
-    ld      t1, TF_STATUS(sp)
-    addi    t2, sp, TF_PC
-    sc.d    zero, t0, (t2)          // drops a reservation that was taken before the trap
-    csrw    sepc, t0
-    csrw    sstatus, t1
-    ld      x1, TF_X(1)(sp)
-    ld      x3, TF_X(3)(sp)
-    .irp n, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    ld      x\n, TF_X(\n)(sp)
-    .endr
-.endm
-
-    .text
-    .balign 4
-    .globl riscv_trap_entry
-riscv_trap_entry:
-    csrrw   tp, sscratch, tp
-    beqz    tp, from_kernel
-
-from_user:
-    sd      sp, TA_SCRATCH(tp)
-    ld      sp, TA_FRAME(tp)
-    sd      t0, TF_X(5)(sp)
-    save_most
-    csrrw   t0, sscratch, zero      // the user's tp
-    ld      t1, TA_SCRATCH(tp)
-    sd      t0, TF_X(4)(sp)
-    sd      t1, TF_X(2)(sp)
-    save_cause
-    li      s0, 0                   // backtraces end here
-    mv      a0, sp
-    call    riscv_user_trap
-user_return:                        // interrupts disabled, sp = the frame, nothing pending
-    csrw    sscratch, tp
-    restore_most
-    ld      tp, TF_X(4)(sp)
-    ld      sp, TF_X(2)(sp)
-    sret
-
-    .globl riscv_enter_user         // (Trapframe*): the top of this thread's kernel stack
-riscv_enter_user:
-    mv      sp, a0
-    li      s0, 0
-    call    riscv_prepare_user
-    j       user_return
-
 from_kernel:
     csrr    tp, sscratch
     csrw    sscratch, t0
@@ -79,7 +199,8 @@ from_kernel:
     bltu    sp, t0, stack_overflow
     csrrw   t0, sscratch, zero
     sd      t0, TF_X(5)(sp)
-    save_most
+    save_changing
+    save_kept
     addi    t0, sp, TF_SIZE
     sd      t0, TF_X(2)(sp)
     sd      tp, TF_X(4)(sp)
@@ -88,7 +209,11 @@ from_kernel:
     csrc    sstatus, t0
     mv      a0, sp
     call    riscv_kernel_trap
-    restore_most                    // tp is this thread, before as after
+    drop_reservation
+    restore_target
+    restore_kept
+    ld      a0, TF_X(10)(sp)
+    restore_changing_but_a0         // tp is this thread, before as after
     ld      sp, TF_X(2)(sp)
     sret
 
@@ -102,7 +227,8 @@ stack_overflow:
     mv      sp, t0
     csrrw   t0, sscratch, zero
     sd      t0, TF_X(5)(sp)
-    save_most
+    save_changing
+    save_kept
     ld      t0, TF_X(2)(sp)
     addi    t0, t0, TF_SIZE
     sd      t0, TF_X(2)(sp)

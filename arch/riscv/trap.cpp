@@ -11,6 +11,9 @@ namespace {
 
 using riscv::Cause;
 
+static_assert(static_cast<unsigned>(Cause::user_ecall) == CAUSE_USER_ECALL && direct_call_limit == DIRECT_CALL_LIMIT &&
+              static_cast<unsigned>(Cause::fetch_page_fault) == CAUSE_FIRST_PAGE_FAULT);
+
 /// Where a faulting access of usercopy.S continues if its fault cannot be resolved (or semihosting.S, if nobody listens).
 struct Fixup {
     uint64_t instruction;
@@ -66,7 +69,7 @@ void interrupt(uint64_t cause) {
     }
 }
 
-/// The last steps on every way back to user mode.
+/// What pends on a way back to user mode. The frame is whole: all of it may be read and changed.
 void prepare_user(Trapframe& frame) {
     ThreadArch& ta = arch_of(current_thread());
     while (ta.ast_pending.load(std::memory_order_acquire) != 0)
@@ -81,27 +84,28 @@ void prepare_user(Trapframe& frame) {
 
 extern "C" void riscv_prepare_user(Trapframe& frame) { prepare_user(frame); }
 
-extern "C" void riscv_user_trap(Trapframe& frame) {
-    if (frame.scause & riscv::interrupt_bit) {
-        interrupt(frame.scause);
-    } else {
-        const Cause cause = static_cast<Cause>(frame.scause);
-        if (cause == Cause::user_ecall) {
-            frame.orig_a0 = frame.reg(Trapframe::a0);
-            frame.sepc += 4;
-            irq_enable();
-            hooks.syscall(frame);
-        } else if (const Prot access = page_fault_access(cause); access != Prot::none) {
-            irq_enable();
-            hooks.page_fault(frame, frame.stval, access, false);
-        } else if (cause == Cause::illegal_instruction && fp_first_use(frame)) {
-        } else {
-            irq_enable();
-            hooks.user_exception(frame, exception_of(cause), frame.stval);
-        }
-        irq_disable();
-    }
+/// A system call that is not entered directly; the frame is whole.
+extern "C" void riscv_user_call(Trapframe& frame) {
+    frame.orig_a0 = frame.reg(Trapframe::a0);
+    irq_enable();
+    hooks.syscall(frame);
+    irq_disable();
     prepare_user(frame);
+}
+
+/// Any other trap from user mode. After an interrupt or a page fault the frame has only what C functions may change.
+extern "C" void riscv_user_trap(Trapframe& frame) {
+    if (frame.scause & riscv::interrupt_bit)
+        return interrupt(frame.scause);
+    const Cause cause = static_cast<Cause>(frame.scause);
+    if (cause == Cause::illegal_instruction && fp_first_use(frame))
+        return;
+    irq_enable();
+    if (const Prot access = page_fault_access(cause); access != Prot::none)
+        hooks.page_fault(frame, frame.stval, access, false);
+    else
+        hooks.user_exception(frame, exception_of(cause), frame.stval);
+    irq_disable();
 }
 
 extern "C" void riscv_kernel_trap(Trapframe& frame) {

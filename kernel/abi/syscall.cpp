@@ -16,9 +16,10 @@
 namespace lentil::abi {
 namespace {
 
-#define SYSCALL(number, name) detail::Thunk<&sys_##name>::entry(number, #name),
+#define SYSCALL(number, name) detail::Thunk<&sys_##name>::entry(number, #name, false),
+#define SYSCALL_WHOLE_FRAME(number, name) detail::Thunk<&sys_##name>::entry(number, #name, true),
 
-constexpr SyscallEntry no_entry{0, nullptr, nullptr, 0, {}};
+constexpr SyscallEntry no_entry{0, nullptr, nullptr, nullptr, 0, {}};
 
 // Each list ends with an entry that is not one, so that an empty .def file still makes an array.
 constexpr SyscallEntry file_calls[] = {
@@ -43,6 +44,7 @@ constexpr SyscallEntry native_calls[] = {
 #include <abi/sys_native.def>
     no_entry};
 #undef SYSCALL
+#undef SYSCALL_WHOLE_FRAME
 
 consteval std::span<const SyscallEntry> entries(std::span<const SyscallEntry> list) {
     return list.first(list.size() - 1);
@@ -116,7 +118,48 @@ constexpr bool is_restart(Errno e) {
            e == Errno::restart_block;
 }
 
+static_assert(linux_limit == machine::direct_call_limit);
+
+consteval auto direct_by_number() {
+    std::array<machine::DirectCall, machine::direct_call_limit> dense{};
+    for (const SyscallEntry& e : linux_calls)
+        dense[static_cast<size_t>(e.number)] = e.direct;
+    return dense;
+}
+
+/// What user mode sees of an error. A restart_* value is turned into a restart or EINTR by signal_ast(), also when the
+/// signal went to another thread.
+int64_t failed(Errno error) {
+    Thread& self = current_thread();
+    self.uthread->in_syscall = is_restart(error);
+    if (is_restart(error))
+        self.arch.ast_pending.store(1, std::memory_order_relaxed);
+    return -static_cast<int64_t>(error);
+}
+
 } // namespace
+
+} // namespace lentil::abi
+
+constinit std::array<lentil::machine::DirectCall, lentil::machine::direct_call_limit> lentil_direct_calls =
+    lentil::abi::direct_by_number();
+
+namespace lentil::abi {
+
+int64_t detail::direct_failed(Errno error) {
+    check_after_call();
+    return failed(error);
+}
+
+/// While system calls are traced none is entered directly, so that the direct way need not ask.
+void syscalls_init() {
+    trace_state::syscalls_changed = [](bool traced) {
+        static constexpr auto untraced = direct_by_number();
+        for (size_t i = 0; i < untraced.size(); i++)
+            std::atomic_ref(lentil_direct_calls[i]).store(traced ? nullptr : untraced[i], std::memory_order_relaxed);
+    };
+    trace_state::syscalls_changed(trace_wanted());
+}
 
 std::span<const SyscallEntry> linux_table() { return linux_calls; }
 
@@ -151,18 +194,11 @@ void dispatch(machine::Trapframe& frame) {
         frame.set_return(*result);
         now.in_syscall = false;
     } else {
-        frame.set_return(static_cast<uint64_t>(-static_cast<int64_t>(result.error())));
-        now.in_syscall = is_restart(result.error());
-        // signal_ast() turns these numbers into a restart or EINTR, also when the signal went to another thread.
-        if (now.in_syscall)
-            self.arch.ast_pending.store(1, std::memory_order_relaxed);
+        frame.set_return(static_cast<uint64_t>(failed(result.error())));
     }
     if (now.traced.load(std::memory_order_relaxed)) [[unlikely]]
         ptrace_syscall_exit(frame);
-#if defined(LENTIL_CHECKS)
-    ASSERT(self.locks.count == 0);
-#endif
-    DEBUG_ASSERT(self.preempt_disabled == 0);
+    detail::check_after_call();
 }
 
 } // namespace lentil::abi

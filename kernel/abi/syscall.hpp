@@ -27,6 +27,7 @@ struct SyscallEntry {
     int32_t number;
     const char* name;
     SyscallThunk thunk;
+    machine::DirectCall direct; ///< null: it reads or writes user registers besides its arguments
     uint32_t arity;
     ArgKind kinds[6];
 };
@@ -52,6 +53,21 @@ consteval ArgKind kind_of() {
         return sizeof(T) == 8 ? ArgKind::word : ArgKind::unsigned_number;
 }
 
+/// What a thread must be after a call, in a build with checks.
+inline void check_after_call() {
+#if defined(LENTIL_CHECKS)
+    ASSERT(current_thread().locks.count == 0);
+#endif
+    DEBUG_ASSERT(current_thread().preempt_disabled == 0);
+}
+
+/// How a direct call ends: the value for user mode's first register.
+inline int64_t direct_succeeded(int64_t value) {
+    check_after_call();
+    return value;
+}
+int64_t direct_failed(Errno);
+
 template<auto Handler, class Signature = decltype(Handler)>
 struct Thunk;
 
@@ -60,12 +76,31 @@ struct Thunk<Handler, R (*)(A...)> {
     static constexpr uint32_t arity = sizeof...(A);
     static_assert(arity <= 6);
 
-    static consteval SyscallEntry entry(int32_t number, const char* name) {
-        SyscallEntry e{number, name, &call, arity, {}};
+    static consteval SyscallEntry entry(int32_t number, const char* name, bool whole_frame) {
+        SyscallEntry e{number, name, &call, whole_frame ? nullptr : &direct, arity, {}};
         const ArgKind kinds[] = {kind_of<A>()..., ArgKind::word};
         for (uint32_t i = 0; i < arity; i++)
             e.kinds[i] = kinds[i];
         return e;
+    }
+
+    static int64_t direct(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) {
+        const uint64_t raw[] = {a0, a1, a2, a3, a4, a5};
+        return [&]<size_t... I>(std::index_sequence<I...>)->int64_t {
+            if constexpr (std::is_void_v<R>) {
+                Handler(decode<A>(raw[I])...);
+                return direct_succeeded(0);
+            } else {
+                const auto result = Handler(decode<A>(raw[I])...);
+                if (!result.ok()) [[unlikely]]
+                    return direct_failed(result.error());
+                if constexpr (std::is_same_v<R, Result<void>>)
+                    return direct_succeeded(0);
+                else
+                    return direct_succeeded(static_cast<int64_t>(*result));
+            }
+        }
+        (std::index_sequence_for<A...>{});
     }
 
     static Result<uint64_t> call(const machine::Trapframe& frame) {
@@ -89,6 +124,8 @@ struct Thunk<Handler, R (*)(A...)> {
 };
 } // namespace detail
 
+/// Before the first user instruction: from now on tracing can be switched on and off.
+void syscalls_init();
 /// The system call that `frame` asks for; sets the result, except where the handler replaced the frame itself (exec,
 /// sigreturn, a loan's hand-over: they say so through `syscall_frame_replaced`). hooks.syscall.
 void dispatch(machine::Trapframe& frame);

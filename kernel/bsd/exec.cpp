@@ -343,8 +343,7 @@ Result<void> exec_image(ExecRequest request) {
         proc.task = prepared.task;
         const LoanEnd end = loan_release_locked(proc);
         ASSERT(end == LoanEnd::handed_back);
-        self.thread = &thread;
-        thread.uthread = &self;
+        uthread_execute_on(self, thread);
         loan_check_locked();
         {
             SpinGuard signals(proc.sig.lock);

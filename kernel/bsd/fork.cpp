@@ -192,11 +192,7 @@ void link_proc_locked(Proc& child, Proc* parent, Uthread& uthread, RefPtr<Proces
     child.ref(); // the tables'; dropped when it is reaped
 }
 
-void start_thread_locked(Uthread& uthread, Thread& thread) {
-    thread.uthread = &uthread;
-    uthread.thread = &thread;
-    uthread.state = UthreadState::executing;
-}
+void start_thread_locked(Uthread& uthread, Thread& thread) { uthread_execute_on(uthread, thread); }
 
 /// What a tracer of the creator hears (ptrace(2)): LX-22.
 Result<TracedBirth> prepare_traced_birth(const Uthread& caller, const ForkRequest& request) {

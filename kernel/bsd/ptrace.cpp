@@ -43,6 +43,8 @@ void link(Tracing& tracing, Proc& tracer, Uthread& uthread) {
     tracing.tid = uthread.tid;
     tracer.tracees.push_back(tracing);
     uthread.traced = &tracing;
+    if (Thread* const thread = uthread.thread)
+        thread->arch.calls_watched.store(1, std::memory_order_relaxed);
     if (tracing.is_leader())
         proc.leader_trace = &tracing;
 }
@@ -54,6 +56,8 @@ void unlink(Tracing& tracing) {
         tracing.proc->leader_trace = nullptr;
     if (Uthread* uthread = std::exchange(tracing.uthread, nullptr)) {
         uthread->traced = nullptr;
+        if (Thread* const thread = uthread->thread)
+            thread->arch.calls_watched.store(0, std::memory_order_relaxed);
         signal_recalculate(*uthread); // a job-control stop that it left may still be on
     }
 }

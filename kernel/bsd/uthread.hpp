@@ -68,6 +68,15 @@ struct Uthread : ZonedRefCounted<Uthread> {
     machine::FpState parked_fp;
 };
 
+/// From here on `thread` executes as `uthread`. proc_tree_lock held, or nobody else knows either yet.
+inline void uthread_execute_on(Uthread& uthread, Thread& thread) {
+    thread.uthread = &uthread;
+    uthread.thread = &thread;
+    uthread.state = UthreadState::executing;
+    const bool watched = uthread.traced.load(std::memory_order_relaxed) != nullptr || uthread.fail_nth != 0;
+    thread.arch.calls_watched.store(watched, std::memory_order_relaxed);
+}
+
 /// Who the calling thread is for user mode. No special case for a loan: the loan swaps this pointer.
 inline Uthread& current_uthread() { return *current_thread().uthread; }
 inline bool has_uthread() { return current_thread().uthread != nullptr; }

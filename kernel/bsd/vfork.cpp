@@ -96,9 +96,7 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
 
     // The borrower takes the thread: from here on current_proc() is the child.
     child.loan = loan.release();
-    borrower.state = UthreadState::executing;
-    borrower.thread = &thread;
-    thread.uthread = &borrower;
+    uthread_execute_on(borrower, thread);
 
     proc_counts.loans++;
     proc_counts.loans_open++;
@@ -168,10 +166,7 @@ LoanEnd loan_release_locked(Proc& child) {
     Thread& thread = *loan->thread;
     uthread_charge(*loan->borrower);
     loan->borrower->thread = nullptr;
-    thread.uthread = lender.get();
-    lender->thread = &thread;
-    lender->state = UthreadState::executing;
-
+    uthread_execute_on(*lender, thread);
     restore_lender(*lender, *loan, machine::user_frame(thread.arch), thread.arch.fp);
     machine::fp_load(thread.arch);
     lender->in_syscall = false; // its call is over: no restart logic may touch the restored registers
@@ -234,9 +229,7 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     lender_task.adopt(*fresh);
     thread_set_params(*fresh, lender.sched);
 
-    lender.state = UthreadState::executing;
-    lender.thread = fresh.get();
-    fresh->uthread = &lender;
+    uthread_execute_on(lender, *fresh);
     restore_lender(lender, *loan, machine::user_frame(fresh->arch), fresh->arch.fp);
     lender.in_syscall = false;
 

@@ -12,6 +12,7 @@
 namespace lentil {
 
 constinit std::atomic<uint64_t> trace_state::enabled{0};
+constinit trace_state::SyscallsChanged trace_state::syscalls_changed = nullptr;
 
 namespace {
 
@@ -165,6 +166,8 @@ Result<void> trace_configure(std::string_view words) {
         for (Ring& ring : rings)
             ring.cleared.store(ring.written.load(std::memory_order_relaxed), std::memory_order_relaxed);
     trace_state::enabled.store(enabled, std::memory_order_relaxed);
+    if (trace_state::syscalls_changed)
+        trace_state::syscalls_changed(trace_state::any(trace_state::syscalls));
     return {};
 }
 

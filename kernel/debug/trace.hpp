@@ -49,6 +49,9 @@ inline constexpr uint64_t console_syscalls = 1;
 constexpr uint64_t bit(Probe probe) { return uint64_t{2} << static_cast<uint32_t>(probe); }
 /// All that dispatch has to know before and after a system call.
 inline constexpr uint64_t syscalls = console_syscalls | bit(Probe::syscall_entry) | bit(Probe::syscall_return);
+/// Called when `syscalls` among what is on may have changed; the layer that enters system calls sets it once, at boot.
+using SyscallsChanged = void (*)(bool any_on);
+extern SyscallsChanged syscalls_changed;
 inline bool any(uint64_t mask) { return (enabled.load(std::memory_order_relaxed) & mask) != 0; }
 } // namespace trace_state
 

@@ -59,7 +59,6 @@ RefPtr<VmMap> Task::replace_map(RefPtr<VmMap> map) {
 void thread_return_to_user() {
     Thread& self = current_thread();
     machine::irq_disable();
-    sched_leave_kernel(self);
     machine::enter_user(machine::user_frame(self.arch));
 }
 

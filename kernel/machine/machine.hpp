@@ -4,6 +4,7 @@
 // arch/riscv is one implementation, arch/host (an ordinary host program, for tests) the other.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <span>
 #include <string_view>
@@ -63,10 +64,17 @@ struct Hooks {
 };
 extern Hooks hooks;
 
+/// A system call as the trap enters it: the argument registers as user mode left them; returns the value for the first
+/// one. Interrupts are enabled. It sees no more of the user registers than these, the stack pointer and the pc.
+using DirectCall = int64_t (*)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+inline constexpr size_t direct_call_limit = 512;
+
 // ---- interrupts, time, other harts: defined by the arch --------------------------------------------------------
 
 /// Monotonic nanoseconds since the time counter was zero. Callable anywhere.
 nanos_t now_ns();
+/// A stretch of the time counter (see `ticks`) in nanoseconds.
+nanos_t ticks_to_ns(uint64_t ticks);
 /// One-shot timer of this hart; replaces what was armed. `no_deadline` disarms.
 void timer_arm(nanos_t deadline_ns);
 /// Sends IPIs; `targets` may include the caller.
@@ -136,6 +144,10 @@ bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t 
 } // namespace machine
 } // namespace lentil
 
+/// By number; null: it needs a whole frame, or is none, and goes through hooks.syscall. Defined by abi/. An arch may send
+/// every call through hooks.syscall, and does for a thread whose `calls_watched` is not 0.
+extern "C" std::array<lentil::machine::DirectCall, lentil::machine::direct_call_limit> lentil_direct_calls;
+
 #include <machine_impl.hpp>
 
 namespace lentil::machine {
@@ -166,9 +178,15 @@ static_assert(TrapframeContract<Trapframe>);
 /// memory that holds nothing else.
 template<class T>
 concept ThreadArchContract = requires(T t, const T c, void* p) {
-    t.set_stack(p, p);                                 ///< lowest address and top of its kernel stack
-    t.take_stack(c);                                   ///< goes on on the stack of another, which ends
-    t.ast_pending.store(1, std::memory_order_relaxed); ///< makes every way back to user mode call hooks.ast
+    t.set_stack(p, p);                                   ///< lowest address and top of its kernel stack
+    t.take_stack(c);                                     ///< goes on on the stack of another, which ends
+    t.ast_pending.store(1, std::memory_order_relaxed);   ///< makes every way back to user mode call hooks.ast
+    t.calls_watched.store(1, std::memory_order_relaxed); ///< makes every system call go through hooks.syscall
+    { t.direct_calls } -> std::same_as<uint64_t&>;       ///< how many did not
+    /// Time in the kernel. The trap entry from user mode subtracts ticks() and the way back adds them, as does the
+    /// scheduler when it switches away from the thread (adds) and back (subtracts): so it is negative, less by the time
+    /// counter, while the thread runs in the kernel, and one word is right at every moment.
+    { t.system_ticks } -> std::same_as<std::atomic<int64_t>&>;
 };
 static_assert(ThreadArchContract<ThreadArch>);
 
@@ -207,6 +225,7 @@ concept CpuContract = requires(Thread* thread, Context& context, bool enabled, p
                                Trapframe& frame, ThreadArch& ta) {
     { current_thread() } -> std::same_as<Thread*>;
     set_current_thread(thread);
+    { ticks() } -> std::same_as<uint64_t>;      ///< the time counter, what now_ns() is made of
     { hart_index() } -> std::same_as<unsigned>; ///< of the running hart in boot_info.harts; interrupts disabled
     { irq_save() } -> std::same_as<bool>;       ///< disables; returns whether they were enabled
     irq_restore(enabled);

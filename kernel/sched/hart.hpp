@@ -17,8 +17,8 @@ struct HartCounters {
         steals{0}, balances{0}, preemptions{0}, shootdowns_sent{0}, syscalls{0}, page_faults{0}, interrupts{0};
     /// Timer interrupts that ended wait_for_interrupt: on an idle hart only callouts cause them.
     std::atomic<uint64_t> idle_timer_interrupts{0};
-    std::atomic<int64_t> user_ns{0}; ///< in user mode, without the stretch that is running
-    std::atomic<int64_t> idle_ns{0}; ///< up to the last time it left idleness; see hart_idle_ns
+    std::atomic<uint64_t> user_ticks{0}; ///< in user mode, without the stretch that is running; see hart_user_ns
+    std::atomic<int64_t> idle_ns{0};     ///< up to the last time it left idleness; see hart_idle_ns
 
     /// Adds to a counter of the running hart: no other writes it, so no read-modify-write instruction is needed.
     /// Interrupts off, or a lost count does not matter.
@@ -66,5 +66,9 @@ Hart& hart_by_index(unsigned index);
 inline Hart& current_hart() { return *current_thread().hart.load(std::memory_order_relaxed); }
 /// Idle time of a hart up to now.
 nanos_t hart_idle_ns(const Hart& hart);
+/// Time in user mode of a hart up to now. Takes its run-queue lock.
+nanos_t hart_user_ns(Hart& hart);
+/// System calls made on a hart, without those of threads that have run elsewhere without a break since.
+uint64_t hart_syscalls(const Hart& hart);
 
 } // namespace lentil

@@ -128,7 +128,7 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
         hart.idle_since_ns.store(now, std::memory_order_relaxed);
         HartCounters::bump(hart.counters.idle_entries);
     }
-    times_switch(self, next, now);
+    times_switch(self, next);
     trace_switch(self, next, why);
     if (self.space != next.space)
         machine::activate(next.space ? *next.space : machine::kernel_space());

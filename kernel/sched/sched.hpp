@@ -50,10 +50,6 @@ void sched_ipi(machine::Ipi reasons);
 void sched_kernel_preempt();
 /// On the way back to user mode with need_resched set; interrupts off. Clears it.
 void sched_user_preempt();
-/// Close a stretch of user (resp. system) time: called by the hooks for system calls, faults, exceptions and ASTs at their
-/// start and end, and by a new thread before its first way to user mode.
-void sched_enter_kernel(Thread& self);
-void sched_leave_kernel(Thread& self);
 
 /// Preempts the current thread if that is wanted and interrupts are on.
 void sched_preempt_point();

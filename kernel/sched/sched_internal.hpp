@@ -82,8 +82,8 @@ void sched_set_resched(Thread& self);
 void load_average_update(nanos_t now);
 void load_average_all_idle(nanos_t now);
 
-/// Accounting of a switch: closes a stretch of `from`, opens one of `to`.
-void times_switch(Thread& from, Thread& to, nanos_t now);
+/// Accounting of a switch: closes a stretch of `from`, opens one of `to`. Interrupts off.
+void times_switch(Thread& from, Thread& to);
 
 Thread& thread_make_idle(Hart& hart);
 /// Where every thread starts: interrupts off, the run-queue lock inherited.

@@ -97,8 +97,10 @@ Thread& thread_make_idle(Hart& hart) {
     idle.sched.affinity = HartSet::of(hart.index);
     // Until now the hart ran on an arch's boot thread, of which only the arch's part exists.
     idle.arch.take_stack(*reinterpret_cast<const machine::ThreadArch*>(machine::current_thread()));
-    idle.times_mark_ns.store(machine::now_ns(), std::memory_order_relaxed);
+    const uint64_t now = machine::ticks();
+    idle.times_mark.store(now, std::memory_order_relaxed);
     idle.times_running.store(1, std::memory_order_relaxed);
+    idle.arch.system_ticks.store(-static_cast<int64_t>(now), std::memory_order_relaxed);
     return idle;
 }
 

@@ -81,10 +81,12 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     const char* wait_channel = nullptr;       ///< name for /proc/PID/wchan while waiting
 
     // -- accounting: charged to the uthread's clock by the hooks of the layer above -----------------------------------------
-    /// Written by the thread (or the switch to it) alone, read by others through thread_times(): see there.
-    std::atomic<nanos_t> times_mark_ns{0}; ///< when the current stretch of user or system time began
-    std::atomic<nanos_t> times_user{0}, times_system{0};
-    std::atomic<uint32_t> times_running{0}; ///< 0: does not run, 1: in the kernel, 2: in user mode
+    /// Written by the thread (or the switch to it) alone, read by others through thread_times(): see there. In ticks of
+    /// the time counter; the part of it spent in the kernel is arch.system_ticks.
+    std::atomic<uint64_t> times_mark{0};    ///< when the current stretch on a hart began
+    std::atomic<uint64_t> times_total{0};   ///< finished stretches
+    std::atomic<uint32_t> times_running{0}; ///< 1: on a hart
+    uint64_t times_system_before = 0;       ///< system time when the stretch began
     uint64_t switches_voluntary = 0, switches_involuntary = 0;
 
     void (*entry)(void*) = nullptr; ///< what create() was given

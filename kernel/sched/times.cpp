@@ -8,76 +8,98 @@ namespace lentil {
 
 // ---- times of threads ------------------------------------------------------------------------------------------------
 //
+// Two clocks run, both in ticks: all time on a hart (times_total, kept by the switch) and the time in the kernel
+// (arch.system_ticks, kept by trap entry and switch; what it means is in machine/machine.hpp). User time is the rest.
+//
 // Only the thread itself writes (or, while it does not run, the switch on its hart). A reader on another hart must not
-// count a stretch twice or not at all: the writer makes the mark invalid while it moves time from the open stretch to the
-// sums, and the reader takes its snapshot again if the mark was invalid or changed.
+// count a stretch twice or not at all: the writer makes the mark invalid while it moves a stretch to the sum, and the
+// reader takes its snapshot again if the mark was invalid or changed.
 
 namespace {
 
-constexpr nanos_t changing = -1;
+constexpr uint64_t changing = ~uint64_t{0};
 
-/// Returns its length.
-nanos_t close_stretch(Thread& t, std::atomic<nanos_t>& sum, nanos_t now, uint32_t running) {
-    const nanos_t mark = t.times_mark_ns.load(std::memory_order_relaxed);
-    t.times_mark_ns.store(changing, std::memory_order_relaxed);
+/// Ticks in the kernel up to `now`.
+uint64_t system_ticks(const Thread& t, uint64_t now) {
+    const int64_t sum = t.arch.system_ticks.load(std::memory_order_relaxed);
+    return static_cast<uint64_t>(sum < 0 ? sum + static_cast<int64_t>(now) : sum);
+}
+
+/// The stretch from the mark until now ends; a new one begins now with these totals.
+void restart_stretch(Thread& t, uint64_t now, uint64_t total, uint64_t system, uint32_t running) {
+    const uint64_t mark = t.times_mark.load(std::memory_order_relaxed);
+    const uint64_t length = now - mark, in_kernel = system_ticks(t, now) - t.times_system_before;
+    HartCounters::bump(current_hart().counters.user_ticks, length > in_kernel ? length - in_kernel : 0);
+
+    t.times_mark.store(changing, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
-    sum.store(sum.load(std::memory_order_relaxed) + (now - mark), std::memory_order_relaxed);
+    t.times_total.store(total, std::memory_order_relaxed);
     t.times_running.store(running, std::memory_order_relaxed);
-    t.times_mark_ns.store(now, std::memory_order_release);
-    return now - mark;
+    t.times_mark.store(now, std::memory_order_release);
+    t.times_system_before = system;
+}
+
+CpuTimes split(uint64_t total, uint64_t system) {
+    return {machine::ticks_to_ns(total > system ? total - system : 0), machine::ticks_to_ns(system)};
 }
 
 } // namespace
 
-void sched_enter_kernel(Thread& self) {
-    // An interrupt in between may switch, and so close the stretch itself: interrupts are off in the hooks' first steps or
-    // not; either way the time is right, since each change starts from the mark.
-    IrqGuard irq;
-    const nanos_t length = close_stretch(self, self.times_user, machine::now_ns(), 1);
-    HartCounters::bump(current_hart().counters.user_ns, length);
-}
+void times_switch(Thread& from, Thread& to) {
+    const uint64_t now = machine::ticks();
+    HartCounters::bump(current_hart().counters.syscalls, std::exchange(from.arch.direct_calls, 0));
+    const uint64_t system = system_ticks(from, now);
+    restart_stretch(from, now,
+                    from.times_total.load(std::memory_order_relaxed) +
+                        (now - from.times_mark.load(std::memory_order_relaxed)),
+                    system, 0);
+    from.arch.system_ticks.store(static_cast<int64_t>(system), std::memory_order_relaxed);
 
-void sched_leave_kernel(Thread& self) {
-    IrqGuard irq;
-    close_stretch(self, self.times_system, machine::now_ns(), 2);
-}
-
-void times_switch(Thread& from, Thread& to, nanos_t now) {
-    close_stretch(from, from.times_system, now, 0);
-    // `to` does not run, so nobody else writes. It was switched away from in the kernel.
-    to.times_mark_ns.store(changing, std::memory_order_relaxed);
+    // `to` does not run, so nobody else writes. It was switched away from in the kernel, or starts there.
+    const int64_t before = to.arch.system_ticks.load(std::memory_order_relaxed);
+    to.times_system_before = static_cast<uint64_t>(before);
+    to.times_mark.store(changing, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
     to.times_running.store(1, std::memory_order_relaxed);
-    to.times_mark_ns.store(now, std::memory_order_release);
+    to.times_mark.store(now, std::memory_order_release);
+    to.arch.system_ticks.store(before - static_cast<int64_t>(now), std::memory_order_relaxed);
 }
 
 CpuTimes thread_times(const Thread& thread) {
     for (;;) {
-        const nanos_t mark = thread.times_mark_ns.load(std::memory_order_acquire);
-        CpuTimes times{thread.times_user.load(std::memory_order_relaxed),
-                       thread.times_system.load(std::memory_order_relaxed)};
+        const uint64_t mark = thread.times_mark.load(std::memory_order_acquire);
+        const uint64_t total = thread.times_total.load(std::memory_order_relaxed);
         const uint32_t running = thread.times_running.load(std::memory_order_relaxed);
+        const uint64_t now = machine::ticks(), system = system_ticks(thread, now);
         std::atomic_thread_fence(std::memory_order_acquire);
-        if (mark != changing && thread.times_mark_ns.load(std::memory_order_relaxed) == mark) {
-            const nanos_t now = machine::now_ns();
-            if (running == 1)
-                times.system += now - mark;
-            else if (running == 2)
-                times.user += now - mark;
-            return times;
-        }
+        if (mark != changing && thread.times_mark.load(std::memory_order_relaxed) == mark)
+            return split(total + (running != 0 && now > mark ? now - mark : 0), system);
         machine::cpu_relax();
     }
 }
 
 CpuTimes thread_take_times(Thread& self) {
     IrqGuard irq;
-    close_stretch(self, self.times_system, machine::now_ns(), 1);
-    const CpuTimes times{self.times_user.load(std::memory_order_relaxed),
-                         self.times_system.load(std::memory_order_relaxed)};
-    self.times_user.store(0, std::memory_order_relaxed);
-    self.times_system.store(0, std::memory_order_relaxed);
-    return times;
+    const uint64_t now = machine::ticks(), system = system_ticks(self, now);
+    const uint64_t total =
+        self.times_total.load(std::memory_order_relaxed) + (now - self.times_mark.load(std::memory_order_relaxed));
+    restart_stretch(self, now, 0, 0, 1);
+    self.arch.system_ticks.store(-static_cast<int64_t>(now), std::memory_order_relaxed);
+    return split(total, system);
+}
+
+nanos_t hart_user_ns(Hart& hart) {
+    SpinGuard guard(hart.lock); // the current thread stays, and so does its mark
+    const Thread& running = *hart.current;
+    const uint64_t now = machine::ticks(), mark = running.times_mark.load(std::memory_order_relaxed);
+    const uint64_t in_kernel = system_ticks(running, now) - running.times_system_before;
+    const uint64_t open = mark != changing && now > mark + in_kernel ? now - mark - in_kernel : 0;
+    return machine::ticks_to_ns(hart.counters.user_ticks.load(std::memory_order_relaxed) + open);
+}
+
+uint64_t hart_syscalls(const Hart& hart) {
+    const uint64_t open = &hart == &current_hart() ? current_thread().arch.direct_calls : 0;
+    return hart.counters.syscalls.load(std::memory_order_relaxed) + open;
 }
 
 // ---- load averages -----------------------------------------------------------------------------------------------------

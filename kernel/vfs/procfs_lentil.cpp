@@ -43,7 +43,6 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
         {"ipis", &HartCounters::ipis_sent},
         {"steals", &HartCounters::steals},
         {"preemptions", &HartCounters::preemptions},
-        {"syscalls", &HartCounters::syscalls},
         {"page_faults", &HartCounters::page_faults},
     };
     for (const auto& s : sums) {
@@ -52,7 +51,10 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
             [&](unsigned i) { sum += (hart_by_index(i).counters.*s.counter).load(std::memory_order_relaxed); });
         out.add("{} {}\n", s.name, sum);
     }
-    out.add("shootdowns {}\nchecks {}\n", machine::tlb_remote_shootdowns(), checks_enabled ? 1 : 0);
+    uint64_t syscalls = 0;
+    sched_harts().for_each([&](unsigned i) { syscalls += hart_syscalls(hart_by_index(i)); });
+    out.add("syscalls {}\nshootdowns {}\nchecks {}\n", syscalls, machine::tlb_remote_shootdowns(),
+            checks_enabled ? 1 : 0);
     return {};
 }
 
@@ -68,7 +70,7 @@ Result<void> objects(TextBuffer& out, const ProcTarget&) {
 
 Result<void> harts(TextBuffer& out, const ProcTarget&) {
     sched_harts().for_each([&](unsigned i) {
-        const Hart& hart = hart_by_index(i);
+        Hart& hart = hart_by_index(i);
         const HartCounters& c = hart.counters;
         const auto field = [&](std::string_view name, const std::atomic<uint64_t>& value) {
             out.add(" {} {}", name, value.load(std::memory_order_relaxed));
@@ -83,7 +85,7 @@ Result<void> harts(TextBuffer& out, const ProcTarget&) {
         field("steals", c.steals);
         field("balances", c.balances);
         field("preemptions", c.preemptions);
-        out.add(" idle_ns {} user_ns {}\n", hart_idle_ns(hart), c.user_ns.load(std::memory_order_relaxed));
+        out.add(" idle_ns {} user_ns {}\n", hart_idle_ns(hart), hart_user_ns(hart));
     });
     return {};
 }

@@ -260,6 +260,8 @@ Result<void> set_fail_nth(const ProcTarget& target, std::string_view text) {
         return Errno::perm; // another's count could not be set without a lock that each allocation took
     allocation_fault_hook = fails_now;
     uthread->fail_nth = static_cast<uint32_t>(n);
+    current_thread().arch.calls_watched.store(1,
+                                              std::memory_order_relaxed); // in_syscall is for calls that are not direct
     return {};
 }
 

@@ -62,9 +62,8 @@ Result<void> meminfo(TextBuffer& out, const ProcTarget&) {
 struct HartTimes {
     uint64_t user = 0, system = 0, idle = 0;
 };
-HartTimes hart_times(const Hart& hart) {
-    const nanos_t now = monotonic_ns(), user = hart.counters.user_ns.load(std::memory_order_relaxed),
-                  idle = hart_idle_ns(hart);
+HartTimes hart_times(Hart& hart) {
+    const nanos_t now = monotonic_ns(), user = hart_user_ns(hart), idle = hart_idle_ns(hart);
     return {ticks_of(user), ticks_of(now - user - idle), ticks_of(idle)};
 }
 
@@ -73,7 +72,7 @@ Result<void> stat(TextBuffer& out, const ProcTarget&) {
     uint64_t switches = 0, interrupts = 0;
     const HartSet harts = sched_harts();
     harts.for_each([&](unsigned i) {
-        const Hart& hart = hart_by_index(i);
+        Hart& hart = hart_by_index(i);
         const HartTimes t = hart_times(hart);
         sum.user += t.user, sum.system += t.system, sum.idle += t.idle;
         switches += hart.counters.context_switches.load(std::memory_order_relaxed);
