@@ -213,10 +213,9 @@ static void calls_and_results(void) {
     record("syscall");
     close(-1);
     load();
-    struct event* e = events;
-    do
-        e = find(after(e) - (e == events), "syscall:::entry", getpid());
-    while (value_of(e, "number") != SYS_close || value_of(e, "a0") != -1);
+    struct event* e = find(0, "syscall:::entry", getpid());
+    while (value_of(e, "number") != SYS_close || value_of(e, "a0") != -1)
+        e = find(after(e), "syscall:::entry", getpid());
     struct event* r = find(after(e), "syscall:::return", getpid());
     CHECK_EQ(value_of(r, "number"), SYS_close);
     CHECK_EQ(value_of(r, "result"), -EBADF);
