@@ -192,7 +192,7 @@ Result<void> sys_rt_sigaction(int signo, UserPtr<LinuxSigaction> action, UserPtr
         const LinuxSigaction in = TRY(action.read());
         fresh = SigAction{in.handler, in.flags, SigSet{in.mask}};
     }
-    const SigAction was = TRY(signal_set_action(current_proc(), signo, action ? &fresh : nullptr));
+    const SigAction was = TRY(signal_set_action(signo, action ? &fresh : nullptr));
     if (old)
         TRY(old.write({was.handler, was.flags, was.mask.bits}));
     return {};

@@ -54,14 +54,13 @@ Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head) {
     return HeaderTable{header.program_headers, header.program_header_count};
 }
 
-Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
-                    vaddr_t user_end) {
+Result<void> parse(Image& image, std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
+                   vaddr_t user_end) {
     const HeaderTable table = TRY(locate_program_headers(head));
     if (headers.size() < table.count * sizeof(ProgramHeader))
         return Errno::noexec;
     const auto file = read_at<FileHeader>(head, 0);
 
-    Image image;
     image.position_independent = file.type == type_dynamic;
     image.entry = file.entry;
     image.program_headers_offset = table.offset;
@@ -109,7 +108,7 @@ Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> head
             if (table.offset >= s.offset && table.offset < s.offset + s.file_size)
                 image.program_headers_address = s.address + (table.offset - s.offset);
         }
-    return image;
+    return {};
 }
 
 } // namespace lentil::elf

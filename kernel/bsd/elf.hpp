@@ -12,10 +12,10 @@ namespace lentil::elf {
 inline constexpr unsigned max_segments = 32;
 
 struct Segment {
-    vaddr_t address = 0;                     ///< before any load bias
-    uint64_t offset = 0;                     ///< in the file
-    uint64_t file_size = 0, memory_size = 0; ///< file_size <= memory_size
-    bool readable = false, writable = false, executable = false;
+    vaddr_t address;                 ///< before any load bias
+    uint64_t offset;                 ///< in the file
+    uint64_t file_size, memory_size; ///< file_size <= memory_size
+    bool readable, writable, executable;
 };
 
 /// What the loader needs of an image whose headers are sound: segments sorted, disjoint by page, inside the user half.
@@ -27,8 +27,9 @@ struct Image {
     vaddr_t program_headers_address = 0; ///< 0 if they are not in a segment
     bool stack_executable = false;
     uint64_t interpreter_offset = 0, interpreter_size = 0; ///< size 0: static
-    Segment segments[max_segments];
     unsigned segment_count = 0;
+    Segment segments[max_segments]; ///< those below the count
+    Image() {}
 
     vaddr_t lowest() const { return page_floor(segments[0].address); }
     vaddr_t highest() const {
@@ -45,8 +46,9 @@ struct HeaderTable {
 };
 Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head);
 
-/// `headers`: the program headers as located. `user_end`: first address past the user half. noexec for anything unsound.
-Result<Image> parse(std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
-                    vaddr_t user_end);
+/// `headers`: the program headers as located. `user_end`: first address past the user half. noexec for anything unsound,
+/// and then `image`, fresh before, is of no use.
+Result<void> parse(Image& image, std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
+                   vaddr_t user_end);
 
 } // namespace lentil::elf

@@ -187,16 +187,17 @@ Result<Prepared> prepare(Proc& proc, ExecRequest& request) {
 
     const std::span<const uint8_t> bytes(head, head_size);
     const elf::HeaderTable table = TRY(elf::locate_program_headers(bytes));
-    auto headers = TRY(Buffer<uint8_t>::create(table.count * elf::program_header_size));
+    auto headers = TRY(Buffer<uint8_t>::create_uninitialized(table.count * elf::program_header_size));
     TRY(read_exactly(*request.file, table.offset, headers.data(), headers.size()));
     const FileStat stat = TRY(request.file->stat());
-    const elf::Image image = TRY(elf::parse(bytes, headers.span(), stat.size, machine::Pte::user_end));
+    elf::Image image;
+    TRY(elf::parse(image, bytes, headers.span(), stat.size, machine::Pte::user_end));
 
     out.cred = TRY(new_credentials(proc, stat));
     out.image = TRY(load(proc, request, image, Identity{out.cred.cred.get(), out.cred.secure}));
     if (proc.fds->ref_count() > 1)
         out.fds = TRY(proc.fds->copy());
-    TRY((out.fds ? out.fds : proc.fds)->unshare());
+    TRY((out.fds ? out.fds : proc.fds)->prepare_exec());
     if (proc.sigacts->ref_count() > 1)
         out.sigacts = TRY(proc.sigacts->copy());
     if (loan_is_borrower(proc)) {
@@ -243,7 +244,7 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
     StringList list;
     if (vector == 0)
         return list;
-    list.bytes = TRY(Buffer<char>::create(page_size));
+    list.bytes = TRY(Buffer<char>::create_uninitialized(page_size));
     for (;; list.count++) {
         uint64_t at = 0;
         TRY(copyin(&at, vector + list.count * sizeof at, sizeof at));
@@ -265,12 +266,12 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
                 break;
             }
             // The buffer is full before the string's end: go on in one of twice the size.
-            auto larger = TRY(Buffer<char>::create(list.bytes.size() * 2));
+            auto larger = TRY(Buffer<char>::create_uninitialized(list.bytes.size() * 2));
             std::memcpy(larger.data(), list.bytes.data(), list.used);
             list.bytes = std::move(larger);
         }
         if (list.used == list.bytes.size()) {
-            auto larger = TRY(Buffer<char>::create(list.bytes.size() * 2));
+            auto larger = TRY(Buffer<char>::create_uninitialized(list.bytes.size() * 2));
             std::memcpy(larger.data(), list.bytes.data(), list.used);
             list.bytes = std::move(larger);
         }

@@ -80,7 +80,7 @@ struct Interpreter {
     vaddr_t base = 0, entry = 0;
 };
 Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program, const elf::Image& image) {
-    auto path = TRY(Buffer<char>::create(image.interpreter_size));
+    auto path = TRY(Buffer<char>::create_uninitialized(image.interpreter_size));
     TRY(read_exactly(program, image.interpreter_offset, path.data(), path.size()));
     if (path[path.size() - 1] != '\0')
         return Errno::noexec;
@@ -88,10 +88,11 @@ Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program,
     uint8_t head[elf::header_size];
     TRY(read_exactly(*file, 0, head, sizeof head));
     const elf::HeaderTable table = TRY(elf::locate_program_headers(head));
-    auto headers = TRY(Buffer<uint8_t>::create(table.count * elf::program_header_size));
+    auto headers = TRY(Buffer<uint8_t>::create_uninitialized(table.count * elf::program_header_size));
     TRY(read_exactly(*file, table.offset, headers.data(), headers.size()));
     const FileStat stat = TRY(file->stat());
-    const elf::Image linker = TRY(elf::parse(head, headers.span(), stat.size, user_end));
+    elf::Image linker;
+    TRY(elf::parse(linker, head, headers.span(), stat.size, user_end));
     if (linker.interpreter_size != 0)
         return Errno::libbad;
 
@@ -197,7 +198,7 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
 
     // argc, argv pointers and NULL, envp pointers and NULL, auxv: in one table, 16-aligned as the psABI wants sp.
     const size_t words = 1 + args.count + 1 + env.count + 1 + sizeof auxv / 8;
-    auto table = TRY(Buffer<uint64_t>::create(words));
+    auto table = TRY(Buffer<uint64_t>::create_uninitialized(words));
     size_t at = 0;
     table[at++] = args.count;
     const auto point_at = [&](const StringList& list, vaddr_t start) {

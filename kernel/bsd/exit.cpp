@@ -62,8 +62,7 @@ bool parent_discards_locked(const Proc& parent, const Proc& child) {
         SpinGuard guard(parent.tables_lock);
         actions = parent.sigacts;
     }
-    SpinGuard guard(actions->lock);
-    const SigAction& action = actions->actions[sig_chld - 1];
+    const SigAction action = actions->get(sig_chld);
     return action.handler == SigAction::ignore || (action.flags & sa_flags::nocldwait);
 }
 

@@ -46,8 +46,16 @@ struct alignas(uint64_t) FdTable::Slots {
     }
     /// Lowest descriptor >= from that is open (closed); capacity if none.
     unsigned find(unsigned from, bool wanted_open) {
+        return first_bit(from, [&](unsigned w) { return wanted_open ? open()[w] : ~open()[w]; });
+    }
+    /// Lowest one >= from that execve closes; capacity if none.
+    unsigned find_cloexec(unsigned from) {
+        return first_bit(from, [&](unsigned w) { return cloexec()[w]; });
+    }
+    template<class Word>
+    unsigned first_bit(unsigned from, Word word) {
         for (unsigned w = from / 64; w < words; w++) {
-            uint64_t bits = wanted_open ? open()[w] : ~open()[w];
+            uint64_t bits = word(w);
             if (w == from / 64)
                 bits &= ~uint64_t{0} << (from % 64);
             if (bits != 0)
@@ -175,8 +183,10 @@ Result<RefPtr<FdTable>> FdTable::copy() {
     return table;
 }
 
-Result<void> FdTable::unshare() {
+Result<void> FdTable::prepare_exec() {
     MutexGuard guard(lock_);
+    if (slots_->find_cloexec(0) == slots_->capacity)
+        return {};
     return FdTableInternals::own(*this, 0);
 }
 
@@ -290,19 +300,20 @@ Result<void> FdTable::close_range(unsigned first, unsigned last, bool only_mark_
 }
 
 void FdTable::close_all_on_exec() {
-    for (unsigned fd = 0;; fd++) {
+    for (unsigned fd = 0;;) {
         RefPtr<File> file;
         {
             MutexGuard guard(lock_);
-            for (; fd < slots_->capacity; fd++)
-                if (slots_->cloexec()[fd / 64] >> (fd % 64) & 1)
-                    break;
+            fd = slots_->find_cloexec(fd);
             if (fd >= slots_->capacity)
                 return;
-            MUST(FdTableInternals::own(*this, 0)); // exec called unshare() while it could still fail
-            file = FdTableInternals::remove(*this, fd);
+            if (FdTableInternals::own(*this, 0).ok())
+                file = FdTableInternals::remove(*this, fd);
         }
-        descriptor_closed(*this, *file);
+        if (file)
+            descriptor_closed(*this, *file);
+        else
+            sleep_until(machine::now_ns() + 10'000'000, "memory", Interruptible::no);
     }
 }
 

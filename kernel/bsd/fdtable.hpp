@@ -30,10 +30,10 @@ public:
     Result<bool> close_on_exec(int fd);
     Result<void> set_close_on_exec(int fd, bool on);
     Result<void> close_range(unsigned first, unsigned last, bool only_mark_cloexec);
-    /// exec, while it can still fail: makes the slots this table's own, so that close_all_on_exec needs no memory. The
-    /// table must have no other user by then.
-    Result<void> unshare();
-    void close_all_on_exec(); ///< cannot fail
+    /// exec, while it can still fail: if anything is to be closed, makes the slots this table's own, so that
+    /// close_all_on_exec needs no memory. nomem. The table must have no other user by then.
+    Result<void> prepare_exec();
+    void close_all_on_exec(); ///< cannot fail; waits for memory if a sibling forked since prepare_exec
     /// Lowest open descriptor >= fd, -1 if none: /proc/PID/fd.
     int next_open(int fd);
     unsigned capacity();

@@ -69,9 +69,7 @@ Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags) {
 
     child.sigacts = flags & sharesigs ? parent.sigacts : TRY(parent.sigacts->copy());
     if (flags & clear_sighand)
-        for (SigAction& action : child.sigacts->actions)
-            if (action.handler != SigAction::ignore)
-                action = SigAction{};
+        child.sigacts->keep_only_ignored();
 
     SpinGuard guard(parent.tables_lock);
     child.limits_ = parent.limits_; // copied on the first change (NB-23)

@@ -14,7 +14,12 @@ constinit SpinLock<Rank::device> lock;
 constinit uint32_t key[8] = {};
 constinit uint64_t block_number = 0;
 
-void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
+/// Made with the key before this one, to be given out: most requests are far smaller than a block. What was given out is
+/// zero already.
+constinit unsigned char ready[256] = {};
+constinit size_t ready_left = 0; ///< at the end of `ready`
+
+inline void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
     a += b, d = std::rotl(d ^ a, 16);
     c += d, b = std::rotl(b ^ c, 12);
     a += b, d = std::rotl(d ^ a, 8);
@@ -62,8 +67,19 @@ void rekey_locked() {
     std::memcpy(key, block, sizeof key);
 }
 
+void refill_locked() {
+    uint32_t block[16];
+    for (size_t at = 0; at < sizeof ready; at += sizeof block) {
+        chacha_block(block);
+        std::memcpy(ready + at, block, sizeof block);
+    }
+    rekey_locked();
+    ready_left = sizeof ready;
+}
+
 void stir_locked(const void* bytes, size_t n) {
     const auto* p = static_cast<const unsigned char*>(bytes);
+    ready_left = 0; // what comes next depends on `bytes`
     while (n > 0) {
         const size_t piece = n < sizeof key ? n : sizeof key;
         unsigned char mixed[sizeof key];
@@ -95,15 +111,17 @@ void random_bytes(void* out, size_t n) {
     while (n > 0) {
         // A lock for each kilobyte: a long request must not keep interrupts off.
         SpinGuard guard(lock);
-        for (int blocks = 0; blocks < 16 && n > 0; blocks++) {
-            uint32_t block[16];
-            chacha_block(block);
-            const size_t piece = n < sizeof block ? n : sizeof block;
-            std::memcpy(p, block, piece);
+        for (int pieces = 0; pieces < 4 && n > 0; pieces++) {
+            if (ready_left == 0)
+                refill_locked();
+            unsigned char* const from = ready + sizeof ready - ready_left;
+            const size_t piece = n < ready_left ? n : ready_left;
+            std::memcpy(p, from, piece);
+            std::memset(from, 0, piece);
+            ready_left -= piece;
             p += piece;
             n -= piece;
         }
-        rekey_locked();
     }
 }
 

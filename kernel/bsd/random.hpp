@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The kernel's random numbers: ChaCha20 keyed from the firmware's seed, rekeyed after every request.
+// The kernel's random numbers: ChaCha20 keyed from the firmware's seed, rekeyed after every batch of 256
+// bytes. Neither key nor bytes that were given out can be found in memory afterwards.
 #pragma once
 
 #include <cstddef>

@@ -16,12 +16,63 @@ RefPtr<SigActs> table_of(const Proc& proc) {
     return proc.sigacts;
 }
 
+/// Calls `visit(signo)` for each member of a set, lowest first.
+template<class F>
+void for_each(SigSet set, F visit) {
+    for (; !set.empty(); set.bits &= set.bits - 1)
+        visit(std::countr_zero(set.bits) + 1);
+}
+
 } // namespace
+
+SigAction SigActs::get(int signo) const {
+    SpinGuard guard(lock_);
+    return set_.has(signo) ? at(signo) : SigAction{};
+}
+
+SigAction SigActs::set(int signo, const SigAction& action) {
+    SpinGuard guard(lock_);
+    const SigAction old = set_.has(signo) ? at(signo) : SigAction{};
+    if (action == SigAction{}) {
+        set_.remove(signo);
+    } else {
+        set_.add(signo);
+        at(signo) = action;
+    }
+    return old;
+}
+
+SigSet SigActs::with_handler(bool ignore) const {
+    SigSet found;
+    for_each(set_, [&](int signo) {
+        const vaddr_t handler = at(signo).handler;
+        if (handler != SigAction::default_action && (handler == SigAction::ignore) == ignore)
+            found.add(signo);
+    });
+    return found;
+}
+
+SigSet SigActs::ignored() const {
+    SpinGuard guard(lock_);
+    return with_handler(true);
+}
+
+SigSet SigActs::caught() const {
+    SpinGuard guard(lock_);
+    return with_handler(false);
+}
+
+void SigActs::keep_only_ignored() {
+    SpinGuard guard(lock_);
+    set_ = with_handler(true);
+    for_each(set_, [&](int signo) { at(signo) = {SigAction::ignore, 0, {}}; });
+}
 
 Result<RefPtr<SigActs>> SigActs::copy() const {
     RefPtr<SigActs> fresh = TRY(make_ref<SigActs>());
-    SpinGuard guard(lock);
-    fresh->actions = actions;
+    SpinGuard guard(lock_);
+    fresh->set_ = set_;
+    for_each(set_, [&](int signo) { fresh->at(signo) = at(signo); });
     return fresh;
 }
 
@@ -29,17 +80,10 @@ namespace signals {
 
 SigAction action_of(const Proc& proc, int signo) {
     const RefPtr<SigActs> table = table_of(proc);
-    if (!table)
-        return {};
-    SpinGuard guard(table->lock);
-    return table->actions[static_cast<size_t>(signo - 1)];
+    return table ? table->get(signo) : SigAction{};
 }
 
-void set_action(Proc& proc, int signo, const SigAction& action) {
-    const RefPtr<SigActs> table = table_of(proc);
-    SpinGuard guard(table->lock);
-    table->actions[static_cast<size_t>(signo - 1)] = action;
-}
+void set_action(Proc& proc, int signo, const SigAction& action) { (void)table_of(proc)->set(signo, action); }
 
 SigSet blocked_for(const Uthread& uthread) {
     SigSet blocked = uthread.sig.mask;
@@ -121,43 +165,33 @@ void signal_set_temporary_mask(Uthread& uthread, SigSet mask) {
     current_thread().arch.ast_pending.store(1, std::memory_order_relaxed); // the way out restores
 }
 
-Result<SigAction> signal_set_action(Proc& proc, int signo, const SigAction* action) {
+Result<SigAction> signal_set_action(int signo, const SigAction* action) {
     if (!is_signal(signo) || (action && unblockable.has(signo)))
         return Errno::inval;
+    Proc& proc = current_proc();
+    SigActs& actions = *proc.sigacts; // only the proc's own uthreads replace it, when one of them is left
     if (!action)
-        return signals::action_of(proc, signo);
+        return actions.get(signo);
     SigAction fresh = *action;
     fresh.flags &= known_flags;
     fresh.mask = fresh.mask & ~unblockable;
+    if (!discards(fresh, signo))
+        return actions.set(signo, fresh);
 
+    // POSIX: what pends is thrown away, blocked or not. Senders look at the action under these locks.
     ProcTreeGuard tree(proc_tree_lock);
     SignalGuard guard(proc.sig.lock);
-    const SigAction old = signals::action_of(proc, signo);
-    signals::set_action(proc, signo, fresh);
-    if (discards(fresh, signo)) { // POSIX: what pends is thrown away, blocked or not
-        pending_drop(proc.sig.shared, SigSet::of(signo));
-        for (Uthread& u : proc.uthreads)
-            pending_drop(u.sig.pending, SigSet::of(signo));
-    }
+    const SigAction old = actions.set(signo, fresh);
+    pending_drop(proc.sig.shared, SigSet::of(signo));
+    for (Uthread& u : proc.uthreads)
+        pending_drop(u.sig.pending, SigSet::of(signo));
     return old;
 }
 
 void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh) {
     Proc& proc = *uthread.proc;
     SignalGuard guard(proc.sig.lock);
-    RefPtr<SigActs> old = table_of(proc);
-    RefPtr<SigActs> table = fresh ? fresh : old;
-    std::array<bool, signal_count> ignored{};
-    {
-        SpinGuard table_guard(old->lock);
-        for (size_t i = 0; i < signal_count; i++)
-            ignored[i] = old->actions[i].handler == SigAction::ignore;
-    }
-    {
-        SpinGuard table_guard(table->lock);
-        for (size_t i = 0; i < signal_count; i++)
-            table->actions[i] = SigAction{ignored[i] ? SigAction::ignore : SigAction::default_action, 0, {}};
-    }
+    (fresh ? *fresh : *proc.sigacts).keep_only_ignored();
     if (fresh) {
         SpinGuard tables(proc.tables_lock);
         std::swap(proc.sigacts, fresh);

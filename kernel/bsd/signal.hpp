@@ -9,6 +9,7 @@
 #include <bsd/signal_types.hpp>
 #include <libkern/intrusive.hpp>
 #include <libkern/types.hpp>
+#include <libkern/uninitialized.hpp>
 #include <machine/machine.hpp>
 #include <sched/waitq.hpp>
 #include <vm/zalloc.hpp>
@@ -18,12 +19,31 @@ namespace lentil {
 struct Proc;
 struct Uthread;
 
-/// Handlers of a proc; shared with FORK_SHARESIGS / CLONE_SIGHAND. Guarded by the `signal` lock of its own.
-struct SigActs : ZonedRefCounted<SigActs> {
+/// Handlers of a proc; shared with FORK_SHARESIGS / CLONE_SIGHAND. Any thread may use it: it has a lock of its own.
+/// Most processes change few actions, so only those are held, named by a set: a copy costs as much as was changed.
+class SigActs : public ZonedRefCounted<SigActs> {
+public:
     static constexpr const char* zone_name = "sigacts";
-    mutable SpinLock<Rank::cwd> lock;
-    std::array<SigAction, signal_count> actions{};
+
+    SigAction get(int signo) const;
+    /// Returns the action until now.
+    SigAction set(int signo, const SigAction& action);
+    SigSet ignored() const;
+    SigSet caught() const;
+    /// Everything but SIG_IGN becomes the default, without flags (execve, CLONE_CLEAR_SIGHAND).
+    void keep_only_ignored();
+    /// nomem.
     Result<RefPtr<SigActs>> copy() const;
+
+private:
+    SigAction& at(int signo) { return actions_[static_cast<size_t>(signo - 1)].value; }
+    const SigAction& at(int signo) const { return actions_[static_cast<size_t>(signo - 1)].value; }
+    /// The signals of `set_` whose handler is SIG_IGN, or that are caught. The lock is held.
+    SigSet with_handler(bool ignore) const;
+
+    mutable SpinLock<Rank::cwd> lock_;
+    SigSet set_; ///< whose action is not that of a new process
+    std::array<Uninitialized<SigAction>, signal_count> actions_;
 };
 
 /// One queued signal with its information.
@@ -121,9 +141,10 @@ void signal_set_mask(Uthread& uthread, SigSet mask);
 /// Atomically sets `mask` until the system call ends (sigsuspend, ppoll, pselect). signal_ast restores the old one: after
 /// the handler if the call returned restart_nohand, before any delivery if it returned anything else.
 void signal_set_temporary_mask(Uthread& uthread, SigSet mask);
-Result<SigAction> signal_set_action(Proc& proc, int signo, const SigAction* action);
-/// exec: handlers to default, alternate stack gone, pending kept. `fresh` replaces actions that are shared; nullptr if
-/// they are not.
+/// Sets the action of the current proc, unless `action` is nullptr, and returns the one until then; inval.
+Result<SigAction> signal_set_action(int signo, const SigAction* action);
+/// exec: handlers to default, alternate stack gone, pending kept. `fresh`, a copy, replaces actions that are shared;
+/// nullptr if they are not.
 void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh);
 /// sigtimedwait: takes a pending signal of `set`, or sleeps. again on time-out, intr if another signal came.
 Result<SigInfo> signal_wait(SigSet set, nanos_t deadline_ns);

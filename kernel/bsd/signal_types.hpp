@@ -90,6 +90,7 @@ struct SigAction {
     vaddr_t handler = default_action; ///< or the two values above
     uint64_t flags = 0;               ///< SA_*
     SigSet mask;
+    friend constexpr bool operator==(const SigAction&, const SigAction&) = default;
 };
 namespace sa_flags {
 inline constexpr uint64_t nocldstop = 1, nocldwait = 2, siginfo = 4, onstack = 0x08000000, restart = 0x10000000,

@@ -64,8 +64,8 @@ struct Uthread : ZonedRefCounted<Uthread> {
     Usage usage_locked() const;
 
     // -- parked: the user registers at the moment of the loan (bsd/vfork.cpp alone touches them) ---------------------
-    machine::Trapframe parked_frame;
-    machine::FpState parked_fp;
+    Uninitialized<machine::Trapframe> parked_frame;
+    Uninitialized<machine::FpState> parked_fp;
 };
 
 /// From here on `thread` executes as `uthread`. proc_tree_lock held, or nobody else knows either yet.

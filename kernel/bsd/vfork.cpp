@@ -58,8 +58,8 @@ unsigned loan_depth(const VforkLoan& loan) {
 
 /// The lender's return from vfork: its registers as they were, and the child's pid.
 void restore_lender(Uthread& lender, const VforkLoan& loan, machine::Trapframe& frame, machine::FpState& fp) {
-    frame = lender.parked_frame;
-    fp = lender.parked_fp;
+    frame = lender.parked_frame.value;
+    fp = lender.parked_fp.value;
     frame.set_return(static_cast<uint64_t>(loan.child_pid));
     if (loan.native_return)
         frame.set_return2(0);
@@ -77,8 +77,8 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
 
     // Park the lender with its registers.
     machine::fp_save(thread.arch);
-    lender.parked_frame = machine::user_frame(thread.arch);
-    lender.parked_fp = thread.arch.fp;
+    lender.parked_frame.value = machine::user_frame(thread.arch);
+    lender.parked_fp.value = thread.arch.fp;
     uthread_charge(lender);
 
     loan->lender = ref(lender);

@@ -81,14 +81,8 @@ SignalSets look_at_signals(const Proc& proc, const Uthread* uthread) {
     }
     if (!acts)
         return s;
-    SpinGuard guard(acts->lock);
-    for (int sig = 1; sig <= signal_count; sig++) {
-        const vaddr_t handler = acts->actions[static_cast<size_t>(sig - 1)].handler;
-        if (handler == SigAction::ignore)
-            s.ignored.add(sig);
-        else if (handler != SigAction::default_action)
-            s.caught.add(sig);
-    }
+    s.ignored = acts->ignored();
+    s.caught = acts->caught();
     return s;
 }
 

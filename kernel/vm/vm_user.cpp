@@ -29,7 +29,7 @@ Result<UserString> UserString::copy(vaddr_t from, size_t max) {
     constexpr size_t first_piece = 128;
     for (size_t size = std::min(first_piece, max);; size = max) {
         UserString string;
-        string.buffer_ = TRY(Buffer<char>::create(size));
+        string.buffer_ = TRY(Buffer<char>::create_uninitialized(size));
         const long length = machine::user_read_string(string.buffer_.data(), from, size);
         if (length < 0)
             return Errno::fault;

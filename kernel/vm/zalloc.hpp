@@ -109,6 +109,13 @@ public:
     }
     /// Zero-initialised.
     static Result<Buffer> create(size_t count) {
+        Buffer b = TRY(create_uninitialized(count));
+        if (count > 0)
+            __builtin_memset(static_cast<void*>(b.data_), 0, count * sizeof(T));
+        return b;
+    }
+    /// For who writes each element before it is read.
+    static Result<Buffer> create_uninitialized(size_t count) {
         Buffer b;
         if (count == 0)
             return b;
@@ -118,7 +125,6 @@ public:
         if (!b.data_)
             return Errno::nomem;
         b.size_ = count;
-        __builtin_memset(static_cast<void*>(b.data_), 0, count * sizeof(T));
         return b;
     }
     T* data() { return data_; }

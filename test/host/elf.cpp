@@ -37,7 +37,11 @@ struct Sample {
         headers.resize(list.size() * sizeof(Header));
         std::memcpy(headers.data(), list.data(), headers.size());
     }
-    Result<elf::Image> parse() const { return elf::parse(head, headers, file_size, user_end); }
+    Result<elf::Image> parse() const {
+        elf::Image image;
+        TRY(elf::parse(image, head, headers, file_size, user_end));
+        return image;
+    }
 };
 
 constexpr uint32_t load = 1, interp = 3, phdr = 6, gnu_stack = 0x6474e551;

@@ -25,9 +25,9 @@ MISTAKES = {
     "vfork: who waits on a thread of its own is not woken": (
         "kernel/bsd/vfork.cpp", "    if (was == State::awaited) {\n        loan->p_vforkwait.wake_all();", "    if (was == State::awaited) {"),
     "vfork: floating-point registers are not restored": (
-        "kernel/bsd/vfork.cpp", "fp = lender.parked_fp;", "(void)fp;"),
+        "kernel/bsd/vfork.cpp", "fp = lender.parked_fp.value;", "(void)fp;"),
     "vfork: integer registers are not restored": (
-        "kernel/bsd/vfork.cpp", "frame = lender.parked_frame;", ";"),
+        "kernel/bsd/vfork.cpp", "frame = lender.parked_frame.value;", ";"),
     "vfork: what arrived for the lender is not looked at on release": (
         "kernel/bsd/vfork.cpp", "    signal_recalculate(*lender);\n    return LoanEnd::handed_back;",
         "    return LoanEnd::handed_back;"),
