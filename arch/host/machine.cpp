@@ -10,6 +10,7 @@ constinit nanos_t now = 1'000'000'000;
 
 nanos_t now_ns() { return now; }
 nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(ticks); }
+uint64_t ns_per_tick() { return uint64_t{1} << 32; }
 
 void timer_arm(nanos_t deadline) { host_harts[host_hart].timer = deadline; }
 

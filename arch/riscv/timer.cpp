@@ -9,8 +9,8 @@ namespace {
 
 using u128 = unsigned __int128;
 
-/// ns = ticks * ns_per_tick >> 32; ticks = ns * ticks_per_ns >> 60. Both fit for 1 kHz up to 4 GHz.
-constinit uint64_t ns_per_tick = 0;
+/// ns = ticks * tick_ns >> 32; ticks = ns * ticks_per_ns >> 60. Both fit for 1 kHz up to 4 GHz.
+constinit uint64_t tick_ns = 0;
 constinit uint64_t ticks_per_ns = 0;
 constinit bool use_stimecmp = false;
 
@@ -38,14 +38,16 @@ void set_ticks(uint64_t ticks) {
 } // namespace
 
 void time_init(uint64_t ticks_per_second, bool sstc) {
-    ns_per_tick = scaled_quotient(1'000'000'000, 32, ticks_per_second);
+    tick_ns = scaled_quotient(1'000'000'000, 32, ticks_per_second);
     ticks_per_ns = scaled_quotient(ticks_per_second, 60, 1'000'000'000);
     use_stimecmp = sstc;
 }
 
 void timer_init_self() { set_ticks(~uint64_t{0}); }
 
-nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(static_cast<u128>(ticks) * ns_per_tick >> 32); }
+nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(static_cast<u128>(ticks) * tick_ns >> 32); }
+
+uint64_t ns_per_tick() { return tick_ns; }
 
 nanos_t now_ns() { return ticks_to_ns(ticks()); }
 

@@ -2,6 +2,7 @@
 // The signal frame of Linux riscv64: written before a handler runs, read back by rt_sigreturn.
 #include <abi/linux_signal.hpp>
 #include <abi/signal_frame.hpp>
+#include <bsd/vdso.hpp>
 #include <abi/syscall.hpp>
 
 namespace lentil::abi {
@@ -144,7 +145,7 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
     frame.set_arg(1, address + offsetof(LinuxSigframe, info));
     frame.set_arg(2, address + offsetof(LinuxSigframe, uc));
     frame.set_sp(address);
-    frame.set_link(current_map().layout.vdso); // the trampoline: riscv64 has no sa_restorer
+    frame.set_link(current_map().layout.vdso + LENTIL_VDSO_SIGRETURN); // riscv64 has no sa_restorer
     frame.set_pc(action.handler);
     return {};
 }

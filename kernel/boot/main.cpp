@@ -9,6 +9,7 @@
 #include <bsd/proc.hpp>
 #include <bsd/random.hpp>
 #include <bsd/tty.hpp>
+#include <bsd/vdso.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/log.hpp>
 #include <debug/panic.hpp>
@@ -63,6 +64,7 @@ void start_other_harts() {
 
 /// What may sleep: file systems, the initramfs, the first process.
 void finish_boot(void*) {
+    vdso_init();
     loan_init();
     if (const std::string_view wanted = cmdline_value("trace"); !wanted.empty() && !trace_configure(wanted).ok())
         kprint("lentil: trace={}: no such probe, or no memory\n", wanted);

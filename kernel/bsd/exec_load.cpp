@@ -2,13 +2,16 @@
 // Building the image of a new program: segments, interpreter, stack with arguments, environment and auxiliary vector.
 #include <bsd/exec_internal.hpp>
 #include <bsd/random.hpp>
+#include <bsd/vdso.hpp>
 
 namespace lentil::exec {
 
 namespace {
 
 constexpr vaddr_t user_end = machine::Pte::user_end;
-constexpr vaddr_t stack_top = user_end - page_size; ///< one unmapped page below the hole
+// Top-down: one unmapped page below the hole, the vDSO, an unmapped page, the stack. The last three share a page table.
+constexpr vaddr_t vdso_start = user_end - page_size - vdso_bytes;
+constexpr vaddr_t stack_top = vdso_start - page_size;
 constexpr vaddr_t pie_base = user_end / 3 * 2 & ~(uint64_t{0x1fffff});
 constexpr uint64_t initial_stack = 132 * 1024; ///< mapped at once; it grows on demand
 
@@ -144,6 +147,7 @@ enum Auxv : uint64_t {
     at_secure = 23,
     at_random = 25,
     at_execfn = 31,
+    at_sysinfo_ehdr = 33,
     at_minsigstksz = 51,
 };
 
@@ -176,6 +180,7 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
 
     const Cred& cred = *in.identity.cred;
     const uint64_t auxv[][2] = {
+        {at_sysinfo_ehdr, map.layout.vdso},
         {at_hwcap, machine::boot_info.hwcap},
         {at_pagesz, page_size},
         {at_clktck, 100},
@@ -231,16 +236,15 @@ Result<void> map_stack(VmMap& map, bool executable, uint64_t needed) {
     return {};
 }
 
-/// The page signal handlers return to; a vDSO of its own will take its place.
-Result<void> map_trampoline(VmMap& map) {
+Result<void> map_vdso(VmMap& map) {
     MapRequest request;
-    request.length = page_size;
+    request.address = vdso_start;
+    request.length = vdso_bytes;
     request.prot = Prot::read | Prot::exec;
+    request.fixed = true;
     request.kind = EntryKind::vdso;
-    const vaddr_t at = TRY(map.map(request));
-    const std::span<const uint8_t> code = signal_trampoline();
-    TRY(write_exactly(map, at, code.data(), code.size()));
-    map.layout.vdso = at;
+    request.object = vdso_object();
+    map.layout.vdso = TRY(map.map(request));
     return {};
 }
 
@@ -288,7 +292,7 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
     Interpreter interpreter;
     if (image.interpreter_size != 0)
         interpreter = TRY(map_interpreter(proc, map, *request.file, image));
-    TRY(map_trampoline(map));
+    TRY(map_vdso(map));
     fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter}));
     fresh.entry = image.interpreter_size != 0 ? interpreter.entry : image.entry + bias;
     return fresh;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include <bsd/ptrace_impl.hpp>
+#include <bsd/vdso.hpp>
 
 namespace lentil {
 
@@ -16,7 +17,7 @@ using signals::SignalGuard;
 
 namespace {
 
-constexpr size_t first_place = 1024; ///< of the vdso page; the signal trampoline lies below
+constexpr size_t first_place = LENTIL_VDSO_FREE; ///< of the vdso page
 constexpr unsigned places = (page_size - first_place) / machine::step_room;
 static_assert(places <= 32);
 

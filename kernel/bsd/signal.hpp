@@ -165,9 +165,6 @@ struct SignalHooks {
 };
 extern SignalHooks signal_hooks;
 
-/// What signal handlers return to; exec maps a page that begins with it at VmMap::layout.vdso.
-std::span<const uint8_t> signal_trampoline();
-
 // -- faults of user mode, for machine::hooks (bsd/user_fault.cpp) -----------------------------------------------------
 void user_exception(machine::Trapframe& frame, machine::UserException what, vaddr_t address);
 bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot access, bool in_kernel);

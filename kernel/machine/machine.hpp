@@ -75,6 +75,8 @@ inline constexpr size_t direct_call_limit = 512;
 nanos_t now_ns();
 /// A stretch of the time counter (see `ticks`) in nanoseconds.
 nanos_t ticks_to_ns(uint64_t ticks);
+/// The factor of that, times 2^32.
+uint64_t ns_per_tick();
 /// One-shot timer of this hart; replaces what was armed. `no_deadline` disarms.
 void timer_arm(nanos_t deadline_ns);
 /// Sends IPIs; `targets` may include the caller.

@@ -10,6 +10,22 @@ namespace lentil {
 namespace {
 constinit nanos_t boot_ns = 0; // written once, before other harts start
 constinit std::atomic<nanos_t> wall_minus_monotonic_ns{0};
+
+constinit SpinLock<Rank::device> page_lock;
+constinit lentil_clock_page* user_page = nullptr; // page_lock
+
+/// The reader's side is in user/vdso/vdso.c.
+void write_page() {
+    SpinGuard guard(page_lock);
+    if (!user_page)
+        return;
+    const std::atomic_ref sequence(user_page->sequence);
+    const std::atomic_ref wall(user_page->wall_minus_monotonic_ns);
+    sequence.store(user_page->sequence + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    wall.store(wall_minus_monotonic_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    sequence.store(user_page->sequence + 1, std::memory_order_release);
+}
 } // namespace
 
 nanos_t monotonic_ns() { return machine::now_ns() - boot_ns; }
@@ -21,7 +37,20 @@ nanos_t clock_to_machine_ns(nanos_t monotonic) {
 
 nanos_t realtime_ns() { return monotonic_ns() + wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
 
-void set_realtime_ns(nanos_t now) { wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed); }
+void set_realtime_ns(nanos_t now) {
+    wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed);
+    write_page();
+}
+
+void clock_publish(lentil_clock_page& page) {
+    page.ns_per_tick = machine::ns_per_tick();
+    page.boot_ns = boot_ns;
+    {
+        SpinGuard guard(page_lock);
+        user_page = &page;
+    }
+    write_page();
+}
 
 void clock_init() { boot_ns = machine::now_ns(); }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <machine/machine.hpp>
+#include <sched/clock_page.h>
 
 namespace lentil {
 
@@ -14,5 +15,7 @@ nanos_t realtime_ns();
 void set_realtime_ns(nanos_t now);
 /// Called once at boot: monotonic time starts here.
 void clock_init();
+/// From now on `page` says what user mode needs to read both clocks by itself. Once, at boot.
+void clock_publish(lentil_clock_page& page);
 
 } // namespace lentil

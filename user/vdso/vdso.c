@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The vDSO: the kernel's shared library, mapped into every process (AT_SYSINFO_EHDR). Reads the clocks without a system
+// call; what it does not know it asks the kernel for. One page, position-independent, no data of its own.
+#include <kernel/sched/clock_page.h>
+
+enum {
+    call_clock_getres = 114,
+    call_clock_gettime = 113,
+    call_getcpu = 168,
+    call_gettimeofday = 169,
+    call_flush_icache = 259
+};
+enum { clock_realtime = 0, clock_monotonic = 1, clock_monotonic_raw = 4, clock_boottime = 7 };
+
+struct timespec {
+    int64_t seconds, nanoseconds;
+};
+struct timeval {
+    int64_t seconds, microseconds;
+};
+
+static long call(long number, long a, long b, long c) {
+    register long a0 __asm__("a0") = a;
+    register long a1 __asm__("a1") = b;
+    register long a2 __asm__("a2") = c;
+    register long a7 __asm__("a7") = number;
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a2), "r"(a7) : "memory");
+    return a0;
+}
+
+static const volatile struct lentil_clock_page* clock_page(void) {
+    uintptr_t here;
+    __asm__("auipc %0, 0" : "=r"(here));
+    return (const volatile struct lentil_clock_page*)((here & ~(uintptr_t)0xfff) + LENTIL_VDSO_CLOCK_PAGE);
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC, or of CLOCK_REALTIME.
+static int64_t now(int real) {
+    const volatile struct lentil_clock_page* page = clock_page();
+    for (;;) {
+        const uint32_t before = page->sequence;
+        __asm__ volatile("fence r, r" ::: "memory");
+        uint64_t ticks;
+        __asm__ volatile("rdtime %0" : "=r"(ticks));
+        int64_t ns = (int64_t)((unsigned __int128)ticks * page->ns_per_tick >> 32) - page->boot_ns;
+        if (real)
+            ns += page->wall_minus_monotonic_ns;
+        __asm__ volatile("fence r, r" ::: "memory");
+        if (!(before & 1) && page->sequence == before)
+            return ns;
+    }
+}
+
+int __vdso_clock_gettime(int clock, struct timespec* out) {
+    switch (clock) {
+    case clock_realtime:
+    case clock_monotonic:
+    case clock_monotonic_raw:
+    case clock_boottime: {
+        const uint64_t ns = (uint64_t)now(clock == clock_realtime);
+        out->seconds = (int64_t)(ns / 1000000000);
+        out->nanoseconds = (int64_t)(ns % 1000000000);
+        return 0;
+    }
+    default: return (int)call(call_clock_gettime, clock, (long)out, 0);
+    }
+}
+
+int __vdso_gettimeofday(struct timeval* out, void* zone) {
+    if (!out || zone)
+        return (int)call(call_gettimeofday, (long)out, (long)zone, 0);
+    const uint64_t us = (uint64_t)now(1) / 1000;
+    out->seconds = (int64_t)(us / 1000000);
+    out->microseconds = (int64_t)(us % 1000000);
+    return 0;
+}
+
+int __vdso_clock_getres(int clock, struct timespec* out) { return (int)call(call_clock_getres, clock, (long)out, 0); }
+
+int __vdso_getcpu(unsigned* cpu, unsigned* node, void* unused) {
+    return (int)call(call_getcpu, (long)cpu, (long)node, (long)unused);
+}
+
+int __vdso_flush_icache(void* start, void* end, unsigned long flags) {
+    return (int)call(call_flush_icache, (long)start, (long)end, (long)flags);
+}
+
+// Unwinders know a signal frame by these two instructions.
+__asm__(".pushsection .sigreturn, \"ax\", @progbits\n"
+        ".globl __vdso_rt_sigreturn\n"
+        ".type __vdso_rt_sigreturn, @function\n"
+        "__vdso_rt_sigreturn:\n"
+        ".cfi_startproc\n"
+        ".cfi_signal_frame\n"
+        "    li a7, 139\n"
+        "    ecall\n"
+        ".cfi_endproc\n"
+        ".size __vdso_rt_sigreturn, . - __vdso_rt_sigreturn\n"
+        ".popsection\n");
