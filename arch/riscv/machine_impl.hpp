@@ -7,3 +7,4 @@
 #include <riscv/layout.hpp>
 #include <riscv/sv39.hpp>
 #include <riscv/trapframe.hpp>
+#include <riscv/user_access.hpp>

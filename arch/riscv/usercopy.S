@@ -26,8 +26,11 @@
 riscv_user_copy:
     add     a3, a0, a2              // end of the destination
     begin_user_access
+    or      t0, a0, a1
+    andi    t0, t0, 7
+    beqz    t0, copy_aligned
     li      t0, 16
-    bltu    a2, t0, copy_bytes
+    bltu    a2, t0, copy_short
 1:  andi    t0, a0, 7               // align the destination
     beqz    t0, 2f
     X copy_done, lb t1, 0(a1)
@@ -35,10 +38,12 @@ riscv_user_copy:
     addi    a0, a0, 1
     addi    a1, a1, 1
     j       1b
-2:  andi    t4, a1, 7
+2:  sub     a2, a3, a0
+    andi    t4, a1, 7
     bnez    t4, copy_shifted
-    addi    t5, a3, -64
-    bltu    t5, a0, 4f
+copy_aligned:                       // both sides, a2 bytes
+    srli    t4, a2, 6
+    beqz    t4, 4f
 3:  X copy_bytes, ld a4, 0(a1)
     X copy_bytes, ld a5, 8(a1)
     X copy_bytes, ld a6, 16(a1)
@@ -57,14 +62,31 @@ riscv_user_copy:
     X copy_bytes, sd t3, 56(a0)
     addi    a0, a0, 64
     addi    a1, a1, 64
-    bgeu    t5, a0, 3b
-4:  addi    t5, a3, -8
-    bltu    t5, a0, copy_bytes
+    addi    t4, t4, -1
+    bnez    t4, 3b
+    andi    a2, a2, 63
+4:  srli    t4, a2, 3
+    andi    a2, a2, 7
+    beqz    t4, 6f
 5:  X copy_bytes, ld t1, 0(a1)
     X copy_bytes, sd t1, 0(a0)
     addi    a0, a0, 8
     addi    a1, a1, 8
-    bgeu    t5, a0, 5b
+    addi    t4, t4, -1
+    bnez    t4, 5b
+6:  beqz    a2, copy_done
+copy_short:                         // fewer than 16 bytes; often one aligned word of four
+    or      t0, a0, a1
+    andi    t0, t0, 3
+    srli    t4, a2, 2
+    bnez    t0, copy_bytes
+    beqz    t4, copy_bytes
+7:  X copy_bytes, lw t1, 0(a1)
+    X copy_bytes, sw t1, 0(a0)
+    addi    a0, a0, 4
+    addi    a1, a1, 4
+    addi    t4, t4, -1
+    bnez    t4, 7b
 
 copy_bytes:                         // the rest; also finds the exact byte after a fault in the loops above
     bgeu    a0, a3, copy_done
@@ -85,7 +107,7 @@ copy_shifted:                       // a1 = t4 mod 8, not 0: aligned loads, whic
     slli    a4, t4, 3               // shift right
     neg     a5, a4                  // shift left: 64 - a4, modulo 64
     X shifted_fault, ld t1, 0(a1)
-6:  X shifted_fault, ld t2, 8(a1)
+8:  X shifted_fault, ld t2, 8(a1)
     srl     t1, t1, a4
     sll     t3, t2, a5
     or      t1, t1, t3
@@ -93,7 +115,7 @@ copy_shifted:                       // a1 = t4 mod 8, not 0: aligned loads, whic
     mv      t1, t2
     addi    a0, a0, 8
     addi    a1, a1, 8
-    bgeu    t5, a0, 6b
+    bgeu    t5, a0, 8b
 shifted_fault:
     add     a1, a1, t4
     j       copy_bytes

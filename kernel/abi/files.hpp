@@ -7,11 +7,14 @@
 namespace lentil::abi {
 
 /// The file behind `fd`, O_PATH descriptors included: badf.
-inline Result<RefPtr<File>> any_file(int fd) { return current_proc().fds->get(fd); }
+inline Result<FileHold> any_file(int fd) {
+    Proc& proc = current_proc();
+    return proc.fds->hold(fd, proc.uthread_count == 1);
+}
 
 /// The same for calls that use the contents: badf for O_PATH descriptors.
-inline Result<RefPtr<File>> open_file(int fd) {
-    RefPtr<File> file = TRY(any_file(fd));
+inline Result<FileHold> open_file(int fd) {
+    FileHold file = TRY(any_file(fd));
     if (file->flags.load(std::memory_order_relaxed) & open_flags::path)
         return Errno::badf;
     return file;

@@ -49,7 +49,7 @@ Result<int> sys_native_kevent(int fd, UserPtr<Kevent> changes, int change_count,
         const nanos_t span = TRY(wanted.to_ns()), now = monotonic_ns();
         deadline = span == 0 ? 0 : span < no_deadline - now ? now + span : no_deadline;
     }
-    const RefPtr<File> file = TRY(any_file(fd));
+    const FileHold file = TRY(any_file(fd));
     if (!file->kqueue())
         return Errno::badf;
     const int reported = TRY(make_changes(*file, changes, change_count, events, event_count));

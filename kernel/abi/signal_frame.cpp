@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The signal frame of Linux riscv64: written before a handler runs, read back by rt_sigreturn.
+#include <cstring>
+
 #include <abi/linux_signal.hpp>
 #include <abi/signal_frame.hpp>
-#include <bsd/vdso.hpp>
 #include <abi/syscall.hpp>
+#include <bsd/vdso.hpp>
 
 namespace lentil::abi {
 
@@ -41,6 +43,18 @@ bool on_altstack(const UthreadSignals& sig, vaddr_t sp) {
 LinuxStack altstack_of(const UthreadSignals& sig) {
     return {sig.altstack_base, sig.altstack_flags, 0, sig.altstack_size};
 }
+
+/// The parts of the frame that mean something, between its registers and its empty room.
+struct UcontextHead {
+    uint64_t flags, link;
+    LinuxStack stack;
+    uint64_t mask;
+};
+static_assert(sizeof(UcontextHead) == offsetof(LinuxUcontext, mask_room));
+/// Zero if nothing follows; the end of the floating-point state.
+using Extensions = uint32_t[3];
+constexpr size_t extensions_at = offsetof(LinuxSigcontext, fp) + sizeof(LinuxFpState) - sizeof(Extensions);
+constexpr size_t fcsr_at = offsetof(LinuxSigcontext, fp) + offsetof(LinuxFpState, fcsr);
 
 /// Where the frame goes; fault if the alternate stack would overflow.
 Result<vaddr_t> frame_address(const machine::Trapframe& frame, const UthreadSignals& sig, const SigAction& action) {
@@ -124,18 +138,23 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
     UthreadSignals& sig = current_uthread().sig;
     const vaddr_t address = TRY(frame_address(frame, sig, action));
 
-    LinuxSigframe out;
-    __builtin_memset(&out, 0, sizeof out);
-    out.info = to_linux(info);
-    out.uc.stack = altstack_of(sig);
-    out.uc.mask = old_mask.bits;
-    out.uc.context.regs[0] = frame.pc();
-    for (unsigned i = 1; i < 32; i++)
-        out.uc.context.regs[i] = frame.reg(i);
+    // Straight to the user's stack, piece by piece; what is left out of it was the user's before.
+    const vaddr_t uc = address + offsetof(LinuxSigframe, uc);
+    const vaddr_t context = uc + offsetof(LinuxUcontext, context);
+    const LinuxSiginfo out_info = to_linux(info);
+    const UcontextHead head{0, 0, altstack_of(sig), old_mask.bits};
+    const uint64_t pc = frame.pc();
     machine::fp_save(thread.arch);
-    __builtin_memcpy(out.uc.context.fp.f, thread.arch.fp.f, sizeof out.uc.context.fp.f);
-    out.uc.context.fp.fcsr = static_cast<uint32_t>(thread.arch.fp.fcsr);
-    TRY(copyout(address, &out, sizeof out));
+    const auto fcsr = static_cast<uint32_t>(thread.arch.fp.fcsr);
+    const Extensions none{};
+    TRY(copyout(address, &out_info, sizeof out_info));
+    TRY(copyout(uc, &head, sizeof head));
+    TRY(zeroout(uc + sizeof head, offsetof(LinuxUcontext, context) - sizeof head));
+    TRY(copyout(context, &pc, sizeof pc));
+    TRY(copyout(context + sizeof pc, &frame.reg(1), 31 * sizeof(uint64_t)));
+    TRY(copyout(context + offsetof(LinuxSigcontext, fp), thread.arch.fp.f, sizeof thread.arch.fp.f));
+    TRY(copyout(context + fcsr_at, &fcsr, sizeof fcsr));
+    TRY(copyout(context + extensions_at, none, sizeof none));
 
     if (sig.altstack_flags & stack_flags::autodisarm) {
         sig.altstack_base = sig.altstack_size = 0;
@@ -151,24 +170,33 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
 }
 
 Result<void> pop_signal_frame(machine::Trapframe& frame) {
-    LinuxSigframe in;
-    TRY(copyin(&in, frame.sp(), sizeof in));
-    for (uint32_t word : std::span(in.uc.context.fp.zero).last(3))
-        if (word != 0)
-            return Errno::inval; // an extension that nobody wrote
-
     Thread& thread = current_thread();
     Uthread& self = current_uthread();
     const vaddr_t handler_sp = frame.sp();
-    frame.set_pc(in.uc.context.regs[0]);
-    for (unsigned i = 1; i < 32; i++)
-        frame.reg(i) = in.uc.context.regs[i];
-    __builtin_memcpy(thread.arch.fp.f, in.uc.context.fp.f, sizeof in.uc.context.fp.f);
-    thread.arch.fp.fcsr = in.uc.context.fp.fcsr & 0xff;
+    const vaddr_t uc = handler_sp + offsetof(LinuxSigframe, uc);
+    const vaddr_t context = uc + offsetof(LinuxUcontext, context);
+    UcontextHead head;
+    uint32_t fcsr;
+    Extensions extensions;
+    uint64_t regs[32];
+    machine::FpState state;
+    TRY(copyin(&head, uc, sizeof head));
+    TRY(copyin(regs, context, sizeof regs));
+    TRY(copyin(state.f, context + offsetof(LinuxSigcontext, fp), sizeof state.f));
+    TRY(copyin(&fcsr, context + fcsr_at, sizeof fcsr));
+    TRY(copyin(extensions, context + extensions_at, sizeof extensions));
+    for (const uint32_t word : extensions)
+        if (word != 0)
+            return Errno::inval; // an extension that nobody wrote
+
+    frame.set_pc(regs[0]);
+    std::memcpy(&frame.reg(1), regs + 1, 31 * sizeof(uint64_t));
+    state.fcsr = fcsr & 0xff;
+    thread.arch.fp = state;
     machine::fp_load(thread.arch);
-    signal_set_mask(self, SigSet{in.uc.mask});
+    signal_set_mask(self, SigSet{head.mask});
     // A stack that cannot be set (the handler still ran on it) stays as it is, as on Linux.
-    (void)set_altstack(self, in.uc.stack, handler_sp);
+    (void)set_altstack(self, head.stack, handler_sp);
     return {};
 }
 

@@ -32,7 +32,7 @@ Statfs statfs_from(const FsStat& s) {
 
 /// The node of an open descriptor whose attributes shall change. Files without one have nothing to change.
 Result<RefPtr<Vnode>> node_of_fd(int fd) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     Result<RefPtr<Vnode>> node = vfs::node_of(*file);
     if (!node.ok())
         return Errno::inval;
@@ -82,7 +82,7 @@ Result<void> sys_statfs(UserPath path, UserPtr<Statfs> out) {
 }
 
 Result<void> sys_fstatfs(int fd, UserPtr<Statfs> out) {
-    const RefPtr<File> file = TRY(any_file(fd));
+    const FileHold file = TRY(any_file(fd));
     Result<RefPtr<Vnode>> node = vfs::node_of(*file);
     if (!node.ok()) { // pipes and their like: Linux's file system for those holds nothing
         FsStat none;

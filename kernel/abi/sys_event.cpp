@@ -24,7 +24,7 @@ Result<int> wait_for_events(int epoll, UserPtr<EpollEvent> events, int count, na
     }
     if (!user_range_ok(events.address(), static_cast<size_t>(count) * sizeof(EpollEvent)))
         return Errno::fault;
-    const RefPtr<File> file = TRY(any_file(epoll));
+    const FileHold file = TRY(any_file(epoll));
     EpollResult found[16];
     const size_t n = TRY(epoll_wait(
         *file, std::span(found).first(std::min<size_t>(std::size(found), static_cast<size_t>(count))), deadline_ns));
@@ -58,8 +58,8 @@ Result<void> sys_epoll_ctl(int epoll, int operation, int fd, UserPtr<EpollEvent>
     EpollEvent wanted{};
     if (operation != static_cast<int>(EpollOperation::remove))
         wanted = TRY(event.read());
-    const RefPtr<File> set = TRY(any_file(epoll));
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold set = TRY(any_file(epoll));
+    const FileHold file = TRY(open_file(fd));
     return epoll_control(*set, static_cast<EpollOperation>(operation), *file, fd, wanted.events, wanted.data);
 }
 

@@ -97,7 +97,7 @@ Result<uint64_t> record_lock(File& file, uint32_t command, UserPtr<Flock> argume
 
 Result<void> sys_flock(int fd, uint32_t operation) {
     constexpr uint32_t shared = 1, exclusive = 2, no_block = 4, unlock = 8;
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     LockRequest request;
     switch (operation & ~no_block) {
     case shared: request.type = LockType::read; break;
@@ -112,7 +112,7 @@ Result<void> sys_flock(int fd, uint32_t operation) {
     return file_lock_set(*file, request, !(operation & no_block));
 }
 
-Result<int> sys_dup(int fd) { return install_file(TRY(any_file(fd)), false); }
+Result<int> sys_dup(int fd) { return install_file(TRY(any_file(fd)).keep(), false); }
 
 Result<int> sys_dup3(int fd, int wanted, uint32_t flags) {
     if ((flags & ~open_flags::cloexec) || fd == wanted)
@@ -121,7 +121,7 @@ Result<int> sys_dup3(int fd, int wanted, uint32_t flags) {
     const uint64_t limit = proc.limit(Limit::nofile).soft;
     if (wanted < 0 || static_cast<uint64_t>(wanted) >= limit)
         return Errno::badf;
-    RefPtr<File> file = TRY(any_file(fd));
+    RefPtr<File> file = TRY(any_file(fd)).keep();
     TRY(proc.fds->install_at(wanted, std::move(file), flags & open_flags::cloexec, limit));
     return wanted;
 }
@@ -129,10 +129,10 @@ Result<int> sys_dup3(int fd, int wanted, uint32_t flags) {
 Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
     using namespace fcntl_command;
     FdTable& fds = *current_proc().fds;
-    const RefPtr<File> file = TRY(any_file(fd));
+    const FileHold file = TRY(any_file(fd));
     switch (command) {
-    case dupfd: return duplicate(file, argument, false);
-    case dupfd_cloexec: return duplicate(file, argument, true);
+    case dupfd: return duplicate(file.keep(), argument, false);
+    case dupfd_cloexec: return duplicate(file.keep(), argument, true);
     case getfd: return TRY(fds.close_on_exec(fd)) ? fd_cloexec : 0;
     case setfd: TRY(fds.set_close_on_exec(fd, argument & fd_cloexec)); return 0;
     case getfl: return file->flags.load(std::memory_order_relaxed) & ~creation_flags;
@@ -167,7 +167,7 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
 }
 
 Result<uint64_t> sys_ioctl(int fd, uint32_t command, uint64_t argument) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     switch (command) {
     case ioctl_command::fioclex:
     case ioctl_command::fionclex:

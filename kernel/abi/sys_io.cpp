@@ -29,15 +29,15 @@ Result<std::span<const UioSegment>> Segments::load(UserPtr<Iovec> vector, uint64
 
 namespace {
 
-Result<RefPtr<File>> readable_file(int fd) {
-    RefPtr<File> file = TRY(open_file(fd));
+Result<FileHold> readable_file(int fd) {
+    FileHold file = TRY(open_file(fd));
     if (!file->readable())
         return Errno::badf;
     return file;
 }
 
-Result<RefPtr<File>> writable_file(int fd) {
-    RefPtr<File> file = TRY(open_file(fd));
+Result<FileHold> writable_file(int fd) {
+    FileHold file = TRY(open_file(fd));
     if (!file->writable())
         return Errno::badf;
     return file;
@@ -132,14 +132,14 @@ Result<off_t> read_offset(UserPtr<off_t> pointer) {
 } // namespace
 
 Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n) {
-    const RefPtr<File> file = TRY(readable_file(fd));
+    const FileHold file = TRY(readable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
     return file->read(uio);
 }
 
 Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n) {
-    const RefPtr<File> file = TRY(writable_file(fd));
+    const FileHold file = TRY(writable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
     return file->write(uio);
@@ -148,7 +148,7 @@ Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n) {
 Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    const RefPtr<File> file = TRY(readable_file(fd));
+    const FileHold file = TRY(readable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
     return file->pread(uio, offset);
@@ -157,21 +157,21 @@ Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
 Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    const RefPtr<File> file = TRY(writable_file(fd));
+    const FileHold file = TRY(writable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
     return file->pwrite(uio, offset);
 }
 
 Result<size_t> sys_readv(int fd, UserPtr<Iovec> vector, uint64_t count) {
-    const RefPtr<File> file = TRY(readable_file(fd));
+    const FileHold file = TRY(readable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
     return file->read(uio);
 }
 
 Result<size_t> sys_writev(int fd, UserPtr<Iovec> vector, uint64_t count) {
-    const RefPtr<File> file = TRY(writable_file(fd));
+    const FileHold file = TRY(writable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
     return file->write(uio);
@@ -180,7 +180,7 @@ Result<size_t> sys_writev(int fd, UserPtr<Iovec> vector, uint64_t count) {
 Result<size_t> sys_preadv(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    const RefPtr<File> file = TRY(readable_file(fd));
+    const FileHold file = TRY(readable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
     return file->pread(uio, offset);
@@ -189,7 +189,7 @@ Result<size_t> sys_preadv(int fd, UserPtr<Iovec> vector, uint64_t count, off_t o
 Result<size_t> sys_pwritev(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    const RefPtr<File> file = TRY(writable_file(fd));
+    const FileHold file = TRY(writable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
     return file->pwrite(uio, offset);
@@ -206,14 +206,14 @@ Result<size_t> sys_pwritev2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t
 }
 
 Result<off_t> sys_lseek(int fd, off_t offset, uint32_t whence) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     if (whence > static_cast<uint32_t>(Whence::hole))
         return Errno::inval;
     return file->seek(offset, static_cast<Whence>(whence));
 }
 
 Result<uint64_t> sys_getdents64(int fd, uint64_t buffer, uint32_t size) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     if (!user_range_ok(buffer, size))
         return Errno::fault;
     Buffer<char> entries = TRY(Buffer<char>::create(std::min<size_t>(size, page_size)));
@@ -229,8 +229,8 @@ Result<size_t> sys_sendfile(int to, int from, UserPtr<off_t> offset, uint64_t n)
     off_t at = 0;
     if (offset)
         at = TRY(read_offset(offset));
-    const RefPtr<File> source = TRY(readable_file(from));
-    const RefPtr<File> target = TRY(writable_file(to));
+    const FileHold source = TRY(readable_file(from));
+    const FileHold target = TRY(writable_file(to));
     if (static_cast<int64_t>(n) < 0)
         return Errno::inval;
     // As on Linux the source must have contents that can be read again (a file, not a pipe or terminal).
@@ -247,8 +247,8 @@ Result<size_t> sys_sendfile(int to, int from, UserPtr<off_t> offset, uint64_t n)
 Result<size_t> sys_copy_file_range(int from, UserPtr<off_t> from_offset, int to, UserPtr<off_t> to_offset, uint64_t n,
                                    uint32_t flags) {
     constexpr uint32_t type_mask = 0170000, regular = 0100000, directory = 0040000;
-    const RefPtr<File> source = TRY(open_file(from));
-    const RefPtr<File> target = TRY(open_file(to));
+    const FileHold source = TRY(open_file(from));
+    const FileHold target = TRY(open_file(to));
     off_t source_at = 0, target_at = 0;
     if (from_offset)
         source_at = TRY(read_offset(from_offset));
@@ -276,7 +276,7 @@ Result<size_t> sys_copy_file_range(int from, UserPtr<off_t> from_offset, int to,
 }
 
 Result<void> sys_fstat(int fd, UserPtr<Stat> out) {
-    const RefPtr<File> file = TRY(any_file(fd));
+    const FileHold file = TRY(any_file(fd));
     return out.write(Stat::from(TRY(file->stat())));
 }
 
@@ -305,7 +305,7 @@ Result<void> sys_sync_file_range(int fd, off_t offset, off_t n, uint32_t flags) 
 Result<void> sys_ftruncate(int fd, off_t size) {
     if (size < 0)
         return Errno::inval;
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     if (!file->writable())
         return Errno::inval;
     return file->truncate(static_cast<uint64_t>(size));
@@ -316,7 +316,7 @@ Result<void> sys_fallocate(int fd, uint32_t mode, off_t offset, off_t n) {
     constexpr uint32_t type_mask = 0170000, regular = 0100000, directory = 0040000, fifo = 0010000;
     if (offset < 0 || n <= 0)
         return Errno::inval;
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     if (mode & ~keep_size)
         return Errno::opnotsupp;
     if (!file->writable())
@@ -337,14 +337,14 @@ Result<void> sys_fallocate(int fd, uint32_t mode, off_t offset, off_t n) {
 }
 
 Result<void> sys_readahead(int fd, off_t, uint64_t) {
-    const RefPtr<File> file = TRY(readable_file(fd));
+    const FileHold file = TRY(readable_file(fd));
     if (!file->mappable().ok())
         return Errno::inval;
     return {};
 }
 
 Result<void> sys_fadvise64(int fd, off_t, off_t n, int advice) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     if (n < 0 || advice < 0 || advice > 5)
         return Errno::inval;
     if (file->seek(0, Whence::current).ok())

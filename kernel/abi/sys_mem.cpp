@@ -91,7 +91,7 @@ Result<uint64_t> sys_brk(uint64_t end) { return current_map().set_break(end, cur
 Result<uint64_t> sys_mmap(uint64_t address, uint64_t length, uint32_t prot, uint32_t flags, int fd, uint64_t offset) {
     if (!is_page_aligned(offset))
         return Errno::inval;
-    RefPtr<File> file;
+    FileHold file;
     if (!(flags & map_flags::anonymous))
         file = TRY(open_file(fd));
     if (length == 0 || (flags & map_flags::huge_tlb))

@@ -96,7 +96,7 @@ Result<void> sys_chdir(UserPath path) {
 }
 
 Result<void> sys_fchdir(int fd) {
-    const RefPtr<File> file = TRY(any_file(fd));
+    const FileHold file = TRY(any_file(fd));
     Result<RefPtr<Vnode>> node = vfs::node_of(*file);
     if (!node.ok())
         return Errno::notdir;

@@ -80,11 +80,15 @@ Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec
         return Errno::inval;
     Items storage;
     std::span<PollItem> items = TRY(storage.make(count));
+    constexpr uint32_t batch = 16;
+    Pollfd some[batch];
     for (uint32_t i = 0; i < count; i++) {
-        const Pollfd fd = TRY((fds + i).read());
+        if (i % batch == 0)
+            TRY(copyin(some, (fds + i).address(), std::min(batch, count - i) * sizeof(Pollfd)));
+        const Pollfd& fd = some[i % batch];
         if (fd.fd < 0)
             continue;
-        Result<RefPtr<File>> file = any_file(fd.fd);
+        Result<FileHold> file = any_file(fd.fd);
         if (!file.ok()) {
             items[i].revents = poll_events::nval;
             continue;

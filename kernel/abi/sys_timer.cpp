@@ -141,7 +141,7 @@ Result<void> sys_timerfd_settime(int fd, uint32_t flags, UserPtr<Itimerspec> val
     if (flags & ~absolute)
         return Errno::inval;
     const TimerValue wanted = TRY(value_from(spec));
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     const TimerValue before = TRY(timerfd_set(*file, flags & absolute, wanted));
     if (old)
         TRY(old.write(to_spec(before)));
@@ -149,7 +149,7 @@ Result<void> sys_timerfd_settime(int fd, uint32_t flags, UserPtr<Itimerspec> val
 }
 
 Result<void> sys_timerfd_gettime(int fd, UserPtr<Itimerspec> out) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     const TimerValue value = TRY(timerfd_get(*file));
     return out.write(to_spec(value));
 }

@@ -197,6 +197,15 @@ Result<RefPtr<File>> FdTable::get(int fd) {
     return RefPtr<File>(slots_->files()[fd]);
 }
 
+Result<FileHold> FdTable::hold(int fd, bool only_thread) {
+    if (only_thread && ref_count() == 1) {
+        if (!slots_->is_open(static_cast<unsigned>(fd)))
+            return Errno::badf;
+        return FileHold::borrowed(slots_->files()[fd]);
+    }
+    return FileHold::counted(TRY(get(fd)).release());
+}
+
 Result<int> FdTable::install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from) {
     if (from < 0)
         return Errno::inval;

@@ -6,6 +6,36 @@
 
 namespace lentil {
 
+/// A file that a system call uses. Where no other thread can close the descriptor meanwhile, the descriptor's reference
+/// is enough, and this owns none.
+class [[nodiscard]] FileHold {
+public:
+    FileHold() = default;
+    static FileHold counted(File* file) { return FileHold(file, true); } ///< takes over the caller's reference
+    static FileHold borrowed(File* file) { return FileHold(file, false); }
+    FileHold(FileHold&& o) noexcept : file_(std::exchange(o.file_, nullptr)), counted_(o.counted_) {}
+    FileHold& operator=(FileHold&& o) noexcept {
+        std::swap(file_, o.file_);
+        std::swap(counted_, o.counted_);
+        return *this;
+    }
+    ~FileHold() {
+        if (file_ && counted_)
+            file_->unref();
+    }
+    File* get() const { return file_; }
+    File* operator->() const { return file_; }
+    File& operator*() const { return *file_; }
+    explicit operator bool() const { return file_ != nullptr; }
+    /// A reference of its own, to keep.
+    RefPtr<File> keep() const { return RefPtr<File>(file_); }
+
+private:
+    FileHold(File* file, bool counted) : file_(file), counted_(counted) {}
+    File* file_ = nullptr;
+    bool counted_ = false;
+};
+
 /// Descriptors. All calls are safe against each other; none is made with a spin lock held.
 class FdTable : public ZonedRefCounted<FdTable> {
 public:
@@ -19,6 +49,9 @@ public:
     Result<RefPtr<FdTable>> copy();
 
     Result<RefPtr<File>> get(int fd); ///< badf
+    /// The same for the time of a system call. `only_thread`: the caller is the only uthread of its proc, whose table this
+    /// is; then nobody but itself can change a table that has no other user.
+    Result<FileHold> hold(int fd, bool only_thread);
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
     Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
     /// What install would fail with, before anything else is done; unless another thread is faster, install then succeeds.

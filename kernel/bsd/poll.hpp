@@ -4,13 +4,13 @@
 
 #include <span>
 
-#include <bsd/file.hpp>
+#include <bsd/fdtable.hpp>
 
 namespace lentil {
 
 /// One file to watch. `events` are poll_events; `revents` what was found.
 struct PollItem {
-    RefPtr<File> file; ///< nullptr: skipped, `revents` stays as it is and counts if not 0
+    FileHold file; ///< nullptr: skipped, `revents` stays as it is and counts if not 0
     uint32_t events = 0;
     uint32_t revents = 0;
 };

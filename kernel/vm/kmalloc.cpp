@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Memory of any size: zones of size classes, then contiguous pages, then pages mapped one by one.
+#include <array>
 #include <bit>
 
 #include <vm/fail.hpp>
@@ -31,6 +32,14 @@ constexpr unsigned class_of(size_t size) {
     const bool lower_half = size <= (size_t{3} << (log - 2));
     return (log - 6) * 2 + (lower_half ? 2 : 3);
 }
+/// The same from a table: by size in units of 16, rounded up.
+constexpr auto class_by_16 = [] {
+    std::array<uint8_t, max_class_size / 16 + 1> table{};
+    for (size_t i = 0; i < table.size(); i++)
+        table[i] = static_cast<uint8_t>(class_of(i * 16));
+    return table;
+}();
+Zone& zone_for(size_t size) { return classes[class_by_16[(size + 15) / 16]]; }
 static_assert(class_of(33) == 2 && class_of(48) == 2 && class_of(49) == 3 && class_of(64) == 3 && class_of(65) == 4 &&
               class_of(97) == 5 && class_of(1537) == 13 && class_of(2048) == 13);
 
@@ -45,7 +54,7 @@ constexpr unsigned order_of(size_t size) {
 
 void* kmalloc(size_t size) {
     if (size <= max_class_size)
-        return classes[class_of(size)].allocate();
+        return zone_for(size).allocate();
     const unsigned order = size <= (page_size << max_contiguous_order) ? order_of(size) : max_contiguous_order + 1;
     if (order <= max_contiguous_order) {
         if (allocation_must_fail())
@@ -63,7 +72,7 @@ void kfree(void* memory, size_t size) {
     if (!memory)
         return;
     if (size <= max_class_size)
-        return classes[class_of(size)].free(memory);
+        return zone_for(size).free(memory);
     if (in_kernel_window(memory))
         return kmem_free(memory, size);
     const unsigned order = order_of(size);
