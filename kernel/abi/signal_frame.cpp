@@ -179,10 +179,10 @@ Result<void> pop_signal_frame(machine::Trapframe& frame) {
     uint32_t fcsr;
     Extensions extensions;
     uint64_t regs[32];
-    machine::FpState state;
     TRY(copyin(&head, uc, sizeof head));
     TRY(copyin(regs, context, sizeof regs));
-    TRY(copyin(state.f, context + offsetof(LinuxSigcontext, fp), sizeof state.f));
+    machine::fp_save(thread.arch); // what is in the hart's registers must not be saved over what comes now
+    TRY(copyin(thread.arch.fp.f, context + offsetof(LinuxSigcontext, fp), sizeof thread.arch.fp.f));
     TRY(copyin(&fcsr, context + fcsr_at, sizeof fcsr));
     TRY(copyin(extensions, context + extensions_at, sizeof extensions));
     for (const uint32_t word : extensions)
@@ -191,8 +191,7 @@ Result<void> pop_signal_frame(machine::Trapframe& frame) {
 
     frame.set_pc(regs[0]);
     std::memcpy(&frame.reg(1), regs + 1, 31 * sizeof(uint64_t));
-    state.fcsr = fcsr & 0xff;
-    thread.arch.fp = state;
+    thread.arch.fp.fcsr = fcsr & 0xff;
     machine::fp_load(thread.arch);
     signal_set_mask(self, SigSet{head.mask});
     // A stack that cannot be set (the handler still ran on it) stays as it is, as on Linux.

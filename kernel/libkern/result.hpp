@@ -46,15 +46,20 @@ public:
     constexpr bool ok() const { return this->has_value(); }
 };
 
+/// Success or an Errno, in one register: std::expected<void, E> travels through memory.
 template<>
-class [[nodiscard]] Result<void> : public std::expected<void, Errno> {
-    using Base = std::expected<void, Errno>;
-
+class [[nodiscard]] Result<void> {
 public:
-    using Base::Base;
+    using value_type = void;
     constexpr Result() = default;
-    constexpr Result(Errno e) : Base(std::unexpect, e) {}
-    constexpr bool ok() const { return this->has_value(); }
+    constexpr Result(Errno e) : error_(static_cast<int32_t>(e)) {}
+    constexpr bool ok() const { return error_ == 0; }
+    constexpr bool has_value() const { return ok(); }
+    constexpr explicit operator bool() const { return ok(); }
+    constexpr Errno error() const { return static_cast<Errno>(error_); }
+
+private:
+    int32_t error_ = 0; ///< no Errno is 0
 };
 
 namespace detail {
