@@ -152,8 +152,6 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
         Pipe* pipe = file->pipe();
         if (!pipe)
             return Errno::badf;
-        if (argument > Pipe::max_capacity && !current_proc().cred()->capable(Capability::sys_resource))
-            return Errno::perm;
         return TRY(pipe->set_capacity(argument));
     }
     case getpipe_size:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <lentil_version.hpp>
 
+#include <abi/iovec.hpp>
 #include <abi/sys_misc.hpp>
 #include <bsd/host_name.hpp>
 #include <bsd/random.hpp>
@@ -134,24 +135,9 @@ Result<uint64_t> sys_getrandom(uint64_t buffer, uint64_t n, uint32_t flags) {
     constexpr uint32_t nonblock = 1, random = 2, insecure = 4;
     if ((flags & ~(nonblock | random | insecure)) || (flags & (random | insecure)) == (random | insecure))
         return Errno::inval;
-    n = std::min<uint64_t>(n, INT32_MAX);
-    uint8_t chunk[256];
-    uint64_t done = 0;
-    while (done < n) {
-        const size_t piece = std::min<uint64_t>(sizeof chunk, n - done);
-        random_bytes(chunk, piece);
-        const Result<void> copied = copyout(buffer + done, chunk, piece);
-        if (!copied.ok()) {
-            if (done > 0)
-                break;
-            return copied.error();
-        }
-        done += piece;
-        // Large requests can be interrupted, as on Linux; small ones never are.
-        if (done >= page_size && current_thread().interrupt_level.load(std::memory_order_relaxed) != 0)
-            break;
-    }
-    return done;
+    const UioSegment segment = TRY(one_segment(buffer, std::min<uint64_t>(n, rw_max)));
+    Uio uio{std::span(&segment, 1)};
+    return TRY(random_give(uio));
 }
 
 Result<uint64_t> sys_syslog(int type, uint64_t buffer, int size) {

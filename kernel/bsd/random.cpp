@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include <bsd/random.hpp>
+#include <bsd/uio.hpp>
 #include <machine/machine.hpp>
+#include <sched/thread.hpp>
 #include <sync/spinlock.hpp>
 
 namespace lentil {
@@ -123,6 +126,46 @@ void random_bytes(void* out, size_t n) {
             n -= piece;
         }
     }
+}
+
+namespace {
+
+/// Moves all that the Uio asks for, by `move(block, bytes)`.
+template<size_t Size, class Move>
+Result<size_t> move_blocks(Uio& uio, Move move) {
+    static_assert(page_size % Size == 0);
+    uint8_t block[Size];
+    size_t done = 0;
+    Result<size_t> moved = size_t{0};
+    while (uio.left() > 0) {
+        const size_t wanted = std::min(uio.left(), Size);
+        moved = move(block, wanted);
+        done += moved ? *moved : 0;
+        if (!moved || *moved < wanted)
+            break;
+        if (done % page_size == 0 && current_thread().interrupt_level.load(std::memory_order_relaxed) != 0)
+            break;
+    }
+    std::memset(block, 0, sizeof block);
+    return done > 0 ? done : moved;
+}
+
+} // namespace
+
+Result<size_t> random_give(Uio& uio) {
+    return move_blocks<256>(uio, [&](uint8_t* block, size_t n) {
+        random_bytes(block, n);
+        return uio.put(block, n);
+    });
+}
+
+Result<size_t> random_take(Uio& uio) {
+    return move_blocks<64>(uio, [&](uint8_t* block, size_t n) {
+        Result<size_t> taken = uio.take(block, n);
+        if (taken)
+            random_stir(block, *taken);
+        return taken;
+    });
 }
 
 } // namespace lentil

@@ -5,7 +5,11 @@
 
 #include <cstddef>
 
+#include <libkern/result.hpp>
+
 namespace lentil {
+
+class Uio;
 
 /// Seeds the generator from machine::boot_info and the clock. Once, at boot.
 void random_init();
@@ -13,5 +17,9 @@ void random_init();
 void random_stir(const void* bytes, size_t n);
 /// Fills `out`. Callable anywhere, interrupts included.
 void random_bytes(void* out, size_t n);
+/// What getrandom and reads of urandom give, and what writes to it stir in: the whole Uio, or less after a fault; as on Linux
+/// a signal ends it only between pages, so requests of up to a page are whole.
+Result<size_t> random_give(Uio& uio);
+Result<size_t> random_take(Uio& uio);
 
 } // namespace lentil

@@ -20,7 +20,21 @@ public:
     MemoryDeviceFile(Vnode& node, uint32_t flags_value, Kind kind) : DeviceFile(node, flags_value), kind_(kind) {}
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override {
-        return kind_ == Kind::null ? Result<size_t>(size_t{0}) : uio.put_zeros(uio.left());
+        if (kind_ == Kind::null)
+            return size_t{0};
+        // In pieces, so that a signal ends a long read early, as on Linux.
+        constexpr size_t piece = 16 * page_size;
+        size_t done = 0;
+        while (uio.left() > 0) {
+            const size_t wanted = std::min(uio.left(), piece);
+            const Result<size_t> moved = uio.put_zeros(wanted);
+            done += moved ? *moved : 0;
+            if (!moved && done == 0)
+                return moved;
+            if (!moved || *moved < wanted || current_thread().interrupt_level.load(std::memory_order_relaxed) != 0)
+                break;
+        }
+        return done;
     }
     Result<size_t> write(Uio& uio) override {
         if (kind_ == Kind::full)
@@ -52,33 +66,9 @@ public:
     static constexpr const char* zone_name = "random_files";
     using DeviceFile::DeviceFile;
     void dispose() override { zone_delete(this); }
-    Result<size_t> read(Uio& uio) override {
-        uint8_t block[256];
-        size_t done = 0;
-        while (uio.left() > 0) {
-            const size_t n = std::min(uio.left(), sizeof block);
-            random_bytes(block, n);
-            const Result<size_t> moved = uio.put(block, n);
-            if (!moved && done == 0)
-                return moved.error();
-            done += moved ? *moved : 0;
-            if (!moved || *moved < n)
-                break;
-        }
-        __builtin_memset(block, 0, sizeof block);
-        return done;
-    }
+    Result<size_t> read(Uio& uio) override { return random_give(uio); }
     /// What is written helps, it is never trusted.
-    Result<size_t> write(Uio& uio) override {
-        uint8_t block[64];
-        size_t done = 0;
-        while (uio.left() > 0) {
-            const size_t n = TRY(uio.take(block, std::min(uio.left(), sizeof block)));
-            random_stir(block, n);
-            done += n;
-        }
-        return done;
-    }
+    Result<size_t> write(Uio& uio) override { return random_take(uio); }
     Result<size_t> pread(Uio& uio, off_t) override { return read(uio); }
     Result<off_t> seek(off_t, Whence) override { return off_t{0}; }
 };

@@ -58,6 +58,69 @@ static void own_first(void) {
     CHECK_ERRNO(sigtimedwait(&both, NULL, &now), EAGAIN);
 }
 
+// Long requests for random bytes end early for a handler, between pages; short ones are whole.
+static void random_bytes(void) {
+    enum { large = 64 << 20, page = 4096 };
+    static char bytes[page];
+    char* many = mmap(NULL, large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(many != MAP_FAILED);
+    int urandom = open("/dev/urandom", O_RDWR), zero = open("/dev/zero", O_RDONLY);
+    CHECK(urandom >= 0 && zero >= 0);
+    const long calls[] = {SYS_getrandom, SYS_read, SYS_write, SYS_read}, fds[] = {-1, urandom, urandom, zero};
+    struct sigaction action = {.sa_handler = on_signal};
+    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+    struct itimerval soon = {{0, 0}, {0, 3000}}, often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    for (int i = 0; i < 4; ++i) {
+        long got = large;
+        for (int attempt = 0; attempt < 20 && got == large; ++attempt) {
+            handled = 0;
+            CHECK_EQ(madvise(many, large, MADV_DONTNEED), 0);
+            CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
+            got = i == 0 ? syscall(SYS_getrandom, many, (size_t)large, 0)
+                         : syscall(calls[i], fds[i], many, (size_t)large);
+            CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+        }
+        if (got <= 0 || got >= large || got % page != 0 || handled != 1)
+            check_fail("request %d gave %ld bytes, errno %d, %d signals", i, got, errno, handled);
+    }
+    handled = 0;
+    CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+    while (handled < 20) {
+        CHECK_EQ(syscall(SYS_getrandom, bytes, sizeof bytes, 0), page);
+        CHECK_EQ(read(urandom, bytes, sizeof bytes), page);
+    }
+    CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+    if (check_on_linux())
+        return; // its emulator looks at the whole buffer first
+    // As much as could be stored is told; nothing is EFAULT.
+    CHECK_EQ(mprotect(many + page, page, PROT_NONE), 0);
+    CHECK_EQ(syscall(SYS_getrandom, many + page - 100, 300, 0), 100);
+    CHECK_ERRNO(syscall(SYS_getrandom, many + page, 300, 0), EFAULT);
+    CHECK_EQ(write(urandom, many + page - 100, 300), 100);
+}
+
+static void wait_for_the_unblockable(void) {
+    sigset_t set;
+    siginfo_t info;
+    sigemptyset(&set);
+    sigaddset(&set, SIGSTOP);
+    sigaddset(&set, SIGKILL);
+    while (sigwaitinfo(&set, &info) < 0 && errno == EINTR) {
+    }
+}
+static void cannot_be_taken(void) {
+    pid_t pid = spawn(wait_for_the_unblockable);
+    int status;
+    CHECK_SOON(check_state_of(pid) == 'S', 5);
+    kill(pid, SIGSTOP);
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+    kill(pid, SIGCONT);
+    CHECK_SOON(check_state_of(pid) == 'S', 5);
+    kill(pid, SIGKILL);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+}
+
 static void read_back(void) {
     struct {
         void (*handler)(int);
@@ -320,6 +383,10 @@ static void cpu_timers(void) {
 static const struct check_case cases[] = {
     {"a blocked signal is kept though it is ignored, and ignoring it then drops it", blocked_is_kept, 0, false},
     {"a thread's own signals come before those of its process", own_first, 0, false},
+    {"a signal ends long requests for random bytes or zeros between two pages, short ones never", random_bytes, 60,
+     false},
+    {"who waits for SIGKILL and SIGSTOP with sigwaitinfo dies and stops of them all the same", cannot_be_taken, 0,
+     false},
     {"what is read back of actions and masks is what counts", read_back, 0, false},
     {"waitpid is restarted with SA_RESTART and gives EINTR without", wait_restarts, 0, false},
     {"a signal whose chosen thread just blocks it goes to another", just_blocked, 60, false},
