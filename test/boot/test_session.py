@@ -158,6 +158,12 @@ def terminal_settings(machine):
     machine.expect(r"^SECRET\r*$")
     machine.expect(PROMPT)
     check("secret" not in machine.text(), "it was echoed")
+    # TCSAFLUSH throws away what was typed ahead, TCSANOW does not.
+    machine.send("/test/terminal @type\n")
+    machine.expect(r"^type ahead\r*$")
+    machine.send("12345\n")
+    machine.expect(r"^typed 6, left 6 and 0\r*$")
+    machine.expect(PROMPT)
 
 
 @session("a program that ends with its terminal raw leaves the session usable")

@@ -140,6 +140,54 @@ static void futex_wakes(void) {
     CHECK_EQ(woken, 6);
 }
 
+// FUTEX_WAKE_OP changes the second word, and wakes there if what it was compares as asked.
+static int op_word;
+static void* op_sleeper(void* unused) {
+    while (futex(&op_word, FUTEX_WAIT_BITSET_PRIVATE, (unsigned)op_word, NULL, NULL, 4) != 0)
+        if (errno != EINTR && errno != EAGAIN)
+            check_fail("a waiter got errno %d", errno);
+    return unused;
+}
+static void futex_wake_op(void) {
+    static const struct {
+        int operation, was, argument, becomes;
+    } changes[] = {
+        {FUTEX_OP_SET, 6, 3, 3},  {FUTEX_OP_ADD, 6, -7, -1}, {FUTEX_OP_OR, 6, 3, 7},
+        {FUTEX_OP_ANDN, 6, 3, 4}, {FUTEX_OP_XOR, 6, 3, 5},   {FUTEX_OP_SET | FUTEX_OP_OPARG_SHIFT, 6, 9, 512},
+    };
+    static const int comparisons[] = {FUTEX_OP_CMP_EQ, FUTEX_OP_CMP_NE, FUTEX_OP_CMP_LT,
+                                      FUTEX_OP_CMP_LE, FUTEX_OP_CMP_GT, FUTEX_OP_CMP_GE};
+    enum { waiters = 9 }; // as many comparisons hold below
+    static int nobody, parked;
+    pthread_t threads[waiters];
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; ++i) {
+        op_word = changes[i].was;
+        CHECK_EQ(futex(&nobody, FUTEX_WAKE_OP_PRIVATE, 1, (void*)1, &op_word,
+                       (unsigned)FUTEX_OP(changes[i].operation, changes[i].argument, FUTEX_OP_CMP_EQ, 0)),
+                 0);
+        CHECK_EQ(op_word, changes[i].becomes);
+    }
+    op_word = -5;
+    for (int i = 0; i < waiters; ++i)
+        CHECK_EQ(pthread_create(&threads[i], NULL, op_sleeper, NULL), 0);
+    long moved = 0; // to another word and back: then all sleep
+    CHECK_SOON((moved += futex(&op_word, FUTEX_REQUEUE_PRIVATE, 0, (void*)100, &parked, 0)) == waiters, 10);
+    CHECK_EQ(futex(&parked, FUTEX_REQUEUE_PRIVATE, 0, (void*)100, &op_word, 0), waiters);
+    for (int limit = -6; limit <= -4; ++limit)
+        for (int i = 0; i < 6; ++i) {
+            const bool holds[] = {op_word == limit, op_word != limit, op_word<limit, op_word <= limit, op_word> limit,
+                                  op_word >= limit};
+            long got = futex(&nobody, FUTEX_WAKE_OP_PRIVATE, 1, (void*)1, &op_word,
+                             (unsigned)FUTEX_OP(FUTEX_OP_ADD, 0, comparisons[i], limit));
+            if (got != holds[i])
+                check_fail("%d compared with %d by rule %d woke %ld", op_word, limit, comparisons[i], got);
+        }
+    for (int i = 0; i < waiters; ++i)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_ERRNO(futex(&nobody, FUTEX_WAKE_OP_PRIVATE, 1, (void*)1, &op_word, FUTEX_OP(7, 0, 0, 0)), ENOSYS);
+    CHECK_ERRNO(futex(&nobody, FUTEX_WAKE_OP_PRIVATE, 1, (void*)1, &op_word, FUTEX_OP(0, 0, 7, 0)), ENOSYS);
+}
+
 static void futex_between_processes(void) {
     unsigned* word = (void*)map(page, PROT_READ | PROT_WRITE, MAP_SHARED);
     pid_t child = fork();
@@ -180,6 +228,7 @@ static const struct check_case cases[] = {
     {"brk moves the end of the heap both ways", break_moves, 0, false},
     {"futex checks what it is asked", futex_rules, 0, false},
     {"futex wakes by mask, moves waiters and does its operation", futex_wakes, 0, false},
+    {"FUTEX_WAKE_OP computes, compares and wakes as each of its operations says", futex_wake_op, 0, false},
     {"a futex in shared memory works between processes", futex_between_processes, 0, false},
     {"a robust mutex whose owner ended says so", robust_mutex, 0, false},
 };

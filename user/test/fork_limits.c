@@ -160,7 +160,7 @@ static void reserve(void) { with_settings(reserve_body); }
 static void no_pids_body(void) {
     set(THREADS_MAX, 2000);
     set(PID_MAX, 301);
-    long forks = check_counter("forks");
+    long forks = check_counter("forks"), procs = check_counter("procs"), uthreads = check_counter("uthreads");
     int n = gather(400);
     CHECK(n > 100 && n < 300);
     CHECK_EQ(errno, EAGAIN);
@@ -168,7 +168,10 @@ static void no_pids_body(void) {
         CHECK(crowd[i] > 1 && crowd[i] < 301);
     CHECK_ERRNO(raw_vfork(), EAGAIN);
     CHECK_EQ(check_counter("forks"), forks + n);
+    CHECK_EQ(check_counter("procs"), procs + n);
+    CHECK_EQ(check_counter("uthreads"), uthreads + n);
     disperse(n);
+    CHECK_EQ(check_counter("procs"), procs);
     CHECK_EQ(gather(1), 1);
     disperse(1);
 }

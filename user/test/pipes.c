@@ -89,6 +89,7 @@ static void capacity(void) {
         CHECK_EQ(setuid(65534), 0);
         CHECK_EQ(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
         CHECK_ERRNO(fcntl(ends[1], F_SETPIPE_SZ, 2 << 20), EPERM);
+        CHECK_EQ(fcntl(ends[1], F_GETPIPE_SZ), 1 << 20);
         _exit(0);
     }
     CHECK_EXITED(check_reap(pid), 0);
@@ -110,6 +111,52 @@ static void last_writer(void) {
     CHECK_EQ(waitpid(reader, NULL, WNOHANG), 0);
     close(ends[1]);
     CHECK_EXITED(check_reap(reader), 7);
+}
+
+static void* write_and_leave(void* argument) {
+    int* mine = argument;
+    while (!__atomic_load_n(&mine[2], __ATOMIC_ACQUIRE)) {
+    }
+    CHECK_EQ(write(mine[1], "x", 1), 1);
+    close(mine[1]);
+    return NULL;
+}
+// What was written just before the last writer left is read before the end of the file.
+static void last_words(void) {
+    for (int i = 0; i < 400; i++) {
+        int p[3] = {0, 0, 0};
+        pthread_t thread;
+        char c;
+        CHECK_EQ(pipe(p), 0);
+        CHECK_EQ(pthread_create(&thread, NULL, write_and_leave, p), 0);
+        __atomic_store_n(&p[2], 1, __ATOMIC_RELEASE);
+        for (volatile int k = 0; k < i % 40 * 10; k++) {
+        }
+        CHECK_EQ(read(p[0], &c, 1), 1);
+        CHECK_EQ(read(p[0], &c, 1), 0);
+        pthread_join(thread, NULL);
+        close(p[0]);
+    }
+}
+
+static void last_reader(void) {
+    static char block[70000];
+    CHECK_EQ(pipe(ends), 0);
+    signal(SIGPIPE, SIG_IGN);
+    pid_t writer = fork();
+    if (writer == 0) {
+        close(ends[0]);
+        CHECK_EQ(write(ends[1], block, sizeof block), 65536); // as much as there was room for
+        CHECK_ERRNO(write(ends[1], block, 1), EPIPE);
+        _exit(7);
+    }
+    int second = dup(ends[0]);
+    CHECK_SOON(check_state_of(writer) == 'S', 5);
+    close(second);
+    check_sleep_ms(30);
+    CHECK_EQ(waitpid(writer, NULL, WNOHANG), 0);
+    close(ends[0]);
+    CHECK_EXITED(check_reap(writer), 7);
 }
 
 // Writers of up to PIPE_BUF bytes never mix, however they race.
@@ -360,6 +407,8 @@ static const struct check_case cases[] = {
     {"bytes go through in order, and the end of file follows the last writer", pass_bytes, 0, false},
     {"writing without a reader is answered with SIGPIPE or EPIPE", broken, 0, false},
     {"the end of the last writer wakes a sleeping reader", last_writer, 0, false},
+    {"the end of the last reader wakes a sleeping writer", last_reader, 0, false},
+    {"what the last writer wrote is read before the end of the file", last_words, 0, false},
     {"a pipe holds 64 KiB, can be resized, and keeps what is in it", capacity, 0, false},
     {"writes of up to PIPE_BUF bytes never mix", atomic_writes, 60, false},
     {"a stream much larger than the pipe arrives whole", stream, 60, false},

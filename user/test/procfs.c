@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 static char text[65536];
@@ -83,6 +84,11 @@ static void states(void) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/cmdline", (int)gone);
     CHECK_EQ(check_read_file(path, text, sizeof text), 0);
+    static const char* const of_the_living[] = {"cwd", "root", "exe", "fd/1"}; // a zombie holds nothing
+    for (int i = 0; i < 4; ++i) {
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)gone, of_the_living[i]);
+        CHECK_ERRNO(readlink(path, text, sizeof text), ENOENT);
+    }
     kill(sleeper, SIGKILL);
     kill(spinner, SIGKILL);
     check_reap(sleeper);
@@ -114,6 +120,16 @@ static void status_lines(void) {
     CHECK(strstr(text, "SigBlk:\t0000000000000200\n") != NULL);
     CHECK(strstr(text, "SigPnd:\t0000000000000200\n") != NULL || strstr(text, "ShdPnd:\t0000000000000200\n") != NULL);
     CHECK(strstr(text, "SigIgn:\t0000000000000800\n") != NULL);
+    if (sysconf(_SC_NPROCESSORS_ONLN) >= 4) {
+        cpu_set_t harts;
+        CPU_ZERO(&harts);
+        CPU_SET(0, &harts);
+        CPU_SET(2, &harts);
+        CPU_SET(3, &harts);
+        CHECK_EQ(sched_setaffinity(0, sizeof harts, &harts), 0);
+        load("/proc/self/status");
+        CHECK(strstr(text, "Cpus_allowed:\td\nCpus_allowed_list:\t0,2-3\n") != NULL);
+    }
     // A process's signal and a thread's are told apart.
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
@@ -148,6 +164,12 @@ static void maps_lines(void) {
     }
     CHECK(code);
     CHECK(stack);
+    void* shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED);
+    char line[64];
+    snprintf(line, sizeof line, "%lx-%lx rw-s ", (unsigned long)shared, (unsigned long)shared + 4096);
+    load("/proc/self/maps");
+    CHECK(strstr(text, line) != NULL);
 }
 
 static void links_lead(void) {
@@ -258,6 +280,51 @@ static void private_files(void) {
     CHECK_EQ(field(48), 0); // and its arguments
 }
 
+// Of a process that is not dumpable its own user sees no more than a stranger; whose name it is is nobody else's to say.
+static void undumpable(void) {
+    char path[64], byte = 'x';
+    int to[2], from[2];
+    CHECK_EQ(pipe(to), 0);
+    CHECK_EQ(pipe(from), 0);
+    CHECK_EQ(setgid(65534), 0);
+    CHECK_EQ(setuid(65534), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int dumpable = 1; dumpable >= 0; --dumpable) {
+            CHECK_EQ(prctl(PR_SET_DUMPABLE, dumpable), 0);
+            CHECK_EQ(write(from[1], &byte, 1), 1);
+            CHECK_EQ(read(to[0], &byte, 1), 1);
+        }
+        _exit(0);
+    }
+    int opened[2];
+    static const char* const files[2] = {"environ", "comm"};
+    CHECK_EQ(read(from[0], &byte, 1), 1);
+    for (int i = 0; i < 2; ++i) {
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, files[i]);
+        opened[i] = open(path, i == 0 ? O_RDONLY : O_RDWR);
+        CHECK(opened[i] >= 0);
+        CHECK(pread(opened[i], text, 4, 0) > 0);
+    }
+    CHECK_ERRNO(write(opened[1], "name", 4), EINVAL);
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    int exe = open(path, O_RDONLY);
+    CHECK(exe >= 0);
+    CHECK(readlink(path, text, 64) > 0);
+    CHECK_EQ(write(to[1], &byte, 1), 1);
+    CHECK_EQ(read(from[0], &byte, 1), 1);
+    CHECK_ERRNO(pread(opened[0], text, 4, 0), EACCES);
+    CHECK_ERRNO(open(path, O_RDONLY), EACCES);
+    CHECK_ERRNO(readlink(path, text, 64), EACCES);
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    CHECK_ERRNO(open(path, O_RDONLY), EACCES);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    load(path);
+    CHECK_EQ(field(28), 0);
+    CHECK_EQ(write(to[1], &byte, 1), 1);
+    CHECK_EXITED(check_reap(pid), 0);
+}
+
 static void system_files(void) {
     CHECK(check_value_in("/proc/meminfo", "MemTotal") > 10000);
     CHECK(check_value_in("/proc/meminfo", "MemFree") > 0);
@@ -339,6 +406,7 @@ static const struct check_case cases[] = {
     {"task lists the threads, and only while they live", threads, 0, true},
     {"comm, oom_score_adj and limits show what was set", names_and_settings, 0, false},
     {"what is private stays so for other users", private_files, 0, false},
+    {"a process that is not dumpable keeps its secrets from its own user", undumpable, 0, true},
     {"files about the system have what tools look for", system_files, 0, false},
     {"a file read in pieces shows one moment", one_moment, 0, false},
     {"counters and object counts follow what is done", object_counts, 0, true},

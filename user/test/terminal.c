@@ -45,6 +45,19 @@ static void foreground_rules(void) {
     check_reap(neighbour);
 }
 
+static void steal(void) {
+    CHECK_ERRNO(ioctl(tty, TIOCSCTTY, 1), EPERM); // leads no session
+    CHECK(setsid() > 0);
+    CHECK_ERRNO(ioctl(tty, TIOCSCTTY, 0), EPERM); // others have it
+    CHECK_EQ(setuid(65534), 0);
+    CHECK_ERRNO(ioctl(tty, TIOCSCTTY, 1), EPERM);
+}
+static void stolen(void) {
+    set_stage();
+    CHECK_EXITED(check_reap(spawn(steal)), 0);
+    CHECK_EQ(tcgetpgrp(tty), front);
+}
+
 static volatile int resized;
 static void count_resize(int number) {
     (void)number;
@@ -121,10 +134,31 @@ static void no_session_for_leaders(void) {
 
 static const struct check_case cases[] = {
     {"a terminal takes groups of its session alone, and is given up by its leader alone", foreground_rules, 0, false},
+    {"a session's terminal is taken away by nobody without the right to", stolen, 0, false},
     {"a new window size is told to the foreground, the same size to nobody", window, 0, false},
     {"BS-15 an orphaned group that reads in the background gets EIO and is not stopped", orphans, 0, false},
     {"who ignores or blocks SIGTTIN reads EIO, who ignores or blocks SIGTTOU may change the terminal", ignored, 0,
      false},
     {"a leader of a group cannot make a session", no_session_for_leaders, 0, false},
 };
-CHECK_MAIN(cases)
+
+// For test/boot: waits for a line that is typed, and says how much of it is left after TCSANOW and after TCSAFLUSH.
+static int type_ahead(void) {
+    struct termios settings;
+    int typed = 0, left[2] = {-1, -1};
+    printf("type ahead\n");
+    fflush(stdout);
+    while (ioctl(0, FIONREAD, &typed) == 0 && typed == 0)
+        check_sleep_ms(5);
+    if (tcgetattr(0, &settings) != 0 || tcsetattr(0, TCSANOW, &settings) != 0 || ioctl(0, FIONREAD, &left[0]) != 0 ||
+        tcsetattr(0, TCSAFLUSH, &settings) != 0 || ioctl(0, FIONREAD, &left[1]) != 0)
+        return 1;
+    printf("typed %d, left %d and %d\n", typed, left[0], left[1]);
+    return 0;
+}
+
+int main(int argc, char** argv) {
+    if (argc == 2 && strcmp(argv[1], "@type") == 0)
+        return type_ahead();
+    return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}

@@ -245,12 +245,54 @@ static void look_at_loan(void) {
     text[strcspn(text, "\n")] = 0;
     if (strcmp(text, "vfork") != 0)
         check_fail("wchan of the lender is \"%s\", expected \"vfork\"", text);
+    CHECK_EQ(check_state_of(lender), 'D'); // no signal wakes it
+    CHECK_EQ(check_state_of(getpid()), 'R');
+    CHECK(check_read_file("/proc/self/wchan", text, sizeof text) > 0);
+    CHECK(strcmp(text, "vfork") != 0);
 }
 static void proc_shows_loan(void) {
     lender = getpid();
     lend_ok(look_at_loan);
     status_has(lender, "LentTo", -1);
     status_has(lender, "BorrowedFrom", -1);
+}
+
+// The memory of a loan is one: both show it whole, what either touches is there for both, and it is taken once.
+enum { touched = 8 << 20 };
+static char* window;
+static long resident_of(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    return check_value_in(path, "VmRSS");
+}
+static long pages_used(void) { return check_value_in("/proc/lentil/objects", "pages_used"); }
+static long resident_before, pages_before;
+static void measure(void) { CHECK(resident_of(lender) + resident_of(getpid()) + pages_used() > 0); }
+static void touch_window(void) {
+    CHECK_EQ(resident_of(lender), resident_before);
+    CHECK_EQ(resident_of(getpid()), resident_before);
+    memset(window, 1, touched);
+    CHECK_EQ(resident_of(lender), resident_before + touched / 1024);
+    CHECK_EQ(resident_of(getpid()), resident_before + touched / 1024);
+    long taken = pages_used() - pages_before;
+    CHECK(taken >= touched / 4096 && taken < touched / 4096 + 600); // caches keep some
+}
+static void one_resident_set(void) {
+    lender = getpid();
+    window = mmap(NULL, touched, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(window != MAP_FAILED);
+    for (int i = 0; i < 2; ++i) { // what the measuring touches is there before
+        resident_before = resident_of(lender);
+        pages_before = pages_used();
+        lend_ok(measure);
+    }
+    resident_before = resident_of(lender);
+    pages_before = pages_used();
+    lend_ok(touch_window);
+    CHECK_EQ(resident_of(lender), resident_before + touched / 1024);
+    struct rusage use;
+    CHECK_EQ(getrusage(RUSAGE_SELF, &use), 0);
+    CHECK(use.ru_maxrss >= resident_before + touched / 1024 && use.ru_maxrss < 2 * (resident_before + touched / 1024));
 }
 
 static void look_at_proc(void) {
@@ -288,6 +330,7 @@ static const struct check_case cases[] = {
     {"posix_spawn lends: one thread for each executed image and none besides", spawns_are_loans, 0, true},
     {"loans_open counts the loan while it is out", open_loans, 0, true},
     {"EC-136 /proc names lender and borrower of a loan while it is out", proc_shows_loan, 0, true},
+    {"EC-96 the memory of a loan is resident once, and shown by both", one_resident_set, 0, true},
 };
 
 static int helper(char** argv) {
