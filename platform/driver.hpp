@@ -21,6 +21,7 @@ const char* ns16550_probe(Node node);
 const char* sifive_uart_probe(Node node);
 const char* goldfish_rtc_probe(Node node);
 const char* sifive_test_probe(Node node);
+const char* virtio_mmio_probe(Node node);
 
 /// A device's registers, reached through the direct map.
 class Mmio {

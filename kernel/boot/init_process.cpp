@@ -8,6 +8,7 @@
 #include <bsd/fork.hpp>
 #include <bsd/selftest.hpp>
 #include <libkern/format.hpp>
+#include <vfs/block.hpp>
 #include <vfs/initramfs.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/vfs.hpp>
@@ -103,6 +104,7 @@ void start_init() {
     if (const Result<void> result = vfs::init(); !result.ok())
         give_up("no root file system: {}", errno_text(result.error()));
     unpack_initramfs();
+    block_start_all();
     auto init = proc_create_init(mount_root(), init_entry, nullptr);
     if (!init.ok())
         give_up("no memory for init: {}", errno_text(init.error()));
