@@ -7,6 +7,15 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KERNEL = os.path.join(TOP, "build/Image")
 INITRD = os.path.join(TOP, "build/initramfs.cpio.gz")
 MACHINES = ("virt", "sifive_u")
+SPL = os.path.join(TOP, "third_party/boards/u-boot/sifive_unleashed/u-boot-spl.bin")
+# The SiFive board cannot power itself off; the kernel asks QEMU instead.
+SEMIHOSTING = ["-semihosting-config", "enable=on,target=native"]
+
+
+def card_command(card, memory="8G", smp=4, gdb=False):
+    """The Unleashed as its boot ROM starts it from an SD card: SPL, OpenSBI, U-Boot, and what is on the card."""
+    return (["qemu-system-riscv64", "-M", "sifive_u,msel=11", "-nographic", "-smp", str(smp + 1), "-m", memory, "-bios", SPL,
+             "-drive", f"file={card},format=raw,if=sd", *SEMIHOSTING] + (["-s", "-S"] if gdb else []))
 
 
 def qemu_command(kernel, initrd=None, append="", machine="virt", smp=4, memory="512M", disk=None, icount=False,
@@ -14,8 +23,7 @@ def qemu_command(kernel, initrd=None, append="", machine="virt", smp=4, memory="
     """A list of words. `smp` counts the harts that can run a kernel: sifive_u has one more, without an MMU."""
     command = ["qemu-system-riscv64", "-M", machine, "-nographic", "-m", memory]
     if machine == "sifive_u":
-        # This board cannot power itself off; the kernel asks QEMU instead.
-        command += ["-smp", str(smp + 1), "-semihosting-config", "enable=on,target=native"]
+        command += ["-smp", str(smp + 1), *SEMIHOSTING]
     else:
         command += ["-smp", str(smp)]
     command += ["-kernel", kernel]
