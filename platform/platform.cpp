@@ -13,16 +13,22 @@ constexpr Driver drivers[] = {
     {"sifive,test0", sifive_test_probe, true},
     {"sifive,plic-1.0.0", plic_probe},
     {"riscv,plic0", plic_probe},
+    {"riscv,aplic", aplic_probe},
     {"ns16550a", ns16550_probe},
     {"ns16550", ns16550_probe},
     {"sifive,uart0", sifive_uart_probe},
     {"google,goldfish-rtc", goldfish_rtc_probe},
     {"virtio,mmio", virtio_mmio_probe},
+    {"gpio-restart", gpio_restart_probe},
+    {"gpio-poweroff", gpio_poweroff_probe},
+    {"sifive,fu540-c000-ccache", sifive_cache_probe},
+    {"sifive,fu740-c000-ccache", sifive_cache_probe},
+    {"mmc-spi-slot", mmc_spi_probe},
 };
 
 constinit DeviceTree the_tree;
 constinit ClockReader the_clock = nullptr;
-constinit PowerSwitch the_power = nullptr;
+constinit PowerSwitch the_power = nullptr, the_last_power = nullptr;
 
 /// Whether an earlier entry of the table fits the node too: then it was probed already.
 bool probed_before(const Driver& driver, Node node) {
@@ -60,6 +66,11 @@ void power_offer(PowerSwitch act) { the_power = act; }
 void board_power(machine::PowerAction action) {
     if (the_power)
         the_power(action);
+}
+void last_power_offer(PowerSwitch act) { the_last_power = act; }
+void last_board_power(machine::PowerAction action) {
+    if (the_last_power)
+        the_last_power(action);
 }
 
 size_t board_entropy(std::span<uint8_t>) { return 0; }

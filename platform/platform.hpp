@@ -44,5 +44,7 @@ size_t board_entropy(std::span<uint8_t> to);
 
 /// Ends or restarts the machine; returns if no device of the board can.
 void board_power(machine::PowerAction action);
+/// The same, after the firmware could not either.
+void last_board_power(machine::PowerAction action);
 
 } // namespace lentil::platform

@@ -27,12 +27,14 @@ void power(PowerAction action) {
     platform::board_power(action);
     if (action == PowerAction::reboot) {
         sbi::reset(sbi::ResetType::cold_reboot, sbi::ResetReason::none);
+        platform::last_board_power(action);
     } else {
         const bool failed = action == PowerAction::off_failure;
         sbi::reset(sbi::ResetType::shutdown, failed ? sbi::ResetReason::system_failure : sbi::ResetReason::none);
+        platform::last_board_power(action);
         semihosting_exit(failed);
     }
-    early_console_write("lentil: nothing can end this machine; halted\n");
+    early_console_write("lentil: halted; this machine cannot switch itself off\n");
     for (;;)
         wait_for_interrupt();
 }
