@@ -115,6 +115,11 @@ const char* read_harts(const DeviceTree& tree, uint64_t boot_hart_id, BootInfo& 
         info.hart_count++;
         info.hwcap &= hwcap_of(hart.isa);
         facts.sstc = facts.sstc && isa_has(hart.isa, "sstc");
+        const uint64_t zero_block = isa_has(hart.isa, "zicboz") ? cpu.number("riscv,cboz-block-size").value_or(0) : 0;
+        if (info.hart_count == 1)
+            facts.zero_block = zero_block;
+        else if (facts.zero_block != zero_block)
+            facts.zero_block = 0;
         if (facts.ticks_per_second == 0) // older trees have it per hart
             facts.ticks_per_second = cpu.number("timebase-frequency").value_or(0);
     });

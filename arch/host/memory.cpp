@@ -75,10 +75,13 @@ void reserve(vaddr_t start, uint64_t size) {
 
 } // namespace
 
+void zero_page(void* page) { std::memset(page, 0, page_size); }
+
 AddressSpace& kernel_space() { return the_kernel_space; }
 
 void init_root(void* root_table) {
     constexpr size_t half = page_size / 2;
+    std::memset(root_table, 0, half);
     std::memcpy(static_cast<char*>(root_table) + half,
                 static_cast<const char*>(direct_map(the_kernel_space.root)) + half, half);
 }

@@ -24,6 +24,8 @@ public:
         return Pte(pa << address_shift | (user ? is_user : 0) | bits_of(prot));
     }
 
+    constexpr Pte revoked() const { return Pte(bits_ & ~is_valid); }
+
     constexpr bool valid() const { return bits_ & is_valid; }
     constexpr bool is_leaf() const { return valid() && !(bits_ & is_table); }
     constexpr bool user() const { return bits_ & is_user; }

@@ -31,6 +31,9 @@ public:
         return Pte(pa >> page_shift << ppn_shift | bits_of(prot) | (user ? u : g));
     }
 
+    /// A link to a table that no hart follows, because all bits but V mean nothing without it.
+    constexpr Pte revoked() const { return Pte(bits_ & ~v); }
+
     constexpr bool valid() const { return bits_ & v; }
     constexpr bool is_leaf() const { return valid() && (bits_ & (r | w | x)); }
     constexpr bool is_user() const { return bits_ & u; }
@@ -71,6 +74,7 @@ static_assert(Pte::index(0x40201000, 2) == 1 && Pte::index(0x40201000, 1) == 1 &
 static_assert(Pte::span(0) == 4096 && Pte::span(1) == 2 << 20 && Pte::span(2) == 1 << 30);
 static_assert(Pte::table(0x80201000).raw() == (0x80201u << 10 | 1) && !Pte::table(0x80201000).is_leaf());
 static_assert(Pte::table(0x80201000).address() == 0x80201000);
+static_assert(Pte::table(0x80201000).revoked().address() == 0x80201000 && !Pte::table(0x80201000).revoked().valid());
 static_assert(Pte::leaf(0x1000, Prot::read, true).raw() == (1 << 10 | 0x53));
 static_assert(Pte::leaf(0x1000, Prot::write, true).raw() == (1 << 10 | 0xd7));
 static_assert(Pte::leaf(0x1000, Prot::read | Prot::exec, false).raw() == (1 << 10 | 0x6b));

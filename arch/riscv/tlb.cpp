@@ -53,6 +53,7 @@ AddressSpace& kernel_space() {
 
 void init_root(void* root_table) {
     constexpr size_t half = page_size / 2;
+    std::memset(root_table, 0, half);
     std::memcpy(static_cast<char*>(root_table) + half, static_cast<const char*>(direct_map(kernel_space().root)) + half,
                 half);
 }

@@ -39,9 +39,13 @@ bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot a
         result = current_map().fault(address, access);
     if constexpr (checks_enabled)
         self.fail_nth = fail_nth;
+    if (result == FaultResult::ok) [[likely]] {
+        self.usage.minor_faults++;
+        return true;
+    }
     SigInfo info{.signo = sig_segv, .address = address};
     switch (result) {
-    case FaultResult::ok: self.usage.minor_faults++; return true;
+    case FaultResult::ok: break;
     case FaultResult::no_mapping: info.code = si_code::segv_maperr; break;
     case FaultResult::protection: info.code = si_code::segv_accerr; break;
     case FaultResult::beyond_end:

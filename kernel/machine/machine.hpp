@@ -97,7 +97,7 @@ enum class PowerAction { off, reboot, off_failure };
 void activate(AddressSpace& space);
 /// The kernel's own space, without any user half: what idle harts and dying maps run on.
 AddressSpace& kernel_space();
-/// Fills the kernel half of a new root table (a zeroed page).
+/// Makes a root table of a page: the kernel half filled in, the user half empty.
 void init_root(void* root_table);
 /// Makes every hart that has `space` active forget translations in [start, start+length). Returns when all have. The
 /// whole user half ([0, Pte::user_end)) forgets inner tables too: needed before a table page is used for anything else.
@@ -108,6 +108,8 @@ void tlb_flush_local(AddressSpace& space, vaddr_t start, size_t length);
 uint64_t tlb_remote_shootdowns();
 /// Forgets kernel translations on every hart.
 void tlb_shootdown_kernel(vaddr_t start, size_t length);
+/// Fills a page of RAM (by its kernel address) with zeros, the fastest way the harts have.
+void zero_page(void* page);
 /// After code was written where it will be executed (exec, mprotect to exec): all harts see it.
 void sync_instructions(HartSet harts);
 
@@ -209,6 +211,7 @@ concept PteContract = requires(P p, const P c, paddr_t pa, vaddr_t va, unsigned 
     { P::user_end } -> std::convertible_to<vaddr_t>; ///< first address past the user half
     { P::index(va, level) } -> std::same_as<unsigned>;
     { P::table(pa) } -> std::same_as<P>;
+    { c.revoked() } -> std::same_as<P>; ///< of a table(): not valid(), so that no hart follows it; keeps its address()
     { P::leaf(pa, prot, true) } -> std::same_as<P>; ///< page, protection, user?; accessed (and dirty if writable) set
     { c.valid() } -> std::same_as<bool>;
     { c.is_leaf() } -> std::same_as<bool>;

@@ -14,6 +14,7 @@
 namespace lentil {
 
 constinit std::atomic<bool (*)()> allocation_fault_hook{nullptr};
+constinit RamRange main_pages;
 
 namespace {
 
@@ -21,14 +22,6 @@ using PageNumber = uint32_t; // 44 bits of address are enough for everybody: 16 
 constexpr PageNumber no_page = ~PageNumber{0};
 constexpr unsigned max_order = 10;
 constexpr unsigned max_ranges = 16;
-
-/// RAM without a hole, with one record a page; reserved pages have records too, so that they can be added
-/// later.
-struct Range {
-    VmPage* records = nullptr;
-    PageNumber first = 0;
-    PageNumber count = 0;
-};
 
 struct FreeList {
     PageNumber head = no_page;
@@ -38,12 +31,12 @@ struct FreeList {
 /// Single pages of one hart; touched by that hart with interrupts off. `count` is read by page_counts
 /// elsewhere.
 struct Stock {
-    static constexpr uint32_t capacity = 32, batch = 16;
+    static constexpr uint32_t capacity = 32, batch_order = 4, batch = 1 << batch_order;
     std::atomic<uint32_t> count{0};
     VmPage* pages[capacity] = {};
 };
 
-constinit Range ranges[max_ranges];
+constinit RamRange ranges[max_ranges];
 constinit unsigned range_count = 0;
 constinit SpinLock<Rank::page_alloc> lock;
 constinit FreeList free_lists[max_order + 1];
@@ -53,14 +46,16 @@ constinit std::atomic<int64_t> kernel_pages{0};
 constinit Stock stocks[max_harts];
 constinit VmPage* the_zero_page = nullptr;
 
-Range* range_of(PageNumber number) {
+RamRange* range_of(PageNumber number) {
     for (unsigned i = 0; i < range_count; i++)
         if (number - ranges[i].first < ranges[i].count)
             return &ranges[i];
     return nullptr;
 }
 
-PageNumber number_of(const VmPage* page) {
+PageNumber number_of(const VmPage* page) { return static_cast<PageNumber>(page_pa(page) >> page_shift); }
+
+PageNumber number_elsewhere(const VmPage* page) {
     for (unsigned i = 0; i < range_count; i++) {
         const auto index = static_cast<uint64_t>(page - ranges[i].records);
         if (index < ranges[i].count)
@@ -69,10 +64,7 @@ PageNumber number_of(const VmPage* page) {
     panic("no such page");
 }
 
-VmPage& record(PageNumber number) {
-    Range* range = range_of(number);
-    return range->records[number - range->first];
-}
+VmPage& record(PageNumber number) { return *page_at(paddr_t{number} << page_shift); }
 
 constexpr uint32_t free_flags(unsigned order) { return page_free_block | order << 8; }
 
@@ -106,7 +98,7 @@ void list_remove(PageNumber number, unsigned order) {
 void buddy_free(PageNumber number, unsigned order) {
     free_in_lists.store(free_in_lists.load(std::memory_order_relaxed) + (uint64_t{1} << order),
                         std::memory_order_relaxed);
-    const Range* range = range_of(number);
+    const RamRange* range = range_of(number);
     for (; order < max_order; order++) {
         const PageNumber buddy = number ^ (PageNumber{1} << order);
         if (buddy < range->first || buddy - range->first + (PageNumber{1} << order) > range->count)
@@ -143,16 +135,22 @@ VmPage* take_single() {
     uint32_t count = stock.count.load(std::memory_order_relaxed);
     if (count == 0) {
         SpinGuard guard(lock);
-        while (count < Stock::batch) {
-            VmPage* page = buddy_alloc(0);
-            if (!page)
-                break;
-            stock.pages[count++] = page;
-        }
-        if (count == 0)
-            return nullptr;
         // The first taken is the first given out: neighbours come in address order.
-        std::reverse(stock.pages, stock.pages + count);
+        if (VmPage* run = buddy_alloc(Stock::batch_order)) {
+            for (count = Stock::batch; count > 0; run++)
+                stock.pages[--count] = run;
+            count = Stock::batch;
+        } else {
+            while (count < Stock::batch) {
+                VmPage* page = buddy_alloc(0);
+                if (!page)
+                    break;
+                stock.pages[count++] = page;
+            }
+            if (count == 0)
+                return nullptr;
+            std::reverse(stock.pages, stock.pages + count);
+        }
     }
     VmPage* page = stock.pages[--count];
     stock.count.store(count, std::memory_order_relaxed);
@@ -250,10 +248,12 @@ void for_each_free(Span span, const SpanList& reserved, F visit) {
 }
 
 void make_records(Span span, PageNumber where, const SpanList& reserved) {
-    Range& range = ranges[range_count++];
+    RamRange& range = ranges[range_count++];
     range.first = span.first;
     range.count = span.end - span.first;
     range.records = static_cast<VmPage*>(machine::direct_map(paddr_t{where} << page_shift));
+    if (range.count > main_pages.count)
+        main_pages = range;
     for (PageNumber i = 0; i < range.count; i++)
         new (&range.records[i]) VmPage;
     for (unsigned i = 0; i < reserved.count; i++)
@@ -297,7 +297,7 @@ void page_init() {
     the_zero_page = page_alloc_raw(0);
     if (!the_zero_page)
         panic("no usable memory");
-    std::memset(page_data(the_zero_page), 0, page_size);
+    machine::zero_page(page_data(the_zero_page));
 }
 
 VmPage* page_alloc_raw(unsigned order) {
@@ -335,7 +335,7 @@ Result<VmPage*> page_alloc() { return page_alloc_order(0); }
 
 Result<VmPage*> page_alloc_zeroed() {
     VmPage* page = TRY(page_alloc_order(0));
-    std::memset(page_data(page), 0, page_size);
+    machine::zero_page(page_data(page));
     return page;
 }
 
@@ -364,13 +364,13 @@ void page_unref(VmPage* page) {
     give_single(page);
 }
 
-paddr_t page_pa(const VmPage* page) { return paddr_t{number_of(page)} << page_shift; }
+paddr_t page_pa_elsewhere(const VmPage* page) { return paddr_t{number_elsewhere(page)} << page_shift; }
 
-VmPage* page_at(paddr_t pa) {
+VmPage* page_at_elsewhere(paddr_t pa) {
     const uint64_t number = pa >> page_shift;
     if (number >= no_page)
         return nullptr;
-    const Range* range = range_of(static_cast<PageNumber>(number));
+    const RamRange* range = range_of(static_cast<PageNumber>(number));
     return range ? &range->records[number - range->first] : nullptr;
 }
 

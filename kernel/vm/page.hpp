@@ -31,6 +31,15 @@ struct VmPage {
 };
 static_assert(sizeof(VmPage) == 16);
 
+/// RAM without a hole, with one record a page; reserved pages have records too, so that they can be added later.
+struct RamRange {
+    VmPage* records = nullptr;
+    uint32_t first = 0; ///< page number
+    uint32_t count = 0;
+};
+/// The largest: nearly always all there is. Set by page_init.
+extern RamRange main_pages;
+
 /// Builds the page records from machine::boot_info (memory minus reserved). Called once.
 void page_init();
 
@@ -50,9 +59,21 @@ inline void page_ref(VmPage* page) { page->refs.fetch_add(1, std::memory_order_r
 /// Drops a reference; frees the page with the last. Callable with spin locks below Rank::page_alloc held.
 void page_unref(VmPage* page);
 
-paddr_t page_pa(const VmPage* page);
+paddr_t page_pa_elsewhere(const VmPage* page);
+inline paddr_t page_pa(const VmPage* page) {
+    const auto index = static_cast<uint64_t>(page - main_pages.records);
+    if (index < main_pages.count) [[likely]]
+        return (main_pages.first + index) << page_shift;
+    return page_pa_elsewhere(page);
+}
+VmPage* page_at_elsewhere(paddr_t pa);
 /// The record of the page at `pa`, nullptr if that is not RAM of ours (device memory, firmware).
-VmPage* page_at(paddr_t pa);
+inline VmPage* page_at(paddr_t pa) {
+    const uint64_t index = (pa >> page_shift) - main_pages.first;
+    if (index < main_pages.count) [[likely]]
+        return main_pages.records + index;
+    return page_at_elsewhere(pa);
+}
 inline void* page_data(const VmPage* page) { return machine::direct_map(page_pa(page)); }
 
 /// The page of zeros that reads of untouched private memory share; never freed.

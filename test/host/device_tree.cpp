@@ -67,6 +67,7 @@ struct Hart {
     const char* mmu = "riscv,sv39";
     const char* status = nullptr;
     const char* isa = "rv64imafdc_zicsr_sstc";
+    uint32_t zero_block = 0;
 };
 
 /// What a test leaves out or changes of an ordinary board.
@@ -93,6 +94,8 @@ struct Board {
                 .text("riscv,isa", h.isa);
             if (h.mmu)
                 w.text("mmu-type", h.mmu);
+            if (h.zero_block != 0)
+                w.cell("riscv,cboz-block-size", h.zero_block);
             if (h.status)
                 w.text("status", h.status);
             w.end();
@@ -183,6 +186,22 @@ TEST_CASE("extensions count only if every usable hart has them") {
     CHECK(r->info.hwcap == 0x112d);
     board.harts.push_back({3, "riscv,sv39", nullptr, "rv64imac_sstc"});
     CHECK(read(board.blob(), 1)->info.hwcap == 0x1105);
+}
+
+TEST_CASE("cbo.zero is used only if every usable hart has it, with blocks of one size") {
+    constexpr const char* with = "rv64imafdc_zicboz_zicsr";
+    Board board;
+    const auto zero_block = [&](std::vector<Hart> harts) {
+        board.harts = std::move(harts);
+        return read(board.blob(), 1)->facts.zero_block;
+    };
+    CHECK(zero_block({{1, "riscv,sv39", nullptr, with, 64}, {2, "riscv,sv48", nullptr, with, 64}}) == 64);
+    CHECK(zero_block({{0, nullptr, nullptr, "rv64imac"}, {1, "riscv,sv39", nullptr, with, 128}}) == 128);
+    CHECK(zero_block({{1, "riscv,sv39", nullptr, with, 64}, {2, "riscv,sv39", nullptr, with, 128}}) == 0);
+    CHECK(zero_block({{1, "riscv,sv39", nullptr, with, 64}, {2}}) == 0);
+    CHECK(zero_block({{1}, {2, "riscv,sv39", nullptr, with, 64}}) == 0);
+    CHECK(zero_block({{1, "riscv,sv39", nullptr, with}}) == 0);
+    CHECK(zero_block({{1, "riscv,sv39", nullptr, "rv64imafdc", 64}}) == 0);
 }
 
 TEST_CASE("the boot hart has a place however many harts there are") {
