@@ -14,7 +14,7 @@ struct lentil_clock_page {
     uint32_t sequence; // odd while the kernel changes the rest; whoever saw it change reads again
     uint32_t unused;
     uint64_t ns_per_tick; // of the time counter, times 2^32
-    int64_t boot_ns; // of the time counter when CLOCK_MONOTONIC was zero
+    int64_t boot_ns;      // of the time counter when CLOCK_MONOTONIC was zero
     int64_t wall_minus_monotonic_ns;
 };
 

@@ -279,6 +279,8 @@ constexpr ProcfsItem task_items[] = {
     {.name = "status", .type = file, .mode = 0444, .generate = procfs_status},
     {.name = "comm", .type = file, .mode = 0644, .generate = comm, .write = set_comm},
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
+    {.name = "maps", .type = file, .mode = 0444, .generate = procfs_maps},
+    {.name = "smaps", .type = file, .mode = 0444, .generate = procfs_smaps},
     {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
     {.name = "children", .type = file, .mode = 0444, .generate = children},
     {.name = "mem", .type = file, .mode = 0600, .open = procfs_open_memory},
