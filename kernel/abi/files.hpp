@@ -9,7 +9,9 @@ namespace lentil::abi {
 /// The file behind `fd`, O_PATH descriptors included: badf.
 inline Result<FileHold> any_file(int fd) {
     Proc& proc = current_proc();
-    return proc.fds->hold(fd, proc.uthread_count == 1);
+    if (proc.uthread_count == 1) [[likely]]
+        return proc.fds->hold(fd);
+    return FileHold::counted(TRY(proc.fd_table()->get(fd)).release());
 }
 
 /// The same for calls that use the contents: badf for O_PATH descriptors.

@@ -46,7 +46,7 @@ private:
         if (flags & spawn_flags::set_default)
             for (int signo = 1; signo <= signal_count; signo++)
                 if (SigSet{args_.defaults}.has(signo))
-                    (void)child.sigacts->set(signo, SigAction{});
+                    child.sigacts->set(signo, SigAction{});
         if (flags & (spawn_flags::set_policy | spawn_flags::set_param))
             uthread.sched = TRY(changed_policy(uthread, uthread.sched,
                                                flags & spawn_flags::set_policy ? args_.policy : -1, args_.priority));

@@ -70,6 +70,32 @@ Result<void> use_mask(UserPtr<uint64_t> mask, uint64_t mask_size) {
     return {};
 }
 
+/// Asks each file once. Most calls need no more: something is ready, or nobody wants to wait. Writes what was found where
+/// that is not what is there already.
+Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
+    constexpr uint32_t batch = 16;
+    Pollfd some[batch];
+    unsigned found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i % batch == 0)
+            TRY(copyin(some, (fds + i).address(), std::min(batch, count - i) * sizeof(Pollfd)));
+        const Pollfd& fd = some[i % batch];
+        uint32_t revents = 0;
+        if (fd.fd >= 0) {
+            const uint32_t wanted = static_cast<uint16_t>(fd.events);
+            const Result<FileHold> file = any_file(fd.fd);
+            revents = file.ok() ? (*file)->poll(wanted, nullptr) & (wanted | poll_events::err | poll_events::hup)
+                                : poll_events::nval;
+        }
+        found += revents != 0;
+        if (revents != static_cast<uint16_t>(fd.revents)) {
+            const vaddr_t at = (fds + i).address() + offsetof(Pollfd, revents);
+            TRY(UserPtr<uint16_t>(at).write(static_cast<uint16_t>(revents)));
+        }
+    }
+    return found;
+}
+
 } // namespace
 
 Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec> timeout, UserPtr<uint64_t> mask,
@@ -78,14 +104,14 @@ Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec
     TRY(use_mask(mask, mask_size));
     if (count > current_proc().limit(Limit::nofile).soft)
         return Errno::inval;
+    if (const unsigned found = TRY(look_once(fds, count)); found != 0 || deadline == 0) {
+        write_time_left(timeout, deadline);
+        return found;
+    }
     Items storage;
     std::span<PollItem> items = TRY(storage.make(count));
-    constexpr uint32_t batch = 16;
-    Pollfd some[batch];
     for (uint32_t i = 0; i < count; i++) {
-        if (i % batch == 0)
-            TRY(copyin(some, (fds + i).address(), std::min(batch, count - i) * sizeof(Pollfd)));
-        const Pollfd& fd = some[i % batch];
+        const Pollfd fd = TRY((fds + i).read());
         if (fd.fd < 0)
             continue;
         Result<FileHold> file = any_file(fd.fd);

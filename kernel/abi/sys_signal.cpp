@@ -187,15 +187,13 @@ Result<void> sys_rt_sigsuspend(UserPtr<uint64_t> mask, uint64_t size) {
 
 Result<void> sys_rt_sigaction(int signo, UserPtr<LinuxSigaction> action, UserPtr<LinuxSigaction> old, uint64_t size) {
     TRY(check_size(size));
-    SigAction fresh;
-    if (action) {
-        const LinuxSigaction in = TRY(action.read());
-        fresh = SigAction{in.handler, in.flags, SigSet{in.mask}};
-    }
-    const SigAction was = TRY(signal_set_action(signo, action ? &fresh : nullptr));
-    if (old)
-        TRY(old.write({was.handler, was.flags, was.mask.bits}));
-    return {};
+    static_assert(sizeof(LinuxSigaction) == sizeof(SigAction) && offsetof(SigAction, handler) == 0 &&
+                  offsetof(SigAction, flags) == 8 && offsetof(SigAction, mask) == 16);
+    SigAction fresh, was;
+    if (action)
+        TRY(copyin(&fresh, action.address(), sizeof fresh));
+    TRY(signal_set_action(signo, action ? &fresh : nullptr, old ? &was : nullptr));
+    return old ? copyout(old.address(), &was, sizeof was) : Result<void>{};
 }
 
 Result<void> sys_rt_sigprocmask(int how, UserPtr<uint64_t> set, UserPtr<uint64_t> old, uint64_t size) {

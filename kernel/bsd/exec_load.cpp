@@ -24,15 +24,9 @@ Result<void> write_exactly(VmMap& map, vaddr_t to, const void* from, size_t n) {
     return map.write_memory(to, from, n, true) == n ? Result<void>() : Errno::nomem;
 }
 
+/// Less than a page.
 Result<void> zero_exactly(VmMap& map, vaddr_t to, size_t n) {
-    static constinit const char zeros[256] = {};
-    while (n > 0) {
-        const size_t piece = n < sizeof zeros ? n : sizeof zeros;
-        TRY(write_exactly(map, to, zeros, piece));
-        to += piece;
-        n -= piece;
-    }
-    return {};
+    return write_exactly(map, to, page_data(zero_page()), n);
 }
 
 /// Maps one segment: file pages first, then anonymous ones for what memory_size adds.
@@ -112,22 +106,6 @@ Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program,
     return Interpreter{bias, linker.entry + bias};
 }
 
-/// Pushes bytes and words down the new stack, which is not the current map.
-class StackBuilder {
-public:
-    StackBuilder(VmMap& map, vaddr_t top) : map_(map), sp_(top) {}
-    Result<vaddr_t> push(const void* bytes, size_t n, size_t alignment) {
-        sp_ = (sp_ - n) & ~(uint64_t{alignment} - 1);
-        TRY(write_exactly(map_, sp_, bytes, n));
-        return sp_;
-    }
-    vaddr_t sp() const { return sp_; }
-
-private:
-    VmMap& map_;
-    vaddr_t sp_;
-};
-
 /// Auxiliary vector keys (Linux include/uapi/linux/auxvec.h and the riscv additions).
 enum Auxv : uint64_t {
     at_null = 0,
@@ -159,24 +137,21 @@ struct StackInput {
     Interpreter interpreter;
 };
 
+/// What the program finds on its stack: from the top the file's name, environment, arguments, 16 random bytes, then the
+/// table that sp points to. Put together here and written in one go, since the new map is not the current one.
 Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     const StringList& args = in.request.args;
     const StringList& env = in.request.env;
-    StackBuilder stack(map, stack_top - 16);
+    const std::string_view path = in.request.path;
 
-    Buffer<char> name = TRY(Buffer<char>::create(in.request.path.size() + 1));
-    std::memcpy(name.data(), in.request.path.data(), in.request.path.size());
-    const vaddr_t file_name = TRY(stack.push(name.data(), name.size(), 1));
-    const vaddr_t env_start = TRY(stack.push(env.bytes.data(), env.used, 1));
-    const vaddr_t arg_start = TRY(stack.push(args.bytes.data(), args.used, 1));
+    const vaddr_t file_name = stack_top - 16 - (path.size() + 1);
+    const vaddr_t env_start = file_name - env.used;
+    const vaddr_t arg_start = env_start - args.used;
+    const vaddr_t random_at = (arg_start - 16) & ~vaddr_t{15};
     map.layout.arg_start = arg_start;
     map.layout.arg_end = arg_start + args.used;
     map.layout.env_start = env_start;
     map.layout.env_end = env_start + env.used;
-
-    uint8_t random[16];
-    random_bytes(random, sizeof random);
-    const vaddr_t random_at = TRY(stack.push(random, sizeof random, 16));
 
     const Cred& cred = *in.identity.cred;
     const uint64_t auxv[][2] = {
@@ -202,24 +177,34 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     };
 
     // argc, argv pointers and NULL, envp pointers and NULL, auxv: in one table, 16-aligned as the psABI wants sp.
-    const size_t words = 1 + args.count + 1 + env.count + 1 + sizeof auxv / 8;
-    auto table = TRY(Buffer<uint64_t>::create_uninitialized(words));
+    const size_t table_bytes = (1 + args.count + 1 + env.count + 1) * sizeof(uint64_t) + sizeof auxv;
+    const vaddr_t sp = (random_at - table_bytes) & ~vaddr_t{15};
+    const size_t total = stack_top - 16 - sp;
+    auto block = TRY(Buffer<uint64_t>::create_uninitialized((total + 7) / 8));
+    char* const bytes = reinterpret_cast<char*>(block.data());
     size_t at = 0;
-    table[at++] = args.count;
+    block[at++] = args.count;
     const auto point_at = [&](const StringList& list, vaddr_t start) {
         size_t offset = 0;
         for (size_t i = 0; i < list.count; i++) {
-            table[at++] = start + offset;
+            block[at++] = start + offset;
             offset += strlen(list.bytes.data() + offset) + 1;
         }
-        table[at++] = 0;
+        block[at++] = 0;
     };
     point_at(args, arg_start);
     point_at(env, env_start);
-    std::memcpy(&table[at], auxv, sizeof auxv);
-    const vaddr_t sp = TRY(stack.push(table.data(), words * 8, 16));
     map.layout.auxv_start = sp + at * 8;
     map.layout.auxv_end = map.layout.auxv_start + sizeof auxv;
+    std::memcpy(&block[at], auxv, sizeof auxv);
+    std::memset(bytes + table_bytes, 0, random_at - (sp + table_bytes));
+    random_bytes(bytes + (random_at - sp), 16);
+    std::memset(bytes + (random_at + 16 - sp), 0, arg_start - (random_at + 16));
+    std::memcpy(bytes + (arg_start - sp), args.bytes.data(), args.used);
+    std::memcpy(bytes + (env_start - sp), env.bytes.data(), env.used);
+    std::memcpy(bytes + (file_name - sp), path.data(), path.size());
+    bytes[file_name - sp + path.size()] = '\0';
+    TRY(write_exactly(map, sp, bytes, total));
     return sp;
 }
 

@@ -11,14 +11,7 @@
 
 namespace lentil {
 
-/// The open descriptors. Immutable while `refs` > 1; each table that refers to it holds one. Arrays follow the header:
-/// open bits, close-on-exec bits, files (each owns a reference).
-struct alignas(uint64_t) FdTable::Slots {
-    std::atomic<uint32_t> refs{1};
-    uint32_t capacity = 0;
-    uint32_t words = 0;   ///< of each bitmap
-    uint32_t staying = 0; ///< files that a copy leaves out (File::stays_behind)
-
+struct FdTable::Slots : SlotsHead {
     static constexpr uint32_t first_capacity = 56; ///< fills a block of 512 bytes
     static constexpr uint32_t max_capacity = max_descriptors;
 
@@ -37,7 +30,6 @@ struct alignas(uint64_t) FdTable::Slots {
     }
     uint64_t* open() { return reinterpret_cast<uint64_t*>(this + 1); }
     uint64_t* cloexec() { return open() + words; }
-    File** files() { return reinterpret_cast<File**>(cloexec() + words); }
 
     bool is_open(unsigned fd) { return fd < capacity && open()[fd / 64] >> (fd % 64) & 1; }
     static void set(uint64_t* bits, unsigned fd, bool on) {
@@ -197,14 +189,7 @@ Result<RefPtr<File>> FdTable::get(int fd) {
     return RefPtr<File>(slots_->files()[fd]);
 }
 
-Result<FileHold> FdTable::hold(int fd, bool only_thread) {
-    if (only_thread && ref_count() == 1) {
-        if (!slots_->is_open(static_cast<unsigned>(fd)))
-            return Errno::badf;
-        return FileHold::borrowed(slots_->files()[fd]);
-    }
-    return FileHold::counted(TRY(get(fd)).release());
-}
+Result<FileHold> FdTable::hold_counted(int fd) { return FileHold::counted(TRY(get(fd)).release()); }
 
 Result<int> FdTable::install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from) {
     if (from < 0)

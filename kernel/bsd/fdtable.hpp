@@ -49,9 +49,16 @@ public:
     Result<RefPtr<FdTable>> copy();
 
     Result<RefPtr<File>> get(int fd); ///< badf
-    /// The same for the time of a system call. `only_thread`: the caller is the only uthread of its proc, whose table this
-    /// is; then nobody but itself can change a table that has no other user.
-    Result<FileHold> hold(int fd, bool only_thread);
+    /// The same for the time of a system call, by the only uthread of the proc whose table this is: nobody but itself can
+    /// change the table then, unless another proc uses it too.
+    Result<FileHold> hold(int fd) {
+        if (ref_count() != 1)
+            return hold_counted(fd);
+        // Slots is not known here, but that it begins with its head.
+        if (File* file = reinterpret_cast<SlotsHead*>(slots_)->find_file(static_cast<unsigned>(fd)))
+            return FileHold::borrowed(file);
+        return Errno::badf;
+    }
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
     Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
     /// What install would fail with, before anything else is done; unless another thread is faster, install then succeeds.
@@ -76,8 +83,20 @@ public:
 
 private:
     friend struct FdTableInternals;
-    Mutex<Rank::fd_table> lock_;
+    Result<FileHold> hold_counted(int fd);
+
+    /// The open descriptors. Immutable while `refs` > 1; each table that refers to it holds one. Arrays follow the
+    /// header: open bits, close-on-exec bits, files (each owns a reference; nullptr where none is open).
+    struct alignas(uint64_t) SlotsHead {
+        std::atomic<uint32_t> refs{1};
+        uint32_t capacity = 0;
+        uint32_t words = 0;   ///< of each bitmap
+        uint32_t staying = 0; ///< files that a copy leaves out (File::stays_behind)
+        File** files() { return reinterpret_cast<File**>(reinterpret_cast<uint64_t*>(this + 1) + size_t{words} * 2); }
+        File* find_file(unsigned fd) { return fd < capacity ? files()[fd] : nullptr; }
+    };
     struct Slots;
+    Mutex<Rank::fd_table> lock_;
     Slots* slots_ = nullptr;
 };
 

@@ -64,9 +64,8 @@ Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags) {
     else
         child.fds = TRY(fds->copy());
 
-    const RefPtr<CwdInfo> cwd = parent.cwd_info();
-    child.cwd = flags & sharecwd ? cwd : TRY(cwd->copy());
-
+    // The caller is a uthread of the parent: nobody replaces these tables of it meanwhile.
+    child.cwd = flags & sharecwd ? parent.cwd : TRY(parent.cwd->copy());
     child.sigacts = flags & sharesigs ? parent.sigacts : TRY(parent.sigacts->copy());
     if (flags & clear_sighand)
         child.sigacts->keep_only_ignored();

@@ -52,6 +52,8 @@ struct IntervalTimer {
 struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     static constexpr const char* zone_name = "procs";
 
+    Proc() {} // as Uthread's
+
     pid_t pid = 0;
 
     // -- the tree; t = proc_tree_lock ---------------------------------------------------------------------------------

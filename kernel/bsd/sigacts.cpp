@@ -30,16 +30,20 @@ SigAction SigActs::get(int signo) const {
     return set_.has(signo) ? at(signo) : SigAction{};
 }
 
-SigAction SigActs::set(int signo, const SigAction& action) {
+void SigActs::set(int signo, const SigAction& action) { exchange(signo, action, nullptr); }
+
+void SigActs::exchange(int signo, const SigAction& action, SigAction* old) {
     SpinGuard guard(lock_);
-    const SigAction old = set_.has(signo) ? at(signo) : SigAction{};
-    if (action == SigAction{}) {
+    const bool had_one = set_.has(signo);
+    SigAction& here = at(signo);
+    if (old)
+        *old = had_one ? here : SigAction{};
+    if (action.handler == SigAction::default_action && action.flags == 0 && action.mask.empty()) {
         set_.remove(signo);
     } else {
         set_.add(signo);
-        at(signo) = action;
+        here = action;
     }
-    return old;
 }
 
 SigSet SigActs::with_handler(bool ignore) const {
@@ -83,7 +87,7 @@ SigAction action_of(const Proc& proc, int signo) {
     return table ? table->get(signo) : SigAction{};
 }
 
-void set_action(Proc& proc, int signo, const SigAction& action) { (void)table_of(proc)->set(signo, action); }
+void set_action(Proc& proc, int signo, const SigAction& action) { table_of(proc)->set(signo, action); }
 
 SigSet blocked_for(const Uthread& uthread) {
     SigSet blocked = uthread.sig.mask;
@@ -165,27 +169,29 @@ void signal_set_temporary_mask(Uthread& uthread, SigSet mask) {
     current_thread().arch.ast_pending.store(1, std::memory_order_relaxed); // the way out restores
 }
 
-Result<SigAction> signal_set_action(int signo, const SigAction* action) {
+Result<void> signal_set_action(int signo, const SigAction* action, SigAction* old) {
     if (!is_signal(signo) || (action && unblockable.has(signo)))
         return Errno::inval;
     Proc& proc = current_proc();
     SigActs& actions = *proc.sigacts; // only the proc's own uthreads replace it, when one of them is left
-    if (!action)
-        return actions.get(signo);
-    SigAction fresh = *action;
-    fresh.flags &= known_flags;
-    fresh.mask = fresh.mask & ~unblockable;
-    if (!discards(fresh, signo))
-        return actions.set(signo, fresh);
-
+    if (!action) {
+        if (old)
+            *old = actions.get(signo);
+        return {};
+    }
+    const SigAction fresh{action->handler, action->flags & known_flags, action->mask & ~unblockable};
+    if (!discards(fresh, signo)) {
+        actions.exchange(signo, fresh, old);
+        return {};
+    }
     // POSIX: what pends is thrown away, blocked or not. Senders look at the action under these locks.
     ProcTreeGuard tree(proc_tree_lock);
     SignalGuard guard(proc.sig.lock);
-    const SigAction old = actions.set(signo, fresh);
+    actions.exchange(signo, fresh, old);
     pending_drop(proc.sig.shared, SigSet::of(signo));
     for (Uthread& u : proc.uthreads)
         pending_drop(u.sig.pending, SigSet::of(signo));
-    return old;
+    return {};
 }
 
 void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh) {

@@ -25,9 +25,11 @@ class SigActs : public ZonedRefCounted<SigActs> {
 public:
     static constexpr const char* zone_name = "sigacts";
 
+    SigActs() {} // not defaulted, or `T()` would clear all of it first
     SigAction get(int signo) const;
-    /// Returns the action until now.
-    SigAction set(int signo, const SigAction& action);
+    void set(int signo, const SigAction& action);
+    /// The same; `old`, if it is wanted, becomes the action until now.
+    void exchange(int signo, const SigAction& action, SigAction* old);
     SigSet ignored() const;
     SigSet caught() const;
     /// Everything but SIG_IGN becomes the default, without flags (execve, CLONE_CLEAR_SIGHAND).
@@ -141,8 +143,9 @@ void signal_set_mask(Uthread& uthread, SigSet mask);
 /// Atomically sets `mask` until the system call ends (sigsuspend, ppoll, pselect). signal_ast restores the old one: after
 /// the handler if the call returned restart_nohand, before any delivery if it returned anything else.
 void signal_set_temporary_mask(Uthread& uthread, SigSet mask);
-/// Sets the action of the current proc, unless `action` is nullptr, and returns the one until then; inval.
-Result<SigAction> signal_set_action(int signo, const SigAction* action);
+/// Sets the action of the current proc, unless `action` is nullptr; `old`, unless it is nullptr, becomes the one until
+/// then. inval.
+Result<void> signal_set_action(int signo, const SigAction* action, SigAction* old);
 /// exec: handlers to default, alternate stack gone, pending kept. `fresh`, a copy, replaces actions that are shared;
 /// nullptr if they are not.
 void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh);

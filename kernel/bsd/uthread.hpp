@@ -21,6 +21,8 @@ enum class UthreadState : uint32_t {
 struct Uthread : ZonedRefCounted<Uthread> {
     static constexpr const char* zone_name = "uthreads";
 
+    Uthread() {} // not defaulted, or `T()` would clear all of it first; every member has its initializer
+
     Proc* proc = nullptr; ///< never changes while alive; the proc holds this uthread's reference
     pid_t tid = 0;        ///< the leader's equals the pid
     // t: guarded by proc_tree

@@ -22,6 +22,7 @@ public:
     constexpr void remove(unsigned hart) { bits_ &= ~(uint64_t{1} << hart); }
     constexpr bool empty() const { return bits_ == 0; }
     constexpr unsigned count() const { return static_cast<unsigned>(std::popcount(bits_)); }
+    constexpr bool is_single() const { return bits_ != 0 && (bits_ & (bits_ - 1)) == 0; }
     constexpr unsigned first() const { return static_cast<unsigned>(std::countr_zero(bits_)); }
     constexpr uint64_t bits() const { return bits_; }
 

@@ -62,6 +62,10 @@ void* memset(void* to, int value, size_t n) {
 int memcmp(const void* left, const void* right, size_t n) {
     auto* a = static_cast<const unsigned char*>(left);
     auto* b = static_cast<const unsigned char*>(right);
+    if (((reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b)) & 7) == 0)
+        for (; n >= 8; n -= 8, a += 8, b += 8)
+            if (*reinterpret_cast<const uint64_t*>(a) != *reinterpret_cast<const uint64_t*>(b))
+                break; // the bytes say which is less
     for (; n > 0; n--, a++, b++)
         if (*a != *b)
             return *a - *b;
@@ -78,9 +82,17 @@ void* memchr(const void* in, int value, size_t n) {
 
 size_t strlen(const char* s) {
     const char* p = s;
-    while (*p)
-        p++;
-    return static_cast<size_t>(p - s);
+    for (; (reinterpret_cast<uintptr_t>(p) & 7) != 0; p++)
+        if (!*p)
+            return static_cast<size_t>(p - s);
+    // An aligned word never reaches into another page. It has a zero byte if one borrows, and was below 128.
+    constexpr uint64_t ones = 0x0101010101010101u;
+    for (auto* w = reinterpret_cast<const uint64_t*>(p);; w++)
+        if (((*w - ones) & ~*w & (ones << 7)) != 0) {
+            for (p = reinterpret_cast<const char*>(w); *p; p++) {
+            }
+            return static_cast<size_t>(p - s);
+        }
 }
 
 size_t strnlen(const char* s, size_t max) {

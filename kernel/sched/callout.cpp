@@ -63,7 +63,7 @@ bool Callout::disarm() {
             continue;
         queue.tree_.erase(node_);
         queue.next_ns_.store(queue.tree_.first_deadline_ns(), std::memory_order_relaxed);
-        queue_hart_.store(-1, std::memory_order_release);
+        queue_hart_.store(unarmed, std::memory_order_release);
         return true;
         // The timer stays armed: on a busy hart one early interrupt at most; sched_idle sets it right before it waits.
     }
@@ -77,10 +77,10 @@ void Callout::arm(nanos_t deadline_ns) {
     for (;;) {
         disarm();
         SpinGuard guard(queue.lock_);
-        int32_t none = -1;
-        // Fails if another hart armed it meanwhile: the last one to arm wins, so take it away from there.
-        if (!queue_hart_.compare_exchange_strong(none, static_cast<int32_t>(hart.index), std::memory_order_acq_rel,
-                                                 std::memory_order_relaxed))
+        int32_t none = queue_hart_.load(std::memory_order_relaxed);
+        // Another hart may have armed it meanwhile: the last one to arm wins, so take it away from there.
+        if (none >= 0 || !queue_hart_.compare_exchange_strong(none, static_cast<int32_t>(hart.index),
+                                                              std::memory_order_acq_rel, std::memory_order_relaxed))
             continue;
         node_.deadline_ns = deadline_ns;
         node_.owner = this;
@@ -116,6 +116,8 @@ bool Callout::wait_until_idle() const {
 
 bool Callout::cancel() {
     bool was_armed = false;
+    if (queue_hart_.load(std::memory_order_acquire) == never_armed) // so nothing runs its function either
+        return false;
     do {
         if (disarm())
             was_armed = true;
@@ -135,7 +137,7 @@ void CalloutQueue::run_due(nanos_t now_ns) {
         tree_.erase(*node);
         next_ns_.store(tree_.first_deadline_ns(), std::memory_order_relaxed);
         running_.store(callout, std::memory_order_relaxed);
-        callout->queue_hart_.store(-1, std::memory_order_release); // after running_: see wait_until_idle
+        callout->queue_hart_.store(Callout::unarmed, std::memory_order_release); // after running_: see wait_until_idle
         void (*const function)(void*) = callout->function_;
         void* const arg = callout->arg_;
         guard.unlock();

@@ -61,9 +61,11 @@ private:
     CalloutNode node_;
     void (*function_)(void*) = nullptr;
     void* arg_ = nullptr;
-    /// Whose queue holds it, -1: none. Leaves -1 by a compare-and-swap under the lock of the new queue, and returns to -1
-    /// under that same lock: so under the lock of queue q, `queue_hart_ == q` says that q's tree holds it.
-    std::atomic<int32_t> queue_hart_{-1};
+    /// Whose queue holds it; negative: none. A queue's index is stored by a compare-and-swap under the lock of that queue,
+    /// and replaced by `unarmed` under that same lock: so under the lock of queue q, `queue_hart_ == q` says that q's tree
+    /// holds it.
+    std::atomic<int32_t> queue_hart_{never_armed};
+    static constexpr int32_t unarmed = -1, never_armed = -2;
 };
 
 /// What one hart has to run.

@@ -11,20 +11,13 @@ namespace {
 constinit nanos_t boot_ns = 0; // written once, before other harts start
 constinit std::atomic<nanos_t> wall_minus_monotonic_ns{0};
 
-constinit SpinLock<Rank::device> page_lock;
-constinit lentil_clock_page* user_page = nullptr; // page_lock
+constinit std::atomic<lentil_clock_page*> user_page{nullptr};
 
-/// The reader's side is in user/vdso/vdso.c.
+/// For readers of the page (user/vdso/vdso.c).
 void write_page() {
-    SpinGuard guard(page_lock);
-    if (!user_page)
-        return;
-    const std::atomic_ref sequence(user_page->sequence);
-    const std::atomic_ref wall(user_page->wall_minus_monotonic_ns);
-    sequence.store(user_page->sequence + 1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    wall.store(wall_minus_monotonic_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    sequence.store(user_page->sequence + 1, std::memory_order_release);
+    if (lentil_clock_page* page = user_page.load(std::memory_order_acquire))
+        std::atomic_ref(page->wall_minus_monotonic_ns)
+            .store(wall_minus_monotonic_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
 } // namespace
 
@@ -45,10 +38,7 @@ void set_realtime_ns(nanos_t now) {
 void clock_publish(lentil_clock_page& page) {
     page.ns_per_tick = machine::ns_per_tick();
     page.boot_ns = boot_ns;
-    {
-        SpinGuard guard(page_lock);
-        user_page = &page;
-    }
+    user_page.store(&page, std::memory_order_release);
     write_page();
 }
 

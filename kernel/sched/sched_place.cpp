@@ -58,7 +58,7 @@ Hart* most_urgent_waiting(HartSet among) {
 
 Hart& choose_hart(const Thread& thread, Hart& last, Arrival arrival) {
     const HartSet allowed = allowed_for(thread.sched.affinity);
-    if (allowed.count() == 1)
+    if (allowed.is_single())
         return hart_by_index(allowed.first());
     if (Hart* idle = claim_idle(allowed, last.index))
         return *idle;
@@ -165,7 +165,7 @@ void sched_place(Hart& hart, Thread& thread, Arrival arrival) {
 void sched_offer(const Offer& offer) {
     std::atomic_thread_fence(std::memory_order_seq_cst); // queued before the look at the idle set: see sched_idle
     const HartSet allowed = allowed_for(offer.affinity);
-    if (allowed.count() == 1)
+    if (allowed.is_single())
         return;
     Hart* target = nullptr;
     if (!(harts_idle.load() & allowed).empty())

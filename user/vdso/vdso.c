@@ -35,20 +35,14 @@ static const volatile struct lentil_clock_page* clock_page(void) {
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC, or of CLOCK_REALTIME.
-static int64_t now(int real) {
+static inline uint64_t now(int real) {
     const volatile struct lentil_clock_page* page = clock_page();
-    for (;;) {
-        const uint32_t before = page->sequence;
-        __asm__ volatile("fence r, r" ::: "memory");
-        uint64_t ticks;
-        __asm__ volatile("rdtime %0" : "=r"(ticks));
-        int64_t ns = (int64_t)((unsigned __int128)ticks * page->ns_per_tick >> 32) - page->boot_ns;
-        if (real)
-            ns += page->wall_minus_monotonic_ns;
-        __asm__ volatile("fence r, r" ::: "memory");
-        if (!(before & 1) && page->sequence == before)
-            return ns;
-    }
+    uint64_t ticks;
+    __asm__ volatile("rdtime %0" : "=r"(ticks));
+    int64_t ns = (int64_t)((unsigned __int128)ticks * page->ns_per_tick >> 32) - page->boot_ns;
+    if (real)
+        ns += page->wall_minus_monotonic_ns;
+    return (uint64_t)ns;
 }
 
 int __vdso_clock_gettime(int clock, struct timespec* out) {
@@ -57,7 +51,7 @@ int __vdso_clock_gettime(int clock, struct timespec* out) {
     case clock_monotonic:
     case clock_monotonic_raw:
     case clock_boottime: {
-        const uint64_t ns = (uint64_t)now(clock == clock_realtime);
+        const uint64_t ns = now(clock == clock_realtime);
         out->seconds = (int64_t)(ns / 1000000000);
         out->nanoseconds = (int64_t)(ns % 1000000000);
         return 0;
@@ -69,7 +63,7 @@ int __vdso_clock_gettime(int clock, struct timespec* out) {
 int __vdso_gettimeofday(struct timeval* out, void* zone) {
     if (!out || zone)
         return (int)call(call_gettimeofday, (long)out, (long)zone, 0);
-    const uint64_t us = (uint64_t)now(1) / 1000;
+    const uint64_t us = now(1) / 1000;
     out->seconds = (int64_t)(us / 1000000);
     out->microseconds = (int64_t)(us % 1000000);
     return 0;
