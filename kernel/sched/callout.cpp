@@ -118,10 +118,16 @@ bool Callout::cancel() {
     bool was_armed = false;
     if (queue_hart_.load(std::memory_order_acquire) == never_armed) // so nothing runs its function either
         return false;
+    uint32_t runs = 0;
     do {
+        runs = runs_.load(std::memory_order_acquire);
         if (disarm())
             was_armed = true;
-    } while (wait_until_idle() && is_armed()); // its function may have armed it again before it returned
+        if (!wait_until_idle())
+            return was_armed;
+        // A run that was under way may have armed it again before it ended, and by now another one may have begun: the
+        // count tells that one. It is read last: whoever sees `unarmed` of a run that began sees it counted.
+    } while (is_armed() || runs_.load(std::memory_order_relaxed) != runs);
     return was_armed;
 }
 
@@ -137,7 +143,9 @@ void CalloutQueue::run_due(nanos_t now_ns) {
         tree_.erase(*node);
         next_ns_.store(tree_.first_deadline_ns(), std::memory_order_relaxed);
         running_.store(callout, std::memory_order_relaxed);
-        callout->queue_hart_.store(Callout::unarmed, std::memory_order_release); // after running_: see wait_until_idle
+        callout->runs_.store(callout->runs_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        callout->queue_hart_.store(Callout::unarmed,
+                                   std::memory_order_release); // after both: see wait_until_idle, cancel
         void (*const function)(void*) = callout->function_;
         void* const arg = callout->arg_;
         guard.unlock();

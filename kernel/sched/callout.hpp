@@ -66,6 +66,7 @@ private:
     /// holds it.
     std::atomic<int32_t> queue_hart_{never_armed};
     static constexpr int32_t unarmed = -1, never_armed = -2;
+    std::atomic<uint32_t> runs_{0}; ///< that began; changes under the lock of the queue that held it
 };
 
 /// What one hart has to run.

@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <doctest/doctest.h>
 
+#include <sched/callout.hpp>
+#include <sched/clock.hpp>
 #include <sched/mutex.hpp>
 
 namespace {
@@ -76,7 +78,57 @@ void two_threads(void*) {
     explore_done();
 }
 
+// ---- a callout that arms itself again --------------------------------------------------------------------------------
+
+struct Restless {
+    Callout callout;
+    std::atomic<int> inside{0};
+    std::atomic<bool> over{false};
+    Thread* canceller = nullptr;
+};
+Restless restless;
+
+/// Sends the canceller from hart to hart: it may be moved at any point of cancel().
+void mover(void*) {
+    for (unsigned i = 0; !restless.over; i++) {
+        thread_set_params(*restless.canceller, {.affinity = HartSet::of(i % sched_harts().count())});
+        thread_yield();
+    }
+    finished++;
+    queue.wake_all();
+}
+
+void cancel_while_moved(void*) {
+    restless.callout.init(
+        [](void*) {
+            restless.inside++;
+            restless.callout.arm(monotonic_ns());
+            restless.inside--;
+        },
+        nullptr);
+    restless.canceller = &current_thread();
+    MUST(kernel_thread_start("mover", mover, nullptr)); // there is memory
+    for (int i = 0; i < 2000; i++) {
+        restless.callout.arm(monotonic_ns());
+        for (int k = 0; k < i % 4; k++)
+            thread_yield();
+        restless.callout.cancel();
+        ASSERT(!restless.callout.is_armed() && restless.inside == 0);
+    }
+    restless.over = true;
+    wait_until(
+        queue, "mover", [] { return finished == 1; }, Interruptible::no);
+    explore_done();
+}
+
 } // namespace
+
+TEST_CASE("a callout that arms itself again is still after cancel, wherever the canceller is moved meanwhile") {
+    for (uint64_t seed = only_seed ? only_seed : 1; seed <= (only_seed ? only_seed : 40); seed++) {
+        const ExploreResult result = explore_run({.seed = seed, .instead_of_init = cancel_while_moved});
+        CHECK_MESSAGE(result.ok, result.output);
+    }
+}
 
 TEST_CASE("two kernel threads share a mutex, whatever the interleaving") {
     for (uint64_t seed = only_seed ? only_seed : 1; seed <= (only_seed ? only_seed : 40); seed++) {
