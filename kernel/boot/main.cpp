@@ -21,6 +21,7 @@
 #include <sched/hart.hpp>
 #include <sched/sched.hpp>
 #include <sched/selftest.hpp>
+#include <vfs/mount.hpp>
 #include <vm/kmem.hpp>
 #include <vm/page.hpp>
 
@@ -66,6 +67,7 @@ void start_other_harts() {
 void finish_boot(void*) {
     vdso_init();
     loan_init();
+    mount_start_sweeper();
     if (const std::string_view wanted = cmdline_value("trace"); !wanted.empty() && !trace_configure(wanted).ok())
         kprint("lentil: trace={}: no such probe, or no memory\n", wanted);
     if (cmdline_value("selftest") == "sched")

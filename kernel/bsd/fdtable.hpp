@@ -80,6 +80,8 @@ public:
 
     /// POSIX record locks that this table may hold (bsd/file_lock.hpp); 0 spares every close the look-up.
     std::atomic<uint32_t> may_hold_locks{0};
+    /// The table in whose place this one came, while other threads of the proc may be in the middle of a call on that one.
+    RefPtr<FdTable> replaced;
 
 private:
     friend struct FdTableInternals;

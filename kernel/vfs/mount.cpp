@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <sched/thread.hpp>
+#include <sched/waitq.hpp>
 #include <vfs/filesystems.hpp>
 #include <vfs/mount.hpp>
 
@@ -76,6 +78,9 @@ Result<void> cover(Vnode& directory, Mount& upper) {
     return covered;
 }
 
+constinit Waitq sweeper_waitq;
+constinit std::atomic<uint32_t> sweep_wanted{0};
+
 /// Out of the table and onto the list of those that wait for their last user; with the change lock.
 void detach_locked(Mount& mount) {
     RefPtr<Vnode> covered; // dropped without the table's lock
@@ -110,7 +115,29 @@ void sweep(const Mount* held = nullptr) {
         mount->teardown();
 }
 
+/// A detached mount goes soon after its last user, of whom nothing tells. Looking is a walk through the whole tree, so it is
+/// done less and less often.
+void sweeper(void*) {
+    for (;;) {
+        wait_until(
+            sweeper_waitq, "mounts", [] { return sweep_wanted.load() != 0; }, Interruptible::no);
+        sweep_wanted = 0;
+        constexpr nanos_t first_pause = 100'000'000, longest_pause = 2'000'000'000;
+        nanos_t pause = first_pause;
+        for (bool more = true; more; pause = std::min(pause * 2, longest_pause)) {
+            sleep_until(machine::now_ns() + pause, "mounts", Interruptible::no);
+            sweep();
+            if (sweep_wanted.exchange(0) != 0)
+                pause = first_pause / 2;
+            MutexGuard change(change_lock);
+            more = first_detached != nullptr;
+        }
+    }
+}
+
 } // namespace
+
+void mount_start_sweeper() { MUST(kernel_thread_start("mounts", sweeper, nullptr)); /* at boot there is memory */ }
 
 Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> directory, const MountRequest& request) {
     const FileSystemType* fs = find_file_system(type);
@@ -118,7 +145,6 @@ Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> director
         return Errno::nodev;
     if (directory && directory->type != VnodeType::directory)
         return Errno::notdir;
-    sweep();
     RefPtr<Mount> mount = TRY(fs->mount(request));
     mount->type_name = fs->name;
     memcpy(mount->source, request.source.data(), std::min(request.source.size(), sizeof mount->source - 1));
@@ -167,8 +193,13 @@ Result<void> mount_detach(Vnode& root, bool lazy) {
             detach_locked(*leaf);
         }
     }
-    // What is still in use stays: whoever works in it goes on, nobody else finds it. It goes with a later change of the table.
+    // What is still in use stays: whoever works in it goes on, nobody else finds it.
     sweep(mount.get());
+    MutexGuard change(change_lock);
+    if (first_detached) {
+        sweep_wanted = 1;
+        sweeper_waitq.wake_all();
+    }
     return {};
 }
 

@@ -61,6 +61,8 @@ Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> director
 /// Detaches the mount whose root is `root`: inval if it is none, busy if it is in use or has mounts on it and is not `lazy`;
 /// those on it go with it.
 Result<void> mount_detach(Vnode& root, bool lazy);
+/// Once, at boot: starts the kernel thread that frees lazily detached mounts soon after their last user.
+void mount_start_sweeper();
 /// Changes flags and options of the mount whose root is `root`: inval if it is none.
 Result<void> mount_change(Vnode& root, uint64_t flags, std::string_view options);
 

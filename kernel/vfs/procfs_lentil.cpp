@@ -59,6 +59,10 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
 }
 
 Result<void> objects(TextBuffer& out, const ProcTarget&) {
+    // Room for all of it first, of a size that has no zone: a buffer that grew meanwhile would be counted, or not, depending on
+    // how long the numbers before it are.
+    out.extend(page_size);
+    out.cut(0);
     for_each_zone([](const char* name, size_t, uint64_t in_use,
                      void* to) { static_cast<TextBuffer*>(to)->add("{} {}\n", name, in_use); },
                   &out);

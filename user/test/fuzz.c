@@ -23,7 +23,7 @@ static const char* const sandbox = "/tmp/fuzz-root";
 static pid_t kept[256]; // the processes that were there before
 static int kept_count;
 static int null_fd;
-static char why[300]; // the first thing that went wrong
+static char why[1000]; // the first thing that went wrong
 
 static void __attribute__((format(printf, 1, 2))) wrong(const char* format, ...) {
     if (why[0])
@@ -426,11 +426,12 @@ static bool run_round(long round) {
     unsigned long made = 0;
     for (int i = 0; i < fuzz_slots; ++i)
         made += atomic_load(&shared->slots[i].beats);
+    acct(NULL); // a call may have turned it on
     remove_sandbox();
     sethostname(host, strlen(host));
     for (int attempt = 0; !why[0]; ++attempt) {
         struct object_counts after = read_objects();
-        char differs[200] = "";
+        char differs[900] = "";
         for (int i = 0; i < after.size; ++i) {
             const char* name = after.list[i].name;
             long was = count_of(&before, name);
