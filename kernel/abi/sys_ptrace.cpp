@@ -342,7 +342,7 @@ Result<uint64_t> process_vm(int pid, Pieces local, Pieces remote, uint64_t flags
                 break;
         }
         done += moved;
-        if (moved < part)
+        if (moved < part || current_thread().interrupt_level.load(std::memory_order_relaxed) >= 2)
             break;
         local.advance(part);
         remote.advance(part);

@@ -74,7 +74,7 @@ private:
                 break;
             }
             done += *moved;
-            if (*moved < part)
+            if (*moved < part || current_thread().interrupt_level.load(std::memory_order_relaxed) >= 2)
                 break;
         }
         if (done == 0)

@@ -323,7 +323,7 @@ static void kill_others(void) {
                     for (int n = 0; n < fuzz_history; ++n)
                         snprintf(calls_made + strlen(calls_made), sizeof calls_made - strlen(calls_made), " %d",
                                  atomic_load(&shared->slots[i].history[n]));
-            wrong("%d processes do not die of SIGKILL: %.80s; calls%s", count, text, calls_made);
+            wrong("%d processes do not die of SIGKILL: %.300s; calls%s", count, text, calls_made);
             return;
         }
         check_sleep_ms(5);
