@@ -5,6 +5,7 @@
 #include <abi/files.hpp>
 #include <abi/sys_native.hpp>
 #include <sched/clock.hpp>
+#include <sched/killed.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -15,6 +16,8 @@ Result<int> make_changes(File& kqueue, UserPtr<Kevent> changes, int change_count
                          int event_count) {
     int reported = 0;
     for (int i = 0; i < change_count; i++) {
+        if (being_killed())
+            return Errno::intr;
         Kevent change = TRY((changes + static_cast<size_t>(i)).read());
         const Result<void> made = kevent_change(kqueue, change);
         if (made.ok() && !(change.flags & kevent_flags::receipt))

@@ -7,6 +7,7 @@
 #include <abi/sys_native.hpp>
 #include <bsd/fork.hpp>
 #include <bsd/spawn.hpp>
+#include <sched/killed.hpp>
 #include <vfs/access.hpp>
 #include <vfs/vfs.hpp>
 
@@ -27,6 +28,8 @@ private:
         if (args_.flags & spawn_flags::cloexec_default)
             TRY(child.fds->close_range(0, ~0u, true));
         for (uint32_t i = 0; i < args_.action_count; i++) {
+            if (being_killed())
+                return Errno::intr;
             const SpawnAction action = TRY((UserPtr<SpawnAction>(args_.actions) + i).read());
             TRY(act(child, action));
         }

@@ -5,6 +5,7 @@
 #include <abi/files.hpp>
 #include <abi/iovec.hpp>
 #include <abi/sys_file.hpp>
+#include <sched/killed.hpp>
 
 namespace lentil::abi {
 
@@ -86,8 +87,7 @@ Result<size_t> copy_between(File& from, off_t* from_offset, File& to, off_t* to_
     Buffer<char> buffer = TRY(Buffer<char>::create(std::min(n, chunk)));
     size_t done = 0;
     while (done < n) {
-        if (current_thread().interrupt_level.load(std::memory_order_relaxed) >=
-            2) // SIGKILL does not wait for all of it
+        if (being_killed())
             return done > 0 ? Result<size_t>(done) : Errno::intr;
         Uio in = Uio::kernel(buffer.data(), std::min(n - done, buffer.size()));
         const Result<size_t> got = from_offset ? from.pread(in, *from_offset) : from.read(in);

@@ -4,6 +4,7 @@
 
 #include <abi/files.hpp>
 #include <abi/sys_mem.hpp>
+#include <sched/killed.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -222,6 +223,8 @@ Result<void> sys_mincore(uint64_t start, uint64_t length, uint64_t vector) {
         return Errno::fault;
     uint8_t present[256];
     for (uint64_t done = 0; done < range.length;) {
+        if (being_killed())
+            return Errno::intr;
         const uint64_t pages = std::min<uint64_t>((range.length - done) >> page_shift, sizeof present);
         TRY(current_map().resident(range.start + done, std::span(present, pages)));
         TRY(copyout(vector + (done >> page_shift), present, pages));
@@ -262,6 +265,8 @@ Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint6
         return Errno::inval;
     auto letter = [](char c) { return (machine::boot_info.hwcap >> (c - 'a') & 1) != 0; };
     for (uint64_t i = 0; i < count; i++) {
+        if (being_killed())
+            return Errno::intr;
         HwprobePair pair = TRY((pairs + i).read());
         pair.value = 0;
         switch (pair.key) {

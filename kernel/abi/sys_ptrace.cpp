@@ -8,6 +8,7 @@
 #include <abi/linux_signal.hpp>
 #include <abi/sys_proc.hpp>
 #include <bsd/ptrace.hpp>
+#include <sched/killed.hpp>
 
 namespace lentil::abi {
 
@@ -156,7 +157,7 @@ Result<int64_t> peek_siginfo(int pid, vaddr_t args_at, vaddr_t to) {
     if ((args.flags & ~peek_siginfo_shared) || args.count < 0)
         return Errno::inval;
     int64_t done = 0;
-    for (; done < args.count; done++) {
+    for (; done < args.count && !being_killed(); done++) {
         LinuxSiginfo info;
         const uint64_t n = args.offset + static_cast<uint64_t>(done);
         if (!TRY(queued_signal(pid, n, args.flags & peek_siginfo_shared, info)))
@@ -342,7 +343,7 @@ Result<uint64_t> process_vm(int pid, Pieces local, Pieces remote, uint64_t flags
                 break;
         }
         done += moved;
-        if (moved < part || current_thread().interrupt_level.load(std::memory_order_relaxed) >= 2)
+        if (moved < part || being_killed())
             break;
         local.advance(part);
         remote.advance(part);

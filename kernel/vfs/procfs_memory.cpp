@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <bsd/ptrace.hpp>
+#include <sched/killed.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/procfs.hpp>
 
@@ -74,7 +75,7 @@ private:
                 break;
             }
             done += *moved;
-            if (*moved < part || current_thread().interrupt_level.load(std::memory_order_relaxed) >= 2)
+            if (*moved < part || being_killed())
                 break;
         }
         if (done == 0)

@@ -406,6 +406,7 @@ static bool run_round(long round) {
     memset(workers, 0, sizeof workers);
     struct object_counts before = settled_objects();
     make_sandbox(seed);
+    null_fd = open("/dev/null", O_RDWR); // a new one: the calls may lock it
     for (int i = 0; i < options.workers * options.threads; ++i)
         atomic_store(&shared->slots[i].left, (int)options.calls);
     atomic_store(&shared->makers_left, 300);
@@ -423,6 +424,7 @@ static bool run_round(long round) {
         reap();
     }
     kill_others();
+    close(null_fd);
     unsigned long made = 0;
     for (int i = 0; i < fuzz_slots; ++i)
         made += atomic_load(&shared->slots[i].beats);
@@ -488,7 +490,6 @@ int main(int argc, char** argv) {
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 2;
-    null_fd = open("/dev/null", O_RDWR);
     kept_count = others(kept, 256);
     close(memfd_create("first", 0)); // the file system of these is made with the first and stays
     make_sandbox(0);                 // so that the memory this program uses for it is there before anything is counted

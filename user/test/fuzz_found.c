@@ -5,9 +5,12 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/event.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 static pid_t raw_clone(unsigned long flags) { return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0); }
 
@@ -276,6 +279,91 @@ static void table_left_in_a_call(void) {
     }
 }
 
+// ---- calls that go on for as long as their arguments say ----------------------------------------------------------------
+
+enum { long_work = 32 << 20 };
+
+static void probe_much(char* area) { syscall(258 /* riscv_hwprobe */, area, long_work / 16, 0, 0, 0); }
+static void read_self(char* area) {
+    static char some[32768];
+    static struct iovec remote[1024];
+    memset(some, 'x', sizeof some);
+    for (int i = 0; i < 1024; ++i)
+        remote[i] = (struct iovec){some, sizeof some};
+    const struct iovec local = {area, long_work};
+    syscall(SYS_process_vm_readv, getpid(), &local, 1, remote, 1024, 0);
+}
+static void read_random(char* area) {
+    const int fd = open("/dev/urandom", O_RDONLY);
+    if (read(fd, area, long_work) < 0)
+        _exit(1);
+}
+static void make_changes(char* area) {
+    enum { count = long_work / sizeof(struct kevent) };
+    struct kevent* changes = calloc(count, sizeof *changes);
+    for (int i = 0; i < count; ++i)
+        EV_SET(&changes[i], SIGUSR1, EVFILT_SIGNAL, EV_ADD | EV_RECEIPT, 0, 0, NULL);
+    kevent(kqueue(), changes, count, (struct kevent*)area, count, NULL);
+}
+
+// Kills a process once its call has begun to fill `area`: the call does not come to its end first. Several tries, for a host may
+// stall whoever is to kill it.
+static void ends_in_the_middle(const char* name, void (*call)(char* area)) {
+    for (int tries = 0; tries < 20; ++tries) {
+        char* area = mmap(NULL, long_work, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(area != MAP_FAILED);
+        volatile const uint64_t *first = (uint64_t*)area,
+                                *last = (uint64_t*)(area + long_work - 2 * sizeof(struct kevent));
+        const pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            call(area);
+            _exit(0);
+        }
+        while (*first == 0)
+            sched_yield();
+        CHECK_EQ(kill(pid, SIGKILL), 0);
+        check_reap(pid);
+        const bool whole = *last != 0;
+        CHECK_EQ(munmap(area, long_work), 0);
+        if (!whole)
+            return;
+    }
+    check_fail("%s is never left before its end", name);
+}
+
+static void copying_ends(void) {
+    for (int tries = 0; tries < 20; ++tries) {
+        struct stat status = {0};
+        const int fd = memfd_create("long", 0);
+        CHECK(fd >= 0);
+        const pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            sendfile(fd, open("/dev/zero", O_RDONLY), NULL, 2 * long_work);
+            _exit(0);
+        }
+        while (status.st_size == 0) {
+            CHECK_EQ(fstat(fd, &status), 0);
+            sched_yield();
+        }
+        CHECK_EQ(kill(pid, SIGKILL), 0);
+        check_reap(pid);
+        CHECK(fstat(fd, &status) == 0 && close(fd) == 0);
+        if (status.st_size < 2 * long_work)
+            return;
+    }
+    check_fail("sendfile is never left before its end");
+}
+
+static void long_calls(void) {
+    ends_in_the_middle("riscv_hwprobe", probe_much);
+    ends_in_the_middle("process_vm_readv", read_self);
+    ends_in_the_middle("read of /dev/urandom", read_random);
+    ends_in_the_middle("kevent", make_changes);
+    copying_ends();
+}
+
 static const struct check_case cases[] = {
     {"EC-61 LX-31 a child made with CLONE_PARENT ends with its creator's exit signal, whatever was asked for",
      sibling_signal, 0, false},
@@ -289,6 +377,7 @@ static const struct check_case cases[] = {
     {"the list of the kernel's objects does not count the buffer it is read through", counted_by_itself, 0, true},
     {"a descriptor table that one thread leaves with close_range stays until the calls of others on it are over",
      table_left_in_a_call, 60, true},
+    {"SIGKILL ends a call in the middle, however much its arguments ask for", long_calls, 120, true},
     {"nothing can be mounted on a removed directory", mount_on_nothing, 0, false},
     {"a limit on CPU time that is set for a zombie arms no timer", limit_of_zombie, 60, false},
 };
