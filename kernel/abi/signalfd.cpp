@@ -2,7 +2,7 @@
 // signalfd: signals of the reader as data. Which process reads is decided at each read, as on Linux.
 #include <abi/files.hpp>
 #include <abi/sys_signal.hpp>
-#include <bsd/inode_number.hpp>
+#include <bsd/anonymous_file.hpp>
 #include <bsd/signal_impl.hpp>
 #include <libkern/format.hpp>
 
@@ -44,10 +44,11 @@ SignalfdInfo to_signalfd(const SigInfo& info) {
     return out;
 }
 
-class SignalFile final : public File {
+class SignalFile final : public AnonymousFile {
 public:
     static constexpr const char* zone_name = "signalfds";
-    SignalFile(uint32_t flags_value, SigSet set) : File(open_flags::read_write | flags_value), set_(set.bits) {}
+    SignalFile(uint32_t flags_value, SigSet set)
+        : AnonymousFile(open_flags::read_write | flags_value, "signalfd"), set_(set.bits) {}
     void dispose() override { zone_delete(this); }
 
     Result<size_t> read(Uio& uio) override {
@@ -77,14 +78,7 @@ public:
             table->add(current_proc().sig.wait_waitq);
         return (pends() ? poll_events::in | poll_events::rdnorm : 0) & events;
     }
-    Result<FileStat> stat() override {
-        FileStat st;
-        st.device = anonymous_device;
-        st.mode = 0600;
-        st.links = 1;
-        return st;
-    }
-    size_t describe(std::span<char> buffer) override { return format_to(buffer, "anon_inode:[signalfd]").size(); }
+    void describe_state(const FormatSink& out) override { out.add("sigmask:\t{:016x}\n", set_); }
 
 private:
     bool take(SigInfo& info) {

@@ -44,6 +44,21 @@ Result<FileHold> writable_file(int fd) {
     return file;
 }
 
+/// For /proc/PID/io: the call, and what it moved.
+Result<size_t> counted_read(Result<size_t> result) {
+    Usage& usage = current_uthread().usage;
+    usage.reads++;
+    usage.bytes_read += result ? *result : 0;
+    return result;
+}
+
+Result<size_t> counted_write(Result<size_t> result) {
+    Usage& usage = current_uthread().usage;
+    usage.writes++;
+    usage.bytes_written += result ? *result : 0;
+    return result;
+}
+
 /// preadv2's flags that are honoured or ask for nothing that is not so anyway.
 Result<void> check_rw_flags(uint32_t flags) {
     constexpr uint32_t high_priority = 1, dsync = 2, sync = 4;
@@ -125,6 +140,10 @@ Result<size_t> copy_between(File& from, off_t* from_offset, File& to, off_t* to_
     return done;
 }
 
+Result<size_t> copy_counted(File& from, off_t* from_offset, File& to, off_t* to_offset, size_t n) {
+    return counted_write(counted_read(copy_between(from, from_offset, to, to_offset, n)));
+}
+
 Result<off_t> read_offset(UserPtr<off_t> pointer) {
     const off_t offset = TRY(pointer.read());
     if (offset < 0)
@@ -138,14 +157,14 @@ Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n) {
     const FileHold file = TRY(readable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
-    return file->read(uio);
+    return counted_read(file->read(uio));
 }
 
 Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n) {
     const FileHold file = TRY(writable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
-    return file->write(uio);
+    return counted_write(file->write(uio));
 }
 
 Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
@@ -154,7 +173,7 @@ Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     const FileHold file = TRY(readable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
-    return file->pread(uio, offset);
+    return counted_read(file->pread(uio, offset));
 }
 
 Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
@@ -163,21 +182,21 @@ Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     const FileHold file = TRY(writable_file(fd));
     const UioSegment segment = TRY(one_segment(buffer, n));
     Uio uio{std::span(&segment, 1)};
-    return file->pwrite(uio, offset);
+    return counted_write(file->pwrite(uio, offset));
 }
 
 Result<size_t> sys_readv(int fd, UserPtr<Iovec> vector, uint64_t count) {
     const FileHold file = TRY(readable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
-    return file->read(uio);
+    return counted_read(file->read(uio));
 }
 
 Result<size_t> sys_writev(int fd, UserPtr<Iovec> vector, uint64_t count) {
     const FileHold file = TRY(writable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
-    return file->write(uio);
+    return counted_write(file->write(uio));
 }
 
 Result<size_t> sys_preadv(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset) {
@@ -186,7 +205,7 @@ Result<size_t> sys_preadv(int fd, UserPtr<Iovec> vector, uint64_t count, off_t o
     const FileHold file = TRY(readable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
-    return file->pread(uio, offset);
+    return counted_read(file->pread(uio, offset));
 }
 
 Result<size_t> sys_pwritev(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset) {
@@ -195,7 +214,7 @@ Result<size_t> sys_pwritev(int fd, UserPtr<Iovec> vector, uint64_t count, off_t 
     const FileHold file = TRY(writable_file(fd));
     Segments segments;
     Uio uio{TRY(segments.load(vector, count))};
-    return file->pwrite(uio, offset);
+    return counted_write(file->pwrite(uio, offset));
 }
 
 Result<size_t> sys_preadv2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t, uint32_t flags) {
@@ -241,7 +260,7 @@ Result<size_t> sys_sendfile(int to, int from, UserPtr<off_t> offset, uint64_t n)
         return Errno::inval;
     if (target->flags.load(std::memory_order_relaxed) & open_flags::append)
         return Errno::inval;
-    const size_t done = TRY(copy_between(*source, offset ? &at : nullptr, *target, nullptr, std::min(n, rw_max)));
+    const size_t done = TRY(copy_counted(*source, offset ? &at : nullptr, *target, nullptr, std::min(n, rw_max)));
     if (offset)
         TRY(offset.write(at));
     return done;
@@ -269,7 +288,7 @@ Result<size_t> sys_copy_file_range(int from, UserPtr<off_t> from_offset, int to,
     if (!source->readable() || !target->writable() ||
         (target->flags.load(std::memory_order_relaxed) & open_flags::append))
         return Errno::badf;
-    const size_t done = TRY(copy_between(*source, from_offset ? &source_at : nullptr, *target,
+    const size_t done = TRY(copy_counted(*source, from_offset ? &source_at : nullptr, *target,
                                          to_offset ? &target_at : nullptr, std::min(n, rw_max)));
     if (from_offset)
         TRY(from_offset.write(source_at));

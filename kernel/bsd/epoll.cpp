@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Each item stands in its file's wait queues all the time; a wake-up there puts it on the ready list. epoll_wait asks the
 // files on that list: level-triggered items stay on it while they are ready, edge-triggered ones until the next wake-up.
+#include <bsd/anonymous_file.hpp>
 #include <bsd/epoll.hpp>
-#include <bsd/inode_number.hpp>
 #include <libkern/dlist.hpp>
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
@@ -54,10 +54,10 @@ WatchChain& chain_of(const File& file) { return watched_files[reinterpret_cast<u
 
 } // namespace
 
-class Epoll final : public File {
+class Epoll final : public AnonymousFile {
 public:
     static constexpr const char* zone_name = "epoll_files";
-    Epoll() : File(open_flags::read_write) {}
+    Epoll() : AnonymousFile(open_flags::read_write, "eventpoll") {}
     ~Epoll() override {
         MutexGuard watch(watch_lock);
         while (Item* item = items_.first())
@@ -72,15 +72,7 @@ public:
             table->add(queue_);
         return has_ready() ? events & (poll_events::in | poll_events::rdnorm) : 0;
     }
-    Result<FileStat> stat() override {
-        FileStat st; // mode 0600 without a type, as Linux's anonymous inodes have
-        st.device = anonymous_device;
-        st.inode = inode_;
-        st.mode = 0600;
-        st.links = 1;
-        return st;
-    }
-    size_t describe(std::span<char> buffer) override { return format_to(buffer, "anon_inode:[eventpoll]").size(); }
+    void describe_state(const FormatSink& out) override;
     Epoll* epoll() override { return this; }
 
     Result<void> add(File& file, int fd, uint32_t events, uint64_t data);
@@ -134,13 +126,22 @@ private:
         epoll_events::exclusive | epoll_events::wakeup | epoll_events::one_shot | epoll_events::edge;
     static uint32_t wanted(const Item& item) { return (item.events & ~modes) | poll_events::err | poll_events::hup; }
 
-    const uint64_t inode_ = anonymous_inode();
     Mutex<Rank::epoll> lock_;
     Dlist<Item, &Item::item_link> items_; ///< changed with watch_lock and lock_ held
     SpinLock<Rank::epoll_ready> ready_lock_;
     Dlist<Item, &Item::ready_link> ready_;
     Waitq queue_;
 };
+
+void Epoll::describe_state(const FormatSink& out) {
+    MutexGuard watch(watch_lock); // the files stay as long as their items
+    for (Item* i = items_.first(); i; i = items_.next(*i)) {
+        const Result<FileStat> st = i->file->stat();
+        // What can be watched has no position.
+        out.add("tfd: {:8} events: {:8x} data: {:16x}  pos:0 ino:{:x} sdev:{:x}\n", i->fd,
+                i->events | poll_events::err | poll_events::hup, i->data, st ? st->inode : 0, st ? st->device : 0);
+    }
+}
 
 void Registration::add(Waitq& queue) {
     // More queues than any kind of file has; one left out would mean a lost event.

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// eventfd, and the numbers of files without a file system.
+// eventfd.
+#include <bsd/anonymous_file.hpp>
 #include <bsd/eventfd.hpp>
-#include <bsd/inode_number.hpp>
 #include <libkern/format.hpp>
 
 namespace lentil {
 
 namespace {
-constinit std::atomic<uint64_t> next_inode{1};
-}
 
-uint64_t anonymous_inode() { return next_inode.fetch_add(1, std::memory_order_relaxed); }
+constinit std::atomic<uint32_t> next_id{0};
 
-namespace {
-
-class EventFile final : public File {
+class EventFile final : public AnonymousFile {
 public:
     static constexpr const char* zone_name = "eventfds";
     static constexpr uint64_t max_count = ~uint64_t{0} - 1;
     EventFile(uint64_t initial, uint32_t flags_value, bool semaphore)
-        : File(open_flags::read_write | flags_value), count_(initial), semaphore_(semaphore) {}
+        : AnonymousFile(open_flags::read_write | flags_value, "eventfd"), count_(initial), semaphore_(semaphore) {}
     void dispose() override { zone_delete(this); }
 
     Result<size_t> read(Uio& uio) override {
@@ -75,19 +71,15 @@ public:
         const uint64_t now = count_.load(std::memory_order_acquire);
         return ((now > 0 ? in | rdnorm : 0) | (now < max_count ? out | wrnorm : 0)) & events;
     }
-    Result<FileStat> stat() override {
-        FileStat st;
-        st.device = anonymous_device;
-        st.inode = 0;
-        st.mode = 0600;
-        st.links = 1;
-        return st;
+    void describe_state(const FormatSink& out) override {
+        out.add("eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: {}\n",
+                count_.load(std::memory_order_relaxed), id_, semaphore_ ? 1 : 0);
     }
-    size_t describe(std::span<char> buffer) override { return format_to(buffer, "anon_inode:[eventfd]").size(); }
 
 private:
     std::atomic<uint64_t> count_;
     const bool semaphore_;
+    const uint32_t id_ = next_id.fetch_add(1, std::memory_order_relaxed); ///< tells it from others in /proc
     Waitq waitq_;
 };
 

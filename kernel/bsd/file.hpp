@@ -59,6 +59,12 @@ protected:
     ~DirectorySink() = default;
 };
 
+enum class TtyName : uint32_t {
+    own,        ///< opening it may make it the controlling terminal
+    console,    ///< /dev/console
+    controlling ///< /dev/tty
+};
+
 class File : public PolymorphicRefCounted<File> {
 public:
     explicit File(uint32_t open_flags_value) : flags(open_flags_value) {}
@@ -69,6 +75,8 @@ public:
     virtual Result<size_t> pread(Uio&, off_t) { return Errno::spipe; }
     virtual Result<size_t> pwrite(Uio&, off_t) { return Errno::spipe; }
     virtual Result<off_t> seek(off_t, Whence) { return Errno::spipe; }
+    /// Where it is, for /proc: as it was a moment ago. Takes no lock.
+    virtual off_t position() { return 0; }
     virtual Result<uint64_t> ioctl(uint32_t, uint64_t) { return Errno::notty; }
     /// Events ready now among `events` (plus err, hup); registers with `table` where they would become ready.
     virtual uint32_t poll(uint32_t events, PollTable* table) = 0;
@@ -85,6 +93,8 @@ public:
     virtual Result<Mappable> mappable() { return Errno::nodev; }
     /// /proc/PID/fd link text.
     virtual size_t describe(std::span<char> buffer) = 0;
+    /// The lines that /proc/PID/fdinfo has for this kind of file alone, as Linux words them.
+    virtual void describe_state(const struct FormatSink&) {}
     /// The vnode behind it, if any (vfs casts it back).
     virtual class FsNode* node() { return nullptr; }
     /// A new description of the same thing, for /proc/PID/fd/N of files that have no node.
@@ -94,6 +104,12 @@ public:
     virtual class Epoll* epoll() { return nullptr; }
     virtual class TimerFile* timer() { return nullptr; }
     virtual class Kqueue* kqueue() { return nullptr; }
+    /// The terminal behind it, and under which name it was opened.
+    struct Terminal {
+        class Tty* tty = nullptr;
+        TtyName name = TtyName::own;
+    };
+    virtual Terminal terminal() { return {}; }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
     virtual void descriptor_closed() {}
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The queue: which knotes there are, which have something to say, and taking it.
-#include <bsd/inode_number.hpp>
 #include <bsd/kqueue_internal.hpp>
-#include <libkern/format.hpp>
 #include <sched/clock.hpp>
 
 namespace lentil {
@@ -40,16 +38,6 @@ uint32_t Kqueue::poll(uint32_t events, PollTable* table) {
         table->add(queue);
     return has_ready() ? events & (poll_events::in | poll_events::rdnorm) : 0;
 }
-
-Result<FileStat> Kqueue::stat() {
-    FileStat st;
-    st.device = anonymous_device;
-    st.mode = 0600;
-    st.links = 1;
-    return st;
-}
-
-size_t Kqueue::describe(std::span<char> buffer) { return format_to(buffer, "anon_inode:[kqueue]").size(); }
 
 bool Kqueue::has_ready() {
     StateGuard state(state_lock);

@@ -6,6 +6,7 @@
 // kqueue's own `state_lock`, a leaf but for callouts. Letters: k kqueue_lock, s state_lock, t proc_tree_lock.
 #pragma once
 
+#include <bsd/anonymous_file.hpp>
 #include <bsd/kqueue.hpp>
 #include <libkern/dlist.hpp>
 #include <sched/callout.hpp>
@@ -58,10 +59,10 @@ struct Knote {
 
 extern Mutex<Rank::epoll_watch> kqueue_lock;
 
-class Kqueue final : public File {
+class Kqueue final : public AnonymousFile {
 public:
     static constexpr const char* zone_name = "kqueues";
-    explicit Kqueue(uint32_t open_flags_value) : File(open_flags::read_write | open_flags_value) {
+    explicit Kqueue(uint32_t open_flags_value) : AnonymousFile(open_flags::read_write | open_flags_value, "kqueue") {
         stays_behind = true;
     }
     ~Kqueue() override;
@@ -70,8 +71,6 @@ public:
     Result<size_t> read(Uio&) override { return Errno::nxio; }
     Result<size_t> write(Uio&) override { return Errno::nxio; }
     uint32_t poll(uint32_t events, PollTable* table) override;
-    Result<FileStat> stat() override;
-    size_t describe(std::span<char> buffer) override;
     Kqueue* kqueue() override { return this; }
 
     /// k held.

@@ -47,12 +47,15 @@ struct Usage {
     nanos_t user = 0, system = 0;
     uint64_t max_resident_bytes = 0, minor_faults = 0, major_faults = 0, blocks_in = 0, blocks_out = 0,
              voluntary_switches = 0, involuntary_switches = 0;
+    // Of read and write and their family: bytes moved and calls made (/proc/PID/io).
+    uint64_t bytes_read = 0, bytes_written = 0, reads = 0, writes = 0;
     void add(const Usage& o) {
         user += o.user, system += o.system;
         max_resident_bytes = max_resident_bytes > o.max_resident_bytes ? max_resident_bytes : o.max_resident_bytes;
         minor_faults += o.minor_faults, major_faults += o.major_faults;
         blocks_in += o.blocks_in, blocks_out += o.blocks_out;
         voluntary_switches += o.voluntary_switches, involuntary_switches += o.involuntary_switches;
+        bytes_read += o.bytes_read, bytes_written += o.bytes_written, reads += o.reads, writes += o.writes;
     }
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include <bsd/inode_number.hpp>
+#include <bsd/anonymous_file.hpp>
 #include <bsd/pipe.hpp>
 #include <bsd/proc.hpp>
 #include <libkern/format.hpp>
@@ -313,11 +313,7 @@ public:
         return ends_.pipe().poll(events, table, readable(), writable());
     }
     Result<FileStat> stat() override {
-        FileStat st;
-        st.device = anonymous_device;
-        st.inode = inode_;
-        st.mode = 010600; // S_IFIFO
-        st.links = 1;
+        FileStat st = anonymous_stat(inode_, 010600); // S_IFIFO
         st.uid = uid_;
         st.gid = gid_;
         st.atime = st.mtime = st.ctime = st.btime = born_;

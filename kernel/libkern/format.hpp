@@ -39,11 +39,20 @@ struct FormatArg {
 struct FormatSink {
     void (*write)(void* context, std::string_view piece);
     void* context;
+
+    template<class... A>
+    void add(std::string_view format, const A&... args) const;
 };
 
 /// Placeholders: `{}`, `{:5}` `{:<5}` (width, right- or left-aligned), `{:05}` (zeros), `{:x}` `{:#x}` `{:o}` (base),
 /// `{{` and `}}`. Missing arguments print as `{?}`: a message must never fail.
 void vformat(FormatSink sink, std::string_view format, std::span<const FormatArg> args);
+
+template<class... A>
+void FormatSink::add(std::string_view format, const A&... args) const {
+    const FormatArg list[] = {FormatArg::of(args)..., FormatArg{FormatArg::Kind::integer}};
+    vformat(*this, format, std::span(list, sizeof...(args)));
+}
 
 /// Formats into `buffer` (no terminator, cut off when full) and returns the part that was written.
 std::string_view vformat_to(std::span<char> buffer, std::string_view format, std::span<const FormatArg> args);

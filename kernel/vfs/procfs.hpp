@@ -70,6 +70,24 @@ Result<RefPtr<File>> procfs_trace_open(Vnode& node, const ProcTarget& target, ui
 Result<RefPtr<File>> procfs_open_memory(Vnode& node, const ProcTarget& target, uint32_t flags);
 Result<void> procfs_trace_control(TextBuffer& out, const ProcTarget& target);
 Result<void> procfs_set_trace_control(const ProcTarget& target, std::string_view text);
+Result<void> procfs_io(TextBuffer& out, const ProcTarget& target);
+
+// /proc/PID/fd and fdinfo, and those of its threads.
+Result<ProcTarget> procfs_find_fd(const ProcTarget& target, uint32_t number);
+int64_t procfs_next_fd(const ProcTarget& target, uint32_t from);
+extern const ProcfsItem procfs_fd_number_item, procfs_fdinfo_number_item;
+inline constexpr ProcfsItem procfs_fd_item{.name = "fd",
+                                           .type = VnodeType::directory,
+                                           .mode = 0500,
+                                           .number_item = &procfs_fd_number_item,
+                                           .find = procfs_find_fd,
+                                           .next = procfs_next_fd};
+inline constexpr ProcfsItem procfs_fdinfo_item{.name = "fdinfo",
+                                               .type = VnodeType::directory,
+                                               .mode = 0555,
+                                               .number_item = &procfs_fdinfo_number_item,
+                                               .find = procfs_find_fd,
+                                               .next = procfs_next_fd};
 
 /// The state letter of stat and status, and its word.
 struct ProcLetter {

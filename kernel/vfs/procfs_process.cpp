@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include <libkern/parse.hpp>
-#include <vfs/file_node.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/procfs.hpp>
 #include <vm/fail.hpp>
@@ -127,50 +126,6 @@ Result<void> link_to(TextBuffer& out, const ProcTarget& target) {
     return {};
 }
 
-// ---- descriptors -----------------------------------------------------------------------------------------------------
-
-Result<RefPtr<File>> file_of(const ProcTarget& target) {
-    if (!target.may_inspect())
-        return Errno::acces;
-    const RefPtr<FdTable> fds = target.proc->fd_table();
-    if (!fds)
-        return Errno::noent;
-    Result<RefPtr<File>> file = fds->get(target.fd);
-    return file ? std::move(file) : Errno::noent;
-}
-
-Result<void> fd_link(TextBuffer& out, const ProcTarget& target) {
-    const RefPtr<File> file = TRY(file_of(target));
-    const std::span<char> room = out.extend(path_max);
-    if (room.empty())
-        return Errno::nomem;
-    out.cut(file->describe(room));
-    return {};
-}
-
-Result<RefPtr<Vnode>> fd_follow(Vnode& self, const ProcTarget& target) {
-    const RefPtr<File> file = TRY(file_of(target));
-    if (FsNode* node = file->node())
-        return RefPtr<Vnode>(static_cast<Vnode*>(node));
-    return file_node(*self.mount, file);
-}
-
-Result<ProcTarget> find_fd(const ProcTarget& target, uint32_t number) {
-    const RefPtr<FdTable> fds = target.proc->fd_table();
-    if (!fds || !fds->get(static_cast<int>(number)))
-        return Errno::noent;
-    ProcTarget found = target;
-    found.fd = static_cast<int>(number);
-    return found;
-}
-
-int64_t next_fd(const ProcTarget& target, uint32_t from) {
-    if (!target.may_inspect())
-        return -1;
-    const RefPtr<FdTable> fds = target.proc->fd_table();
-    return fds ? fds->next_open(static_cast<int>(from)) : -1;
-}
-
 // ---- threads ---------------------------------------------------------------------------------------------------------
 
 Result<ProcTarget> find_task(const ProcTarget& target, uint32_t number) {
@@ -284,6 +239,9 @@ constexpr ProcfsItem task_items[] = {
     {.name = "wchan", .type = file, .mode = 0444, .generate = wait_channel},
     {.name = "children", .type = file, .mode = 0444, .generate = children},
     {.name = "mem", .type = file, .mode = 0600, .open = procfs_open_memory},
+    procfs_fd_item,
+    procfs_fdinfo_item,
+    {.name = "io", .type = file, .mode = 0400, .generate = procfs_io},
     {.name = "fail-nth", .type = file, .mode = 0644, .generate = fail_nth, .write = set_fail_nth},
 };
 
@@ -316,8 +274,6 @@ Result<void> limits(TextBuffer& out, const ProcTarget& target) {
     return {};
 }
 
-constexpr ProcfsItem fd_item{.name = "", .type = link, .mode = 0700, .link = fd_link, .follow = fd_follow};
-
 constexpr ProcfsItem task_item{.name = "", .type = directory, .mode = 0555, .children = without_fail_nth(task_items)};
 
 constexpr ProcfsItem pid_items[] = {
@@ -340,7 +296,9 @@ constexpr ProcfsItem pid_items[] = {
     {.name = "exe", .type = link, .mode = 0777, .link = link_to<executable_of>, .follow = follow_to<executable_of>},
     {.name = "cwd", .type = link, .mode = 0777, .link = link_to<cwd_of>, .follow = follow_to<cwd_of>},
     {.name = "root", .type = link, .mode = 0777, .link = link_to<root_of>, .follow = follow_to<root_of>},
-    {.name = "fd", .type = directory, .mode = 0500, .number_item = &fd_item, .find = find_fd, .next = next_fd},
+    procfs_fd_item,
+    procfs_fdinfo_item,
+    {.name = "io", .type = file, .mode = 0400, .generate = procfs_io},
     {.name = "task", .type = directory, .mode = 0555, .number_item = &task_item, .find = find_task, .next = next_task},
     {.name = "fail-nth", .type = file, .mode = 0644, .generate = fail_nth, .write = set_fail_nth},
 };

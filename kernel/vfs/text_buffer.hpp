@@ -14,8 +14,7 @@ class TextBuffer {
 public:
     template<class... A>
     void add(std::string_view format, const A&... args) {
-        const FormatArg list[] = {FormatArg::of(args)..., FormatArg{FormatArg::Kind::integer}};
-        vformat(sink(), format, std::span(list, sizeof...(args)));
+        sink().add(format, args...);
     }
     void text(std::string_view piece);
     /// Spaces up to column `width` of the current line, which began at `line_start`.
@@ -25,14 +24,16 @@ public:
     void cut(size_t size) { size_ = size < size_ ? size : size_; }
     void clear() { size_ = 0, failed_ = false; }
 
+    /// For others to write through.
+    FormatSink sink() {
+        return {[](void* self, std::string_view piece) { static_cast<TextBuffer*>(self)->text(piece); }, this};
+    }
+
     size_t size() const { return size_; }
     std::string_view view() const { return {data_.data(), size_}; }
     bool failed() const { return failed_; }
 
 private:
-    FormatSink sink() {
-        return {[](void* self, std::string_view piece) { static_cast<TextBuffer*>(self)->text(piece); }, this};
-    }
     bool reserve(size_t size);
 
     Buffer<char> data_;

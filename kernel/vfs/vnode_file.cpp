@@ -118,6 +118,8 @@ public:
         return position_ = to;
     }
 
+    off_t position() override { return std::atomic_ref(position_).load(std::memory_order_relaxed); }
+
     uint32_t poll(uint32_t events, PollTable*) override {
         return events & (poll_events::in | poll_events::out | poll_events::rdnorm | poll_events::wrnorm);
     }

@@ -6,8 +6,13 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
 
 static char text[65536];
 
@@ -267,11 +272,177 @@ static void names_and_settings(void) {
     CHECK(strstr(text, "Max open files            100                  200                  files     \n") != NULL);
 }
 
+// --- fdinfo and io ---
+
+static char info_path[64];
+static void load_info(int fd) {
+    snprintf(info_path, sizeof info_path, "/proc/self/fdinfo/%d", fd);
+    load(info_path);
+}
+#define CHECK_LINE(line)                                                                                               \
+    do {                                                                                                               \
+        if (!strstr(text, line))                                                                                       \
+            check_fail("line %d: no '%s' in '%s'", __LINE__, line, text);                                              \
+    } while (0)
+// Position, flags, mount and inode; returns the mount.
+static long common_lines(int fd, long position, int flags) {
+    struct stat st;
+    char line[100];
+    long mount = -1;
+    load_info(fd);
+    CHECK_EQ(fstat(fd, &st), 0);
+    snprintf(line, sizeof line, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t", position, (unsigned)flags);
+    CHECK(strncmp(text, line, strlen(line)) == 0);
+    CHECK_EQ(sscanf(text + strlen(line), "%ld\n", &mount), 1);
+    snprintf(line, sizeof line, "\nino:\t%lu\n", (unsigned long)st.st_ino);
+    CHECK_LINE(line);
+    return mount;
+}
+static void fd_information(void) {
+    const char* name = "/tmp/procfs.fdinfo";
+    char line[128];
+    int large = 0100000, p[2];
+    int fd = open(name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    CHECK_EQ(write(fd, "0123456789", 10), 10);
+    CHECK_EQ(lseek(fd, 4, SEEK_SET), 4);
+    long mount = common_lines(fd, 4, O_RDWR | O_APPEND | O_CLOEXEC | large);
+    fcntl(fd, F_SETFD, 0);
+    common_lines(fd, 4, O_RDWR | O_APPEND | large);
+    // The mount is one that mountinfo lists.
+    load("/proc/self/mountinfo");
+    bool listed = false;
+    for (char* at = text; at; at = (at = strchr(at, '\n')) ? at + 1 : NULL)
+        listed |= strtol(at, NULL, 10) == mount;
+    CHECK(listed);
+    CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
+    common_lines(p[0], 0, O_RDONLY | O_NONBLOCK);
+    common_lines(p[1], 0, O_WRONLY | O_NONBLOCK);
+    unlink(name);
+    CHECK_ERRNO(open("/proc/self/fdinfo/77", O_RDONLY), ENOENT);
+    snprintf(line, sizeof line, "/proc/self/task/%d/fdinfo/%d", (int)getpid(), p[1]);
+    load(line);
+    CHECK_LINE("flags:\t04001\n");
+}
+static void kinds_of_descriptors(void) {
+    char line[200];
+    int e = eventfd(3, EFD_SEMAPHORE), second = eventfd(0x2a, 0), p[2], id = -1, other = -1;
+    common_lines(e, 0, O_RDWR);
+    CHECK_LINE("eventfd-count:                3\neventfd-id: ");
+    CHECK_LINE("eventfd-semaphore: 1\n");
+    CHECK_EQ(sscanf(strstr(text, "eventfd-id:"), "eventfd-id: %d", &id), 1);
+    load_info(second);
+    CHECK_LINE("eventfd-count:               2a\n");
+    CHECK_LINE("eventfd-semaphore: 0\n");
+    CHECK_EQ(sscanf(strstr(text, "eventfd-id:"), "eventfd-id: %d", &other), 1);
+    CHECK(id >= 0 && id != other);
+
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGRTMAX);
+    load_info(signalfd(-1, &set, 0));
+    CHECK_LINE("sigmask:\t8000000000000200\n");
+
+    int t = timerfd_create(CLOCK_REALTIME, 0);
+    struct itimerspec value = {{7, 8}, {5000, 0}};
+    load_info(t);
+    CHECK_LINE("clockid: 0\nticks: 0\nsettime flags: 00\nit_value: (0, 0)\nit_interval: (0, 0)\n");
+    CHECK_EQ(timerfd_settime(t, 0, &value, NULL), 0);
+    load_info(t);
+    CHECK_LINE("it_value: (4999, ");
+    CHECK_LINE("it_interval: (7, 8)\n");
+    value.it_value.tv_sec = 1; // 1970
+    CHECK_EQ(timerfd_settime(t, TFD_TIMER_ABSTIME, &value, NULL), 0);
+    check_sleep_ms(20);
+    load_info(t);
+    CHECK_LINE("ticks: 1\nsettime flags: 01\n");
+
+    int watcher = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = 0xabcd};
+    struct stat st;
+    CHECK_EQ(pipe(p), 0);
+    CHECK_EQ(epoll_ctl(watcher, EPOLL_CTL_ADD, p[0], &event), 0);
+    event = (struct epoll_event){.events = EPOLLOUT, .data.fd = 5};
+    CHECK_EQ(epoll_ctl(watcher, EPOLL_CTL_ADD, p[1], &event), 0);
+    CHECK_EQ(fstat(p[0], &st), 0);
+    common_lines(watcher, 0, O_RDWR);
+    snprintf(line, sizeof line, "tfd: %8d events: %8x data: %16x  pos:0 ino:%lx sdev:%lx\n", p[0],
+             (unsigned)(EPOLLIN | EPOLLET | EPOLLERR | EPOLLHUP), 0xabcd, (unsigned long)st.st_ino,
+             (unsigned long)st.st_dev);
+    CHECK_LINE(line);
+    snprintf(line, sizeof line, "tfd: %8d events: %8x data: %16x  pos:0", p[1],
+             (unsigned)(EPOLLOUT | EPOLLERR | EPOLLHUP), 5);
+    CHECK_LINE(line);
+    CHECK_EQ(epoll_ctl(watcher, EPOLL_CTL_DEL, p[0], NULL), 0);
+    load_info(watcher);
+    CHECK(!strstr(text, "abcd"));
+}
+
+static long io_value(const char* path, const char* name) { return check_value_in(path, name); }
+static char block_of[5000];
+static int io_file;
+static void child_io(void) {
+    (void)!write(io_file, block_of, 3000);
+    for (int i = 0; i < 10; ++i)
+        (void)!read(io_file, block_of, 10);
+}
+static void* thread_io(void* unused) {
+    (void)!write(io_file, block_of, 2000);
+    return unused;
+}
+static void io_counts(void) {
+    io_file = open("/tmp/procfs.io", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    long written = io_value("/proc/self/io", "wchar"), writes = io_value("/proc/self/io", "syscw");
+    CHECK_EQ(write(io_file, block_of, 5000), 5000);
+    CHECK_EQ(pwrite(io_file, block_of, 1000, 0), 1000);
+    CHECK_EQ(io_value("/proc/self/io", "wchar") - written, 6000);
+    CHECK_EQ(io_value("/proc/self/io", "syscw") - writes, 2);
+    load("/proc/self/io");
+    long length = (long)strlen(text);
+    CHECK_LINE("read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
+    long bytes = io_value("/proc/self/io", "rchar"), reads = io_value("/proc/self/io", "syscr");
+    // Meanwhile the values' own text is read, each in two calls (the second finds the end), and ours in two.
+    CHECK_EQ(pread(io_file, block_of, 3000, 0), 3000);
+    struct iovec parts[2] = {{block_of, 600}, {block_of, 400}};
+    CHECK_EQ(preadv(io_file, parts, 2, 0), 1000);
+    long moved = io_value("/proc/self/io", "rchar") - bytes;
+    CHECK(moved >= 4000 + 2 * length - 20 && moved <= 4000 + 2 * length + 20);
+    CHECK_EQ(io_value("/proc/self/io", "syscr") - reads, 2 + 2 + 2);
+    // Threads count for the process, at once; children when they were waited for, borrowers too; each has its own.
+    written = io_value("/proc/self/io", "wchar");
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, thread_io, NULL), 0);
+    pthread_join(thread, NULL);
+    CHECK_EQ(io_value("/proc/self/io", "wchar") - written, 2000);
+    CHECK_EQ(io_value("/proc/thread-self/io", "wchar") - written, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        child_io();
+        _exit(io_value("/proc/self/io", "wchar") == 3000 ? 0 : 1);
+    }
+    siginfo_t info;
+    CHECK_EQ(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    CHECK_EQ(io_value("/proc/self/io", "wchar") - written, 2000);
+    CHECK_EXITED(check_reap(child), 0);
+    CHECK_EQ(io_value("/proc/self/io", "wchar") - written, 5000);
+    child = vfork();
+    if (child == 0) {
+        child_io();
+        _exit(0);
+    }
+    CHECK_EQ(io_value("/proc/thread-self/io", "wchar") - written, 0);
+    check_reap(child);
+    CHECK_EQ(io_value("/proc/self/io", "wchar") - written, 8000);
+    unlink("/tmp/procfs.io");
+}
+
 static void private_files(void) {
     CHECK_EQ(setgid(65534), 0);
     CHECK_EQ(setuid(65534), 0);
     CHECK_ERRNO(open("/proc/1/environ", O_RDONLY), EACCES);
     CHECK_ERRNO(open("/proc/1/fd", O_RDONLY), EACCES);
+    CHECK_ERRNO(open("/proc/1/fdinfo/0", O_RDONLY), EACCES);
+    CHECK_ERRNO(open("/proc/1/io", O_RDONLY), EACCES);
     CHECK_ERRNO(readlink("/proc/1/exe", text, 100), EACCES);
     CHECK_ERRNO(open("/proc/1/cwd/etc", O_RDONLY), EACCES);
     load("/proc/1/stat");
@@ -405,6 +576,9 @@ static const struct check_case cases[] = {
     {"directories list processes and descriptors", listings, 0, false},
     {"task lists the threads, and only while they live", threads, 0, true},
     {"comm, oom_score_adj and limits show what was set", names_and_settings, 0, false},
+    {"fdinfo shows position, flags with close-on-exec, mount and inode", fd_information, 0, true},
+    {"fdinfo shows what eventfd, signalfd, timerfd and epoll are set to", kinds_of_descriptors, 0, true},
+    {"io counts bytes and calls of threads, and of children once they were waited for", io_counts, 0, true},
     {"what is private stays so for other users", private_files, 0, false},
     {"a process that is not dumpable keeps its secrets from its own user", undumpable, 0, true},
     {"files about the system have what tools look for", system_files, 0, false},
