@@ -55,9 +55,9 @@ Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value,
             limit = TRY(t.to_ns());
             if (command == wait)
                 return wait_relative(address, value, process_private, limit);
-            limit = deadline_at(realtime, limit);
         }
-        TRY(futex_wait(address, value, command == wait ? futex_match_any : value3, process_private, limit));
+        TRY(futex_wait(address, value, command == wait ? futex_match_any : value3, process_private, limit,
+                       realtime && limit != no_deadline));
         return 0;
     }
     case wake: return TRY(futex_wake(current_map(), address, wake_count, futex_match_any, process_private));

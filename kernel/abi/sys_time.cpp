@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Clocks and sleeping.
 #include <abi/sys_time.hpp>
+#include <bsd/posix_timer.hpp>
+#include <bsd/timerfd.hpp>
 #include <sched/clock.hpp>
 
 namespace lentil::abi {
@@ -78,19 +80,30 @@ Result<void> sleep_relative(nanos_t deadline_ns, UserPtr<Timespec> left, Uthread
     return Errno::restart_block;
 }
 
+void set_wall_clock(nanos_t now) {
+    set_realtime_ns(now);
+    posix_timers_clock_set();
+    timerfds_clock_set();
+}
+
+/// Until the wall clock shows `time`, however often it is set.
+WaitResult sleep_until_realtime(nanos_t time) {
+    for (;;) {
+        const uint32_t settings = realtime_settings();
+        const WaitResult result = wait_until(
+            realtime_waitq(), "nanosleep", [settings] { return realtime_settings() != settings; }, Interruptible::yes,
+            monotonic_at_realtime(time));
+        if (result != WaitResult::awoken)
+            return result;
+    }
+}
+
 nanos_t deadline_after(nanos_t span) {
     const nanos_t now = monotonic_ns();
     return span < no_deadline - now ? now + span : no_deadline;
 }
 
 } // namespace
-
-nanos_t deadline_at(bool realtime, nanos_t time) {
-    if (!realtime || time == no_deadline)
-        return time;
-    const nanos_t ahead = time - realtime_ns();
-    return ahead <= 0 ? 0 : deadline_after(ahead);
-}
 
 Result<nanos_t> read_clock(int32_t clock) {
     switch (clock) {
@@ -131,7 +144,7 @@ Result<void> sys_clock_settime(int32_t clock, UserPtr<Timespec> time) {
     const nanos_t now = TRY(wanted.to_ns());
     if (!current_proc().cred()->capable(Capability::sys_time))
         return Errno::perm;
-    set_realtime_ns(now);
+    set_wall_clock(now);
     return {};
 }
 
@@ -162,7 +175,7 @@ Result<void> sys_clock_nanosleep(int32_t clock, uint32_t flags, UserPtr<Timespec
     const nanos_t time = TRY(wanted.to_ns());
     if (!(flags & timer_abstime))
         return sleep_relative(deadline_after(time), left, current_uthread().restart);
-    if (sleep_until(deadline_at(realtime, time), "nanosleep") == WaitResult::timed_out)
+    if ((realtime ? sleep_until_realtime(time) : sleep_until(time, "nanosleep")) == WaitResult::timed_out)
         return {};
     return Errno::restart_nohand;
 }
@@ -204,7 +217,7 @@ Result<void> sys_settimeofday(UserPtr<Timeval> time, UserPtr<Timezone> zone) {
     if (!current_proc().cred()->capable(Capability::sys_time))
         return Errno::perm;
     if (time)
-        set_realtime_ns(now);
+        set_wall_clock(now);
     return {};
 }
 

@@ -28,7 +28,5 @@ Result<void> sys_timer_delete(int32_t id);
 
 /// Now on a clock of clock_gettime: inval for an unknown clock, or one of a process that is not there.
 Result<nanos_t> read_clock(int32_t clock);
-/// The monotonic deadline for an absolute time on REALTIME or (`realtime` false) MONOTONIC.
-nanos_t deadline_at(bool realtime, nanos_t time);
 
 } // namespace lentil::abi

@@ -132,17 +132,16 @@ Result<int> sys_timerfd_create(int32_t clock, uint32_t flags) {
     case clock_id::boottime_alarm: return Errno::opnotsupp;
     default: return Errno::inval;
     }
-    return install_file(TRY(timerfd_create(kind, flags & open_flags::nonblock)), flags & open_flags::cloexec);
+    return install_file(TRY(timerfd_create(kind, clock, flags & open_flags::nonblock)), flags & open_flags::cloexec);
 }
 
 Result<void> sys_timerfd_settime(int fd, uint32_t flags, UserPtr<Itimerspec> value, UserPtr<Itimerspec> old) {
-    constexpr uint32_t absolute = 1; // TFD_TIMER_CANCEL_ON_SET is not supported
     const Itimerspec spec = TRY(value.read());
-    if (flags & ~absolute)
+    if (flags & ~(timerfd_flags::absolute | timerfd_flags::cancel_on_set))
         return Errno::inval;
     const TimerValue wanted = TRY(value_from(spec));
     const FileHold file = TRY(open_file(fd));
-    const TimerValue before = TRY(timerfd_set(*file, flags & absolute, wanted));
+    const TimerValue before = TRY(timerfd_set(*file, flags, wanted));
     if (old)
         TRY(old.write(to_spec(before)));
     return {};

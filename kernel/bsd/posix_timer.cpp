@@ -30,7 +30,9 @@ struct PosixTimer : QueuedSignal {
     ListHook table_link;        ///< t; PosixTimers::list
     Callout callout;
     // -- the proc's signal lock ------------------------------------------------------------------------------------
-    Expiry expiry; ///< on the monotonic clock, or the CPU clock
+    Expiry expiry;              ///< on the monotonic clock, or the CPU clock
+    bool follows_wall = false;  ///< was set for a time of day
+    nanos_t wall_offset_ns = 0; ///< with which `expiry` was reckoned then
     uint64_t overruns = 0;
     int32_t overruns_reported = 0;
     bool rearm_when_left = false; ///< the entry in the queue is of this setting
@@ -48,7 +50,7 @@ struct PosixTimer : QueuedSignal {
         if (!expiry.armed() || !notice.sends_signal)
             return;
         if (!is_cpu()) {
-            callout.arm(expiry.at_ns);
+            callout.arm(expiry.deadline_ns());
             return;
         }
         const nanos_t harts = clock == TimerClock::process_cpu ? std::max<nanos_t>(proc->uthread_count, 1) : 1;
@@ -74,7 +76,7 @@ void entry_left(QueuedSignal& entry, SigInfo* taken) {
         const nanos_t now = monotonic_ns();
         if (now >= timer.expiry.at_ns)
             timer.overruns += timer.expiry.pass(now);
-        timer.callout.arm(timer.expiry.at_ns);
+        timer.callout.arm(timer.expiry.deadline_ns());
     }
     timer.rearm_when_left = false;
     timer.overruns_reported = clamp_overruns(timer.overruns);
@@ -116,7 +118,7 @@ void timer_fired(void* argument) {
     if (timer.expiry.armed() && !timer.is_cpu()) {
         if (timer.expiry.at_ns < now + least_look_ns)
             timer.expiry.pass(now + least_look_ns);
-        timer.callout.arm(timer.expiry.at_ns);
+        timer.callout.arm(timer.expiry.deadline_ns());
     }
 }
 
@@ -227,11 +229,12 @@ Result<TimerValue> posix_timer_set(int32_t id, bool absolute, const TimerValue& 
     if (value.value_ns == 0)
         return old; // one that is on its way finds it disarmed
     nanos_t at = value.value_ns;
-    if (absolute && timer->clock == TimerClock::realtime)
-        at -= realtime_ns() - monotonic_ns();
+    timer->follows_wall = absolute && timer->clock == TimerClock::realtime;
+    if (timer->follows_wall)
+        at -= timer->wall_offset_ns = realtime_offset_ns();
     else if (!absolute)
         at = at > no_deadline - now ? no_deadline : now + at;
-    timer->expiry = {std::max<nanos_t>(at, 1), value.interval_ns};
+    timer->expiry = Expiry::at(at, value.interval_ns);
     timer->arm_locked(now);
     return old;
 }
@@ -259,6 +262,25 @@ Result<void> posix_timer_delete(int32_t id) {
     }
     destroy(*timer);
     return {};
+}
+
+void posix_timers_clock_set() {
+    for_each_proc(
+        [](Proc& proc, void*) {
+            ProcTreeGuard tree(proc_tree_lock);
+            TimerGuard guard(proc.sig.lock);
+            if (!proc.timers)
+                return;
+            for (PosixTimer& timer : proc.timers->list) {
+                if (!timer.follows_wall)
+                    continue;
+                const nanos_t offset = realtime_offset_ns();
+                timer.expiry.shift(std::exchange(timer.wall_offset_ns, offset) - offset);
+                if (!timer.rearm_when_left)
+                    timer.arm_locked(0);
+            }
+        },
+        nullptr);
 }
 
 void posix_timers_end(Proc& proc) {

@@ -4,6 +4,7 @@
 #include <libkern/dlist.hpp>
 #include <mach/futex.hpp>
 #include <mach/task.hpp>
+#include <sched/clock.hpp>
 #include <vm/vm_user.hpp>
 
 namespace lentil {
@@ -112,7 +113,8 @@ bool is_woken(const FutexWaiter& waiter) { return waiter.woken_by.load(std::memo
 
 } // namespace
 
-Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns) {
+Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns,
+                        bool realtime) {
     TRY(check_address(address));
     if (mask == 0)
         return Errno::inval;
@@ -139,16 +141,21 @@ Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool 
     }
 
     WaitResult result = WaitResult::awoken;
+    Waiter clock_waiter; // wakes it to reckon anew when the wall clock is set
+    if (realtime)
+        realtime_waitq().add(clock_waiter);
     while (result == WaitResult::awoken) {
         prepare_wait(Interruptible::yes, "futex");
         if (is_woken(waiter)) {
             cancel_wait();
             break;
         }
-        result = finish_wait(deadline_ns);
+        result = finish_wait(realtime ? monotonic_at_realtime(deadline_ns) : deadline_ns);
         if (is_woken(waiter))
             break;
     }
+    if (realtime)
+        realtime_waitq().remove(clock_waiter);
     if (leave(waiter) != 0)
         return {};
     return result == WaitResult::timed_out ? Errno::timedout : Errno::restart_sys;

@@ -10,8 +10,10 @@ namespace lentil {
 
 inline constexpr uint32_t futex_match_any = 0xffffffff;
 
-/// Sleeps if *address == expected. again if it differs, intr (restart_sys), timedout, fault.
-Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns);
+/// Sleeps if *address == expected. again if it differs, intr (restart_sys), timedout, fault. With `realtime` the deadline is
+/// a time of the wall clock, however often that is set.
+Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns,
+                        bool realtime = false);
 /// Wakes up to `count` sleepers whose mask meets `mask`; returns how many.
 Result<unsigned> futex_wake(VmMap& map, vaddr_t address, unsigned count, uint32_t mask, bool process_private);
 /// Wakes `wake`, moves up to `requeue` others to `target`. With `compare`: again unless *address == expected.

@@ -10,6 +10,8 @@ namespace lentil {
 namespace {
 constinit nanos_t boot_ns = 0; // written once, before other harts start
 constinit std::atomic<nanos_t> wall_minus_monotonic_ns{0};
+constinit std::atomic<uint32_t> settings{0};
+constinit Waitq settings_waitq;
 
 constinit std::atomic<lentil_clock_page*> user_page{nullptr};
 
@@ -28,12 +30,27 @@ nanos_t clock_to_machine_ns(nanos_t monotonic) {
     return monotonic > no_deadline - boot_ns ? no_deadline : monotonic + boot_ns;
 }
 
-nanos_t realtime_ns() { return monotonic_ns() + wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
+nanos_t realtime_offset_ns() { return wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
+
+nanos_t realtime_ns() { return monotonic_ns() + realtime_offset_ns(); }
+
+nanos_t monotonic_at_realtime(nanos_t time) {
+    if (time == no_deadline)
+        return no_deadline;
+    const nanos_t now = monotonic_ns(), ahead = time - (now + realtime_offset_ns());
+    return ahead <= 0 ? 0 : ahead < no_deadline - now ? now + ahead : no_deadline;
+}
 
 void set_realtime_ns(nanos_t now) {
     wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed);
     write_page();
+    settings.fetch_add(1, std::memory_order_release);
+    settings_waitq.wake_all();
 }
+
+uint32_t realtime_settings() { return settings.load(std::memory_order_acquire); }
+
+Waitq& realtime_waitq() { return settings_waitq; }
 
 void clock_publish(lentil_clock_page& page) {
     page.ns_per_tick = machine::ns_per_tick();

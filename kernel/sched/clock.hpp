@@ -4,6 +4,7 @@
 
 #include <machine/machine.hpp>
 #include <sched/clock_page.h>
+#include <sched/waitq.hpp>
 
 namespace lentil {
 
@@ -11,8 +12,15 @@ namespace lentil {
 nanos_t monotonic_ns();
 /// Wall clock, nanoseconds since the epoch of 1970.
 nanos_t realtime_ns();
+/// The wall clock minus the monotonic one.
+nanos_t realtime_offset_ns();
 /// Sets the wall clock (from the RTC at boot, or clock_settime).
 void set_realtime_ns(nanos_t now);
+/// When, on the monotonic clock, the wall clock will show `time`, unless it is set; 0 if it is past that.
+nanos_t monotonic_at_realtime(nanos_t time);
+/// How often the wall clock was set; those who sleep until a time of day wait for a change of it in the queue.
+uint32_t realtime_settings();
+Waitq& realtime_waitq();
 /// Called once at boot: monotonic time starts here.
 void clock_init();
 /// From now on `page` says what user mode needs to read both clocks by itself. Once, at boot.

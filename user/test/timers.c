@@ -2,6 +2,7 @@
 // POSIX timers, timerfd and interval timers: what they send, whose they are, and what fork, exec and loans make of them.
 #include "lend.h"
 
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/timerfd.h>
@@ -443,6 +444,122 @@ static void descriptor(void) {
     CHECK_ERRNO(timerfd_gettime(-1, &now), EBADF);
 }
 
+// --- the wall clock is set ---
+
+static void move_clock(long seconds) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += seconds;
+    CHECK_EQ(clock_settime(CLOCK_REALTIME, &now), 0);
+}
+static struct itimerspec wall_in(long seconds) {
+    struct itimerspec at = {0};
+    clock_gettime(CLOCK_REALTIME, &at.it_value);
+    at.it_value.tv_sec += seconds;
+    return at;
+}
+static bool is_ready(int fd, int wait_ms) { return poll(&(struct pollfd){fd, POLLIN, 0}, 1, wait_ms) == 1; }
+
+static void clock_set(void) {
+    block(SIGRTMIN);
+    block(SIGRTMIN + 1);
+    const timer_t absolute_one = make_timer(CLOCK_REALTIME, SIGRTMIN, NULL);
+    const timer_t relative = make_timer(CLOCK_REALTIME, SIGRTMIN + 1, NULL);
+    int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK), span = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK);
+    struct itimerspec at = wall_in(1000), in = spec(0, 0);
+    in.it_value.tv_sec = 1000;
+    CHECK_EQ(timer_settime(absolute_one, TIMER_ABSTIME, &at, NULL), 0);
+    CHECK_EQ(timer_settime(relative, 0, &in, NULL), 0);
+    CHECK_EQ(timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL), 0);
+    CHECK_EQ(timerfd_settime(span, 0, &in, NULL), 0);
+    move_clock(-600);
+    CHECK(left(absolute_one) > 1500l * 1000 * ms && left(relative) <= 1000l * 1000 * ms);
+    CHECK_EQ(timerfd_gettime(fd, &in), 0);
+    CHECK(in.it_value.tv_sec > 1500);
+    CHECK(!is_ready(fd, 0) && !pends(SIGRTMIN));
+    move_clock(2000);
+    await(SIGRTMIN);
+    CHECK(is_ready(fd, 10000));
+    uint64_t count;
+    CHECK_EQ(read(fd, &count, sizeof count), 8);
+    CHECK_EQ(count, 1);
+    CHECK(!is_ready(span, 0) && !pends(SIGRTMIN + 1)); // a span is a span
+    // One with a period: its expiries too are times of day.
+    at = wall_in(100), at.it_interval.tv_sec = 100;
+    CHECK_EQ(timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL), 0);
+    move_clock(450);
+    CHECK(is_ready(fd, 10000));
+    CHECK_EQ(read(fd, &count, sizeof count), 8);
+    CHECK_EQ(count, 4);
+    CHECK_EQ(timerfd_gettime(fd, &in), 0);
+    CHECK(in.it_value.tv_sec < 51);
+    move_clock(-1850);
+}
+
+static void clock_set_cancels(void) {
+    int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK);
+    const int cancelable = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
+    struct itimerspec at = wall_in(1000), in = spec(0, 0);
+    in.it_value.tv_sec = 1000;
+    uint64_t count;
+    CHECK_EQ(timerfd_settime(fd, cancelable, &at, NULL), 0);
+    CHECK_ERRNO(read(fd, &count, sizeof count), EAGAIN);
+    move_clock(1);
+    CHECK(is_ready(fd, 0));
+    CHECK_ERRNO(read(fd, &count, sizeof count), ECANCELED);
+    CHECK_ERRNO(read(fd, &count, sizeof count), EAGAIN); // said once
+    CHECK_EQ(timerfd_gettime(fd, &in), 0);
+    CHECK(in.it_value.tv_sec > 900); // and it runs on
+    move_clock(-1);
+    CHECK_ERRNO(timerfd_settime(fd, cancelable, &at, NULL), ECANCELED); // set all the same
+    CHECK_ERRNO(read(fd, &count, sizeof count), EAGAIN);
+    CHECK_EQ(timerfd_settime(fd, TFD_TIMER_CANCEL_ON_SET, &in, NULL), 0); // nothing to cancel about a span
+    move_clock(1);
+    CHECK(!is_ready(fd, 0));
+    CHECK_EQ(timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL), 0);
+    move_clock(-1);
+    CHECK(!is_ready(fd, 0));
+    CHECK_ERRNO(timerfd_settime(fd, 4, &at, NULL), EINVAL);
+    // A reader that sleeps wakes.
+    CHECK_EQ(timerfd_settime(fd, cancelable, &at, NULL), 0);
+    CHECK_EQ(fcntl(fd, F_SETFL, 0), 0);
+    pid_t reader = fork();
+    if (reader == 0)
+        _exit(read(fd, &count, sizeof count) == -1 ? errno : 0);
+    CHECK_SOON(check_state_of(reader) == 'S', 5);
+    move_clock(0);
+    CHECK_EXITED(check_reap(reader), ECANCELED);
+}
+
+static void sleep_to(void) {
+    const struct itimerspec at = wall_in(1000);
+    _exit(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &at.it_value, NULL));
+}
+static void sleep_for(void) {
+    clock_nanosleep(CLOCK_REALTIME, 0, &(struct timespec){1000, 0}, NULL);
+    _exit(1);
+}
+static void futex_to(void) {
+    static int word;
+    const struct itimerspec at = wall_in(1000);
+    long got = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &at.it_value, NULL, -1);
+    _exit(got == -1 ? errno : 0);
+}
+static void clock_set_for_sleepers(void) {
+    pid_t to = spawn(sleep_to), futex = spawn(futex_to), span = spawn(sleep_for);
+    CHECK_SOON(check_state_of(to) == 'S' && check_state_of(futex) == 'S' && check_state_of(span) == 'S', 5);
+    move_clock(-500);
+    check_sleep_ms(20);
+    CHECK_EQ(waitpid(-1, NULL, WNOHANG), 0);
+    move_clock(1500);
+    CHECK_EXITED(check_reap(to), 0);
+    CHECK_EXITED(check_reap(futex), ETIMEDOUT);
+    CHECK_EQ(waitpid(span, NULL, WNOHANG), 0);
+    kill(span, SIGKILL);
+    check_reap(span);
+    move_clock(-1000);
+}
+
 // --- what is executed ---
 
 static int no_timer(void) {
@@ -484,6 +601,10 @@ static const struct check_case cases[] = {
      false},
     {"EC-121 a borrower's exec leaves the lender's timers alone", exec_in_a_loan, 0, false},
     {"timerfd: reads count expiries, poll waits for them", descriptor, 0, false},
+    // Not on other people's machines.
+    {"when the clock is set, absolute timers of it expire by the new time, spans do not", clock_set, 0, true},
+    {"TFD_TIMER_CANCEL_ON_SET tells a reader, once, that the clock was set", clock_set_cancels, 0, true},
+    {"who sleeps or waits for a futex until a time of day follows the clock", clock_set_for_sleepers, 0, true},
 };
 int main(int argc, char** argv) {
     if (argc > 1 && strcmp(argv[1], "@no-timer") == 0)
