@@ -7,6 +7,7 @@
 #include <abi/sys_native.hpp>
 #include <bsd/fork.hpp>
 #include <bsd/spawn.hpp>
+#include <bsd/tty.hpp>
 #include <sched/killed.hpp>
 #include <vfs/access.hpp>
 #include <vfs/vfs.hpp>
@@ -66,7 +67,23 @@ private:
         return {};
     }
 
-    static Result<void> act(Proc& child, const SpawnAction& a) {
+    /// A file as the child opens it. Terminals are looked up and opened on the creator's behalf: what belongs to its session
+    /// is made good here.
+    Result<RefPtr<File>> open(Proc& child, const SpawnAction& a) {
+        const UserString path = TRY(UserString::copy(a.path));
+        RefPtr<File> file = TRY(vfs::open(VfsContext::of(child), vfs::at_cwd, path.view(),
+                                          a.flags | open_flags::largefile | open_flags::noctty, a.mode & 07777));
+        const File::Terminal found = file->terminal();
+        if (!new_session || !found.tty)
+            return file;
+        if (found.name == TtyName::controlling)
+            return Errno::nxio; // the new session does not have the old one's
+        if (found.name == TtyName::own && !terminal && !(a.flags & open_flags::noctty) && !found.tty->is_taken())
+            terminal = found.tty;
+        return file;
+    }
+
+    Result<void> act(Proc& child, const SpawnAction& a) {
         const uint64_t limit = child.limit(Limit::nofile).soft;
         FdTable& fds = *child.fds;
         if (a.reserved != 0)
@@ -75,11 +92,7 @@ private:
         case SpawnActionKind::open: {
             if (a.fd < 0 || static_cast<uint64_t>(a.fd) >= limit)
                 return Errno::badf;
-            const UserString path = TRY(UserString::copy(a.path));
-            // BSD's rule: no terminal becomes the controlling one by being opened.
-            RefPtr<File> file = TRY(vfs::open(VfsContext::of(child), vfs::at_cwd, path.view(),
-                                              a.flags | open_flags::largefile | open_flags::noctty, a.mode & 07777));
-            return fds.install_at(a.fd, std::move(file), a.flags & open_flags::cloexec, limit);
+            return fds.install_at(a.fd, TRY(open(child, a)), a.flags & open_flags::cloexec, limit);
         }
         case SpawnActionKind::close: {
             if (a.fd < 0 || static_cast<uint64_t>(a.fd) >= limit)

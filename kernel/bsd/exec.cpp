@@ -215,6 +215,14 @@ void enter_image(Thread& thread, const NewImage& image) {
     machine::fp_init(thread.arch);
 }
 
+void trace_success(const Thread& subject, const Proc& proc, const Thread& thread) {
+    if (!trace_on(Probe::proc_exec_success)) [[likely]]
+        return;
+    const std::string_view name(proc.comm);
+    trace_record(subject, Probe::proc_exec_success, trace_text(name),
+                 trace_text(name.substr(std::min<size_t>(name.size(), 8))), thread.id);
+}
+
 void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     {
         SpinGuard guard(proc.tables_lock);
@@ -318,12 +326,7 @@ Result<void> exec_image(ExecRequest request) {
     uthread_leave_map(self);
     exec::commit_identity(proc, self, prepared);
     proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
-    if (trace_on(Probe::proc_exec_success)) [[unlikely]] {
-        const std::string_view name(proc.comm);
-        trace_record_current(Probe::proc_exec_success, trace_text(name),
-                             trace_text(name.substr(std::min<size_t>(name.size(), 8))),
-                             prepared.thread ? prepared.thread->id : current_thread().id);
-    }
+    exec::trace_success(current_thread(), proc, prepared.thread ? *prepared.thread : current_thread());
 
     ProcTreeGuard guard(proc_tree_lock);
     proc.has_execed = true;

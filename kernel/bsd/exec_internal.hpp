@@ -51,6 +51,9 @@ Result<Prepared> prepare(Proc& proc, ExecRequest& request);
 /// a spawned child can run (EC-74, XN-09). Cannot fail.
 void commit_identity(Proc& proc, Uthread& self, Prepared& prepared);
 
+/// The probe of that: `subject` executes as `proc`, which will run its image on `thread`.
+void trace_success(const Thread& subject, const Proc& proc, const Thread& thread);
+
 /// The user registers that the image starts with.
 void enter_image(Thread& thread, const NewImage& image);
 

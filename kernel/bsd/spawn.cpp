@@ -3,6 +3,7 @@
 #include <bsd/exec_internal.hpp>
 #include <bsd/kqueue.hpp>
 #include <bsd/spawn.hpp>
+#include <bsd/tty.hpp>
 
 namespace lentil {
 
@@ -90,6 +91,10 @@ void Spawn::born_locked(Proc& child) {
     kqueue_note_exec_locked(child);
     proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
     proc_counts.spawns.fetch_add(1, std::memory_order_relaxed);
+    const Thread& thread = *child.uthreads.front().thread.load(std::memory_order_relaxed);
+    exec::trace_success(thread, child, thread);
+    if (new_session && terminal)
+        terminal->opened_by_locked(child);
     if (child.group != creator_->group)
         return;
     for (int signo = 1; signo <= signal_count; signo++)

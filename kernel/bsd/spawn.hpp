@@ -17,6 +17,9 @@ public:
     bool new_session = false; ///< setsid
     bool set_group = false;   ///< setpgid(0, group)
     pid_t group = 0;
+    /// The terminal that the leader of a new session opened first, without O_NOCTTY: it becomes the controlling one, unless
+    /// it is another session's.
+    class Tty* terminal = nullptr;
 
     // -- fork1's side ----------------------------------------------------------------------------------------------------
     /// Sets the child up and builds its image. Whatever fails leaves nothing but what the steps did to files.

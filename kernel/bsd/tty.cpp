@@ -100,15 +100,18 @@ void Tty::opened(uint32_t flags) {
     if (flags & open_flags::noctty)
         return;
     ProcTreeGuard tree(proc_tree_lock);
-    Proc& self = current_proc();
-    if (session || !self.group || !self.group->session)
+    opened_by_locked(current_proc());
+}
+
+void Tty::opened_by_locked(Proc& proc) {
+    if (session || !proc.group || !proc.group->session)
         return;
-    Session& mine = *self.group->session;
-    if (mine.leader != &self || mine.tty)
+    Session& its = *proc.group->session;
+    if (its.leader != &proc || its.tty)
         return;
-    mine.tty = this;
-    session = self.group->session;
-    foreground = self.group;
+    its.tty = this;
+    session = proc.group->session;
+    foreground = proc.group;
 }
 
 void Tty::drop_session_locked() {

@@ -36,6 +36,13 @@ public:
     /// open(2) with `open_flags` by a session leader that has no terminal: it becomes its controlling terminal, unless it
     /// is another session's or O_NOCTTY was given.
     void opened(uint32_t open_flags);
+    /// The same for a proc that did not open it itself. proc_tree_lock held.
+    void opened_by_locked(Proc& proc);
+    /// Whether it is some session's controlling terminal. No lock held.
+    bool is_taken() const {
+        ProcTreeGuard tree(proc_tree_lock);
+        return session.get() != nullptr;
+    }
     /// The session leader ended, or gave the terminal up: SIGHUP and SIGCONT to the foreground group, no session any more.
     /// No lock held.
     void disassociate();

@@ -124,15 +124,18 @@ Result<RefPtr<File>> log_open(Vnode& node, uint32_t flags) { return RefPtr<File>
 class TtyFile final : public DeviceFile {
 public:
     static constexpr const char* zone_name = "tty_files";
-    TtyFile(Vnode& node, uint32_t flags_value, Tty& tty) : DeviceFile(node, flags_value), tty_(tty) {}
+    TtyFile(Vnode& node, uint32_t flags_value, Tty& tty, TtyName name)
+        : DeviceFile(node, flags_value), tty_(tty), name_(name) {}
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return tty_.read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return tty_.write(uio, nonblocking()); }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return tty_.ioctl(command, argument); }
     uint32_t poll(uint32_t events, PollTable* table) override { return tty_.poll(events, table); }
+    Terminal terminal() override { return {&tty_, name_}; }
 
 private:
     Tty& tty_;
+    const TtyName name_;
 };
 
 /// The console's line under its own name. Under the name "console" it never becomes a controlling terminal by being opened
@@ -140,7 +143,7 @@ private:
 template<bool controlling>
 Result<RefPtr<File>> console_open(Vnode& node, uint32_t flags) {
     Tty& tty = console_tty();
-    RefPtr<TtyFile> file = TRY(make_ref<TtyFile>(node, flags, tty));
+    RefPtr<TtyFile> file = TRY(make_ref<TtyFile>(node, flags, tty, controlling ? TtyName::own : TtyName::console));
     if (controlling)
         tty.opened(flags);
     return RefPtr<File>(std::move(file));
@@ -153,7 +156,7 @@ Result<RefPtr<File>> controlling_tty_open(Vnode& node, uint32_t flags) {
     Tty* tty = current_tty();
     if (!tty)
         return Errno::nxio;
-    return RefPtr<File>(TRY(make_ref<TtyFile>(node, flags, *tty)));
+    return RefPtr<File>(TRY(make_ref<TtyFile>(node, flags, *tty, TtyName::controlling)));
 }
 
 using Kind = MemoryDeviceFile::Kind;

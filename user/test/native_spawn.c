@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 extern char** environ;
@@ -620,6 +621,31 @@ static void killed_creator(void) {
     objects_are_back(&before);
 }
 
+// A terminal that no session has: taken from the shell's, and given up.
+static void free_terminal(void) {
+    signal(SIGHUP, SIG_IGN);
+    int fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
+    CHECK(setsid() > 0);
+    CHECK_EQ(ioctl(fd, TIOCSCTTY, 1), 0);
+    CHECK_EQ(ioctl(fd, TIOCNOTTY), 0);
+}
+static void terminals(void) {
+    CHECK_EXITED(check_reap(spawn(free_terminal)), 0);
+    struct plan plan = {.path = check_self, .flags = POSIX_SPAWN_SETSID};
+    same_as_glibc(&plan, "terminal 0");
+    plan.steps[0] = (struct step){'o', 30, 0, "/dev/ttyS0", O_RDWR};
+    same_as_glibc(&plan, "terminal 1");
+    plan.steps[0].flags |= O_NOCTTY;
+    same_as_glibc(&plan, "terminal 0");
+    plan.steps[0] = (struct step){'o', 30, 0, "/dev/console", O_RDWR};
+    same_as_glibc(&plan, "terminal 0");
+    plan.steps[0].path = "/dev/tty";
+    same_as_glibc(&plan, "error 6");
+    plan.steps[0].path = "/dev/ttyS0";
+    plan.flags = 0; // no leader of a session
+    same_as_glibc(&plan, "terminal 0");
+}
+
 static const struct check_case cases[] = {
     {"spawn passes on directory, umask, descriptors and ignored signals as glibc's posix_spawn does", plain, 0, true},
     {"spawn sets mask and default signals as glibc's posix_spawn does", signals, 0, true},
@@ -639,6 +665,8 @@ static const struct check_case cases[] = {
     {"four threads spawn at once and nothing is left", from_threads, 60, true},
     {"LX-08 a signal to the group while the child is made reaches the child", group_kill, 60, true},
     {"EC-176 LX-07 a spawn that waits for a FIFO can be killed and leaves nothing", killed_creator, 60, true},
+    // Leaves the shell without its terminal.
+    {"a new session's leader gets the terminal that it opens as with glibc's posix_spawn", terminals, 0, true},
 };
 
 static int print_state(void) {
@@ -662,6 +690,7 @@ static int print_state(void) {
     sched_getparam(0, &param);
     PRINT(" cwd %s umask %o mask %lx ignored %lx", getcwd(where, sizeof where), u, blocked, ignored);
     PRINT(" leader %d session %d", getpgrp() == getpid(), getsid(0) == getpid());
+    PRINT(" terminal %d", open("/dev/tty", O_RDWR | O_NOCTTY) >= 0);
     PRINT(" ids %d %d %d %d", (int)getuid(), (int)geteuid(), (int)getgid(), (int)getegid());
     PRINT(" policy %d priority %d", sched_getscheduler(0), param.sched_priority);
     return write(1, text, n) == (ssize_t)n ? 0 : 1;

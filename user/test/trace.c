@@ -2,7 +2,11 @@
 // The static probes and the trace rings, read back through /proc/lentil/trace: what fires, as whom, and in which order.
 #include "lend.h"
 
+#include <lentil.h>
+#include <lentil/spawn.h>
 #include <pthread.h>
+
+extern char** environ;
 
 struct event {
     long long time;
@@ -122,6 +126,28 @@ static void loan_ended_by_exec(void) {
     struct event* ended = find(after(released), "proc:::exit", child);
     CHECK(ended->thread != opened->thread);
     CHECK_EQ(ended->thread, value_of(execed, "thread"));
+}
+
+static void spawned(void) {
+    const pid_t me = getpid();
+    char exit_word[] = "@exit", *arguments[] = {check_self, exit_word, NULL};
+    record("proc");
+    const struct lentil_spawn what = {.path = (uint64_t)(uintptr_t)check_self,
+                                      .argv = (uint64_t)(uintptr_t)arguments,
+                                      .envp = (uint64_t)(uintptr_t)environ};
+    const pid_t child = lentil_spawn(&what, sizeof what);
+    CHECK(child > 0);
+    const int status = check_reap(child);
+    load();
+    CHECK_EXITED(status, 3);
+    struct event* create = find(0, "proc:::create", me);
+    CHECK_EQ(value_of(create, "child"), child);
+    struct event* execed = find(after(create), "proc:::exec-success", child);
+    CHECK(strncmp(execed->values, "name=trace ", 11) == 0);
+    CHECK_EQ(execed->thread, value_of(create, "thread"));
+    CHECK_EQ(value_of(execed, "thread"), execed->thread);
+    CHECK_EQ(find(after(execed), "proc:::exit", child)->thread, execed->thread);
+    CHECK(look(0, "proc:::exec-success", me) == NULL);
 }
 
 static void identity_in_the_window(void) {
@@ -300,6 +326,7 @@ static const struct check_case cases[] = {
      loan_ended_by_exit, 0, true},
     {"EC-141 an exec in the window fires as the borrower, and its exit on a thread of its own", loan_ended_by_exec, 0,
      true},
+    {"a spawned child's exec fires as the child, on its own thread", spawned, 0, true},
     {"EC-141 D12 system calls in the window carry the borrower's identity, before and after it the lender's",
      identity_in_the_window, 0, true},
     {"NB-36 proc:::create does not fire for a fork that fails", no_create_on_failure, 0, true},
