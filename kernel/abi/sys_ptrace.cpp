@@ -338,7 +338,7 @@ Result<uint64_t> process_vm(int pid, Pieces local, Pieces remote, uint64_t flags
                 break;
             moved = map->write_memory(remote.address(), buffer.data(), part, false);
         } else {
-            moved = map->read_memory(remote.address(), buffer.data(), part);
+            moved = map->read_memory(remote.address(), buffer.data(), part, false);
             if (!copyout(local.address(), buffer.data(), moved).ok())
                 break;
         }

@@ -176,14 +176,14 @@ FaultResult VmMap::fault(vaddr_t address, Prot access) {
     return VmMapInternals::resolve(*this, *entry, va, access);
 }
 
-size_t VmMap::read_memory(vaddr_t from, void* to, size_t n) {
+size_t VmMap::read_memory(vaddr_t from, void* to, size_t n, bool force) {
     size_t done = 0;
     while (done < n && from + done < VmMapInternals::user_end) {
         const vaddr_t at = from + done, va = page_floor(at);
         const size_t part = std::min<size_t>(n - done, page_size - (at - va));
         MutexGuard guard(lock_);
         VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
-        if (!entry || !has(entry->max_prot, Prot::read))
+        if (!entry || !has(force ? entry->max_prot : entry->prot, Prot::read))
             break;
         if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
             break;

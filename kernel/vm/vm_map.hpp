@@ -117,7 +117,7 @@ public:
 
     /// Copies to or from this map whether or not it is the current one (ptrace, /proc/PID/mem, argv of another proc);
     /// bytes copied. Writing breaks sharing like a user's store; `force` ignores the lack of write permission.
-    size_t read_memory(vaddr_t from, void* to, size_t n);
+    size_t read_memory(vaddr_t from, void* to, size_t n, bool force = true);
     size_t write_memory(vaddr_t to, const void* from, size_t n, bool force);
 
     Pmap& pmap() { return pmap_; }

@@ -319,6 +319,11 @@ static void call_function(void) {
     _exit(x + (int)(data_word & 0xf) + (int)*(const volatile unsigned long*)const_word);
 }
 static void memory(void) {
+    // A page that may not be read, behind one that may.
+    unsigned long* hidden = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    hidden += 4096 / sizeof *hidden;
+    hidden[-1] = 66, hidden[0] = 77;
+    CHECK_EQ(mprotect(hidden, 4096, PROT_NONE), 0);
     pid_t pid = tracee(call_function, 0);
     CHECK_EQ(peek(pid, &data_word), 0x1122334455667788);
     poke(pid, &data_word, 0x10);
@@ -358,6 +363,17 @@ static void memory(void) {
     CHECK_EQ(bytes[2], 100);
     CHECK_ERRNO(process_vm_readv(pid, &local, 1, three, 3, 1), EINVAL);
     CHECK_ERRNO(process_vm_readv(99999, &local, 1, three, 3, 0), ESRCH);
+    // What the tracee itself may not read only orders of ptrace and its file of memory reach.
+    unsigned long words[3] = {1, 1, 1};
+    local = (struct iovec){words, sizeof words};
+    remote = (struct iovec){hidden - 2, sizeof words};
+    CHECK_EQ(process_vm_readv(pid, &local, 1, &remote, 1, 0), 2 * sizeof word);
+    CHECK_EQ(words[1], 66);
+    CHECK_EQ(words[2], 1);
+    remote = (struct iovec){hidden, sizeof words};
+    CHECK_ERRNO(process_vm_readv(pid, &local, 1, &remote, 1, 0), EFAULT);
+    CHECK_ERRNO(process_vm_writev(pid, &local, 1, &remote, 1, 0), EFAULT);
+    CHECK_EQ(peek(pid, hidden), 77);
 
     // A breakpoint in code that both share copy on write.
     unsigned long text = peek(pid, (void*)function);
