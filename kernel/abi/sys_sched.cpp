@@ -277,8 +277,6 @@ Result<void> sys_setpriority(int which, int who, int nice) {
         }
         params.nice = nice;
         uthread_set_sched(u, params);
-        if (u.tid == u.proc->pid)
-            u.proc->nice = nice;
     }));
     if (failure != Errno{})
         return failure;

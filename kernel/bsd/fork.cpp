@@ -80,7 +80,6 @@ Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags) {
 /// What a child inherits without a choice.
 void inherit(const Proc& parent, Proc& child) {
     __builtin_memcpy(child.comm, parent.comm, sizeof child.comm);
-    child.nice = parent.nice;
     child.dumpable = parent.dumpable;
     child.no_new_privs = parent.no_new_privs;
     child.personality = parent.personality;

@@ -121,7 +121,6 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     Mutex<Rank::exec> exec_lock; ///< execve and credential changes
 
     char comm[16] = {}; ///< last path component of what was exec'd, or PR_SET_NAME
-    int32_t nice = 0;
     bool dumpable = true, no_new_privs = false, keep_caps = false;
 
     // -- timers and accounting -------------------------------------------------------------------------------------------
