@@ -344,7 +344,7 @@ static void pipes(void) {
 
 static void modes(void) {
     int p[2];
-    char c;
+    char c, text[2];
     start();
     CHECK_EQ(pipe(p), 0);
     uintptr_t fd = (uintptr_t)p[0];
@@ -360,7 +360,13 @@ static void modes(void) {
     CHECK_ERRNO(change(fd, EVFILT_READ, EV_DELETE, 0, 0), ENOENT);
     CHECK_EQ(change(fd, EVFILT_READ, EV_ADD | EV_DISPATCH, 0, 0), 0);
     expect_one(fd, EVFILT_READ, 0, 0, 2);
-    expect(0);
+    CHECK_EQ(write(p[1], "d", 1), 1);
+    expect(0); // the first event disabled it
+    CHECK_EQ(change(fd, EVFILT_READ, EV_ENABLE, 0, 0), 0);
+    expect_one(fd, EVFILT_READ, 0, 0, 3);
+    CHECK_EQ(write(p[1], "d", 1), 1);
+    expect(0); // and so does each later one
+    CHECK_EQ(read(p[0], text, 2), 2);
     CHECK_EQ(change(fd, EVFILT_READ, EV_ENABLE, 0, 0), 0);
     expect_one(fd, EVFILT_READ, 0, 0, 2);
     CHECK_EQ(change(fd, EVFILT_READ, EV_ADD | EV_DISABLE, 0, 0), 0);

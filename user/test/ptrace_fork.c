@@ -295,6 +295,48 @@ static void breakpoint_is_shared(void) {
     CHECK_ENDED(pid, 0);
 }
 
+// A child stopped at its birth, by the tracer's options, keeps its creator waiting: until it is continued, or killed.
+static void vfork_stays_act(void) {
+    pid_t pid = vfork();
+    if (pid == 0) {
+        shared[0] = 1;
+        _exit(3);
+    }
+    shared[1] = 1;
+    int status = check_reap(pid);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 40 + WTERMSIG(status));
+}
+static void stays_stopped(void) {
+    setup();
+    for (int killed = 0; killed < 2; ++killed) {
+        shared[0] = shared[1] = 0;
+        pid_t pid = tracee(vfork_stays_act, PTRACE_O_TRACEVFORK);
+        resume(pid);
+        CHECK_STOP(pid, EVENT(PTRACE_EVENT_VFORK));
+        pid_t child = (pid_t)message_of(pid);
+        CHECK_STOP(child, SIGSTOP);
+        resume(pid);
+        CHECK_QUIET(pid);
+        CHECK_QUIET(child);
+        CHECK_EQ(check_state_of(child), 't');
+        CHECK_EQ(check_state_of(pid), 'D');
+        CHECK_EQ(shared[0] + shared[1], 0);
+        if (killed)
+            kill(child, SIGKILL);
+        else
+            resume(child);
+        if (killed)
+            CHECK_KILLED(child, SIGKILL);
+        else
+            CHECK_ENDED(child, 3);
+        CHECK_STOP(pid, SIGCHLD);
+        CHECK_EQ(shared[0], !killed);
+        resume(pid);
+        CHECK_ENDED(pid, killed ? 40 + SIGKILL : 3);
+        CHECK_EQ(shared[1], 1);
+    }
+}
+
 // --- a borrower asks its lender to trace it ---
 
 static volatile int raised, act_signal, step;
@@ -709,16 +751,19 @@ static void come_and_go(void) {
 }
 
 static const struct check_case cases[] = {
-    {"a fork is an event of the parent, and its child is traced and stopped", fork_event, 0, false},
+    {"NB-39 a fork is an event of the parent, and its child is traced and stopped before its first instruction",
+     fork_event, 0, false},
     {"a seized process's child is seized", seized_fork, 0, false},
     {"NB-49 CLONE_UNTRACED hides a child from the tracer, CLONE_PTRACE gives it one", clone_flags, 0, false},
     {"EC-130 EC-135 NB-56 LX-22 FB-02 FB-04 a traced vfork: event before the wait, child stopped, done event, result",
      vfork_events, 0, false},
+    {"NB-40 a vfork child stopped at its birth keeps its creator waiting until it goes on or is killed", stays_stopped,
+     0, false},
     {"EC-132 NB-42 NB-43 NB-44 births stop for exactly the events asked for, in all 16 combinations", combinations, 60,
      false},
     {"EC-131 parent or child of a traced vfork is let go or killed at every stop", at_each_point, 60, false},
     {"EC-134 a breakpoint in memory that a vfork child shares is hit by the child", breakpoint_is_shared, 0, false},
-    {"NB-57 NB-59 FB-09 EC-133 a vfork child that asks its parent to trace it does not stop for signals",
+    {"BS-16 NB-57 NB-59 FB-09 EC-133 a vfork child that asks its parent to trace it does not stop for signals",
      traceme_no_stops, 60, true},
     {"NB-58 SIGSTOP stops it like any borrower, until somebody kills it", traceme_sigstop, 0, true},
     {"NB-60 its crash kills it, whether the signal is masked or ignored", traceme_crash, 0, true},
@@ -737,30 +782,7 @@ static const struct check_case cases[] = {
     {"a single step over a vfork that is not followed is one step", step_over_vfork, 60, false},
     {"a tracer comes and goes while a process forks and vforks", come_and_go, 60, false},
 };
-// What test/boot/test_tracing.py debugs: a child made by fork, or by vfork, calls one function, its parent two others.
-static volatile int counter;
-__attribute__((noinline)) static void debug_child(int n) { counter += n; }
-__attribute__((noinline)) static void debug_wait(void) { __asm__ volatile(""); }
-__attribute__((noinline)) static void debug_parent(int n) {
-    counter += n;
-    printf("counter %d\n", counter);
-}
-static int debug(bool lends) {
-    pid_t pid = lends ? vfork() : fork();
-    if (pid == 0) {
-        debug_child(7);
-        _exit(3);
-    }
-    debug_wait();
-    int status;
-    waitpid(pid, &status, 0);
-    debug_parent(WEXITSTATUS(status));
-    return 5;
-}
-
 int main(int argc, char** argv) {
-    if (argc > 2 && strcmp(argv[1], "@debug") == 0)
-        return debug(argv[2][0] == 'v');
     if (argc > 2 && strcmp(argv[1], "@exit") == 0)
         return atoi(argv[2]);
     if (argc > 1 && strcmp(argv[1], "@ids") == 0)
