@@ -64,6 +64,7 @@ const char* ns16550_probe(Node node) {
         return nullptr;
     }
     write(interrupt_enable, 0);
+    interrupt(nullptr);        // what was typed since the firmware let go: turning FIFOs on may drop it
     write(fifo_control, 1);    // FIFOs on
     write(modem_control, 0xb); // DTR, RTS, and OUT2: the interrupt line of a PC
     if (!irq_attach(node, interrupt, nullptr))
