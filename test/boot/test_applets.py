@@ -20,24 +20,28 @@ def first_difference(wanted, got):
     return "line ends differ"
 
 
-@boot_test("busybox's applets and shell constructs run to their end", own_lines=True)
-def applets(report):
+def run_applets(machine):
+    """Runs the script at the prompt; gives (title, why it is not as expected or None) for each of its sections."""
     with open(os.path.join(TOP, "test/applets/expected.txt"), encoding="utf-8") as file:
         expected = sections(file.read())
-    with Machine("applets") as machine:
-        machine.wait_for_shell()
-        _, status = machine.run("sh /test/applets.sh 2>&1 </dev/null | cat >/tmp/printed", timeout=600)
-        check_equal(status, 0, "status of the script")
-        printed, _ = machine.run("cat /tmp/printed", timeout=300)
-        machine.send("exit\n")
-        machine.wait_for_end()
-    got = sections(printed)
     if len(expected) < 60:
         raise Failure(f"only {len(expected)} sections are expected")
-    for title, text in expected.items():
-        if title not in got:
-            report.not_ok(f"applets: {title}", "nothing was printed")
-        elif got[title] != text:
-            report.not_ok(f"applets: {title}", first_difference(text, got[title]))
-        else:
-            report.ok(f"applets: {title}")
+    _, status = machine.run("sh /test/applets.sh 2>&1 </dev/null | cat >/tmp/printed", timeout=600)
+    check_equal(status, 0, "status of the script")
+    printed, _ = machine.run("cat /tmp/printed", timeout=300)
+    got = sections(printed)
+    return [(title, "nothing was printed" if title not in got
+             else None if got[title] == text else first_difference(text, got[title])) for title, text in expected.items()]
+
+
+@boot_test("busybox's applets and shell constructs run to their end", own_lines=True)
+def applets(report):
+    with Machine("applets") as machine:
+        machine.wait_for_shell()
+        for title, why in run_applets(machine):
+            if why:
+                report.not_ok(f"applets: {title}", why)
+            else:
+                report.ok(f"applets: {title}")
+        machine.send("exit\n")
+        machine.wait_for_end()
