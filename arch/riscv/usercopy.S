@@ -161,15 +161,16 @@ riscv_user_string:
     mv      a3, a1
     add     a4, a1, a2
     begin_user_access
-1:  addi    t1, a1, 8               // eight bytes at a time, as long as so many are left
-    bltu    a4, t1, 3f
+    li      t2, 8
+1:  sub     t1, a4, a1              // eight bytes at a time, as long as so many are left; no sum here may wrap
+    bltu    t1, t2, 3f
     .irp at, 0, 1, 2, 3, 4, 5, 6, 7
     X string_fault, lb t0, \at(a1)
     sb      t0, \at(a0)
     beqz    t0, string_end_\at
     .endr
     addi    a0, a0, 8
-    mv      a1, t1
+    addi    a1, a1, 8
     j       1b
 3:  bgeu    a1, a4, 2f
     X string_fault, lb t0, 0(a1)
