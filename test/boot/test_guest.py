@@ -23,7 +23,7 @@ def runs_guest_program(name):
             machine.wait_for_shell()
             machine.send(f"/test/{name}\n")
             count_guest_lines(report, machine, name, LIMITS.get(name, DEFAULT_LIMIT))
-            machine.send("poweroff -f\n")
+            machine.send("exec poweroff -f\n")  # no job control: a program may have cost the shell its terminal
             machine.wait_for_end()
 
 
