@@ -13,9 +13,9 @@ Result<FileStat> stat_of(int at, UserPath path, uint32_t flags) {
     // Linux lets the path be a null pointer with AT_EMPTY_PATH.
     if (path.address == 0 && (flags & at_flags::empty_path) && at >= 0)
         return TRY(any_file(at))->stat();
-    const UserString name = TRY(path.copy());
-    if (name.view().empty() && (flags & at_flags::empty_path) && at != at_fdcwd)
+    if ((flags & at_flags::empty_path) && at != at_fdcwd && TRY(UserPtr<char>(path.address).read()) == '\0')
         return TRY(any_file(at))->stat();
+    const UserString name = TRY(path.copy());
     return vfs::stat(VfsContext::current(), at, name.view(),
                      flags & (at_flags::symlink_nofollow | at_flags::empty_path));
 }

@@ -269,8 +269,8 @@ Step take_one(machine::Trapframe& frame) {
         signals::set_action(proc, signo, fresh);
     }
     guard.unlock();
-    run_handler(self, frame, info, action);
-    return Step::again;
+    const bool runs = run_handler(self, frame, info, action);
+    return runs && current_thread().interrupt_level.load(std::memory_order_relaxed) == 0 ? Step::done : Step::again;
 }
 
 } // namespace

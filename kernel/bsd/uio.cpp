@@ -7,25 +7,12 @@
 
 namespace lentil {
 
-UioSegment Uio::piece() const {
-    if (kernel_)
-        return {reinterpret_cast<vaddr_t>(kernel_), left_};
-    size_t index = index_, offset = offset_;
-    while (index < segments_.size() && offset == segments_[index].length)
-        index++, offset = 0;
-    if (index == segments_.size())
-        return {};
-    return {segments_[index].base + offset, segments_[index].length - offset};
+void Uio::next_segment() {
+    while (index_ < segments_.size() && offset_ == segments_[index_].length)
+        index_++, offset_ = 0;
 }
 
-void Uio::advance(size_t n) {
-    ASSERT(n <= left_);
-    left_ -= n;
-    moved_ += n;
-    if (kernel_) {
-        kernel_ += n;
-        return;
-    }
+void Uio::skip(size_t n) {
     while (n > 0) {
         const size_t here = std::min(n, segments_[index_].length - offset_);
         offset_ += here;

@@ -41,10 +41,30 @@ public:
     Result<size_t> take(void* to, size_t n);
     Result<size_t> put_zeros(size_t n);
     /// The current contiguous user piece, for direct copies (VmObject::read); then advance().
-    UioSegment piece() const;
-    void advance(size_t n);
+    UioSegment piece() {
+        if (kernel_)
+            return {reinterpret_cast<vaddr_t>(kernel_), left_};
+        if (index_ < segments_.size() && offset_ == segments_[index_].length) [[unlikely]]
+            next_segment();
+        if (index_ == segments_.size())
+            return {};
+        return {segments_[index_].base + offset_, segments_[index_].length - offset_};
+    }
+    void advance(size_t n) {
+        left_ -= n;
+        moved_ += n;
+        if (kernel_)
+            kernel_ += n;
+        else if (index_ < segments_.size() && n <= segments_[index_].length - offset_)
+            offset_ += n;
+        else
+            skip(n);
+    }
 
 private:
+    void next_segment();
+    void skip(size_t n); ///< more than the current segment has
+
     std::span<const UioSegment> segments_;
     size_t index_ = 0, offset_ = 0;
     char* kernel_ = nullptr;
