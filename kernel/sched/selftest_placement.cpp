@@ -252,6 +252,38 @@ void fifo_order() {
           ones[0].place, ones[1].place, ones[2].place, ones[3].place, held);
 }
 
+void preempted_stays_first() {
+    Supervising raised;
+    struct Shared {
+        std::atomic<uint32_t> first_may_end{0}, second_ran{0}, urgent_ran{0};
+    } shared;
+    const HartSet hart = HartSet::of(hart_count() - 1);
+    Crew crew;
+    crew.start("first",
+               [](void* arg) {
+                   while (static_cast<Shared*>(arg)->first_may_end.load() == 0)
+                       machine::cpu_relax();
+               },
+               &shared, {.policy = SchedPolicy::fifo, .rt_priority = 20, .affinity = hart});
+    sleep_ms(5);
+    crew.start("second", [](void* arg) { static_cast<Shared*>(arg)->second_ran.store(1); }, &shared,
+               {.policy = SchedPolicy::fifo, .rt_priority = 20, .affinity = hart});
+    for (uint32_t i = 1; i <= 5; i++) {
+        crew.start("urgent", [](void* arg) { static_cast<Shared*>(arg)->urgent_ran.fetch_add(1); }, &shared,
+                   {.policy = SchedPolicy::fifo, .rt_priority = 30, .affinity = hart});
+        for (int k = 0; k < 200 && shared.urgent_ran.load() < i; k++)
+            sleep_ms(2);
+    }
+    sleep_ms(5);
+    const bool held = shared.second_ran.load() == 0;
+    const uint32_t urgent = shared.urgent_ran.load();
+    shared.first_may_end.store(1);
+    crew.join();
+    check(held && urgent == 5 && shared.second_ran.load() == 1,
+          "a SCHED_FIFO thread that is preempted stays before others of its priority", "held {}, preempted {} times",
+          held, urgent);
+}
+
 void round_robin() {
     Supervising raised;
     Spinners crew;
@@ -305,6 +337,31 @@ void silent_idleness() {
     const nanos_t expected = passed * hart_count();
     check(idle_after - idle_before > expected * 9 / 10 && idle_after - idle_before <= expected,
           "harts without work count as idle", "{} of {} ms", (idle_after - idle_before) / ms, expected / ms);
+}
+
+/// The timer of a slice that has lost its purpose does not wake the hart.
+void idle_hart_forgets_the_slice() {
+    constexpr unsigned rounds = 20;
+    const unsigned hart = hart_count() - 1;
+    thread_set_params(current_thread(), {.affinity = HartSet::of(0)});
+    const std::atomic<uint64_t>& count = hart_by_index(hart).counters.idle_timer_interrupts;
+    const uint64_t before = count.load();
+    for (unsigned i = 0; i < rounds; i++) {
+        Crew crew;
+        for (unsigned k = 0; k < 2; k++)
+            crew.start("brief",
+                       [](void*) {
+                           const nanos_t end = monotonic_ns() + sched_time::slice_ns / 8;
+                           while (monotonic_ns() < end)
+                               machine::cpu_relax();
+                       },
+                       nullptr, {.affinity = HartSet::of(hart)});
+        sleep_ms(10);
+    }
+    const uint64_t seen = count.load() - before;
+    thread_set_params(current_thread(), {});
+    check(seen <= 2, "a hart that fell idle before the end of a slice takes no timer interrupt for it",
+          "{} in {} rounds", seen, rounds);
 }
 
 void lone_spinner_is_not_disturbed() {
@@ -385,10 +442,12 @@ void test_placement() {
     pinned();
     fifo_preempts(true);
     fifo_order();
+    preempted_stays_first();
     round_robin();
     lone_spinner_is_not_disturbed();
     if (hart_count() < 2)
         return;
+    idle_hart_forgets_the_slice();
     fifo_preempts(false);
     moved_while_running();
     moves_itself();
