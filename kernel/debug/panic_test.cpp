@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <algorithm>
 
+#include <debug/panic.hpp>
 #include <debug/panic_test.hpp>
 #include <libkern/assert.hpp>
 #include <libkern/format.hpp>
@@ -26,6 +27,11 @@ void test_write_text() { *reinterpret_cast<volatile uint32_t*>(&test_panic) = 0;
 
 void test_execute_data() { reinterpret_cast<void (*)()>(const_cast<uint64_t*>(&some_data))(); }
 
+void test_nested() {
+    panic_describe_process = [](std::span<char>) -> std::string_view { panic("while it describes"); };
+    panic("on request");
+}
+
 struct Kind {
     std::string_view name;
     void (*run)();
@@ -36,6 +42,7 @@ constexpr Kind kinds[] = {
     {"overflow", test_overflow},
     {"write_text", test_write_text},
     {"execute_data", test_execute_data},
+    {"nested", test_nested},
 };
 
 } // namespace

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs every program of user/test in a machine of its own and reports each line that it prints."""
 import os
+import re
 
-from harness import TOP, Machine, boot_test, count_guest_lines
+from harness import TOP, Machine, boot_test, check, count_guest_lines
 
 # Seconds without an end that mean a hang; for programs that need longer than the default.
 LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600}
 DEFAULT_LIMIT = 300
 # Machines of another size; for programs that use up all there is.
 MEMORY = {"exhaust": "128M"}
+# What the kernel must have said on the console.
+CONSOLE = {"exhaust": r"^out of memory: killed process \d+ \(exhaust\)"}
 
 
 def programs():
@@ -23,6 +26,8 @@ def runs_guest_program(name):
             machine.wait_for_shell()
             machine.send(f"/test/{name}\n")
             count_guest_lines(report, machine, name, LIMITS.get(name, DEFAULT_LIMIT))
+            if name in CONSOLE:
+                check(re.search(CONSOLE[name], machine.text(), re.MULTILINE), f"the console does not say {CONSOLE[name]!r}")
             machine.send("exec poweroff -f\n")  # no job control: a program may have cost the shell its terminal
             machine.wait_for_end()
 
