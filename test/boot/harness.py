@@ -34,7 +34,7 @@ class Machine:
     """One QEMU. Use it in a `with` statement: leaving it ends QEMU whatever happened."""
 
     def __init__(self, name, kernel=CHECKED, initrd=TEST_INITRD, append="", machine="virt", smp=4, memory="512M",
-                 disk=None, icount=False, panic_expected=False, card=None):
+                 disk=None, icount=False, panic_expected=False, card=None, more=()):
         os.makedirs(LOGS, exist_ok=True)
         self.log_path = os.path.join(LOGS, re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:100] + ".log")
         self.log = open(self.log_path, "wb")
@@ -45,6 +45,7 @@ class Machine:
         self.ended = False
         command = (qemu.card_command(card, memory, smp) if card else
                    qemu.qemu_command(kernel, initrd, append, machine, smp, memory, disk, icount))
+        command += list(more)
         self.log.write((" ".join(command) + "\n").encode())
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
