@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Calls about the process and the system: credentials, limits, scheduling, clocks, names.
-#include "check.h"
+#include "lend.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/sysinfo.h>
 #include <sys/times.h>
@@ -64,6 +66,84 @@ static void root_comes_back(void) {
     CHECK_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
     CHECK_EQ(syscall(SYS_setresuid, 5, 5, 5), 0);
     CHECK_EQ(capabilities(), 0); // permitted, but not effective
+}
+
+// --- what a change of ids does to the capability sets ---
+
+static uint64_t set_of(const char* name) {
+    char text[4096];
+    CHECK(check_read_file("/proc/self/status", text, sizeof text) > 0);
+    const char* at = strstr(text, name);
+    CHECK(at != NULL);
+    return strtoull(at + strlen(name) + 2, NULL, 16);
+}
+static uint64_t all; // what root starts with
+static void expect_sets(int line, uint64_t permitted, uint64_t effective) {
+    if (set_of("CapPrm") != permitted || set_of("CapEff") != effective)
+        check_fail("line %d: permitted %lx, effective %lx, expected %lx and %lx", line, set_of("CapPrm"),
+                   set_of("CapEff"), permitted, effective);
+}
+#define EXPECT_SETS(permitted, effective) expect_sets(__LINE__, permitted, effective)
+
+static void all_ids(void) {
+    CHECK_EQ(setresuid(100, 100, 100), 0);
+    EXPECT_SETS(0, 0);
+}
+static void all_but_saved(void) {
+    CHECK_EQ(setresuid(100, 100, 0), 0);
+    EXPECT_SETS(all, 0);
+    CHECK_EQ(setresuid(-1, 0, -1), 0);
+    EXPECT_SETS(all, all);
+    CHECK_EQ(setresuid(-1, 100, 100), 0);
+    EXPECT_SETS(0, 0);
+}
+static void kept(void) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    CHECK_EQ(syscall(SYS_capget, &header, data), 0);
+    data[0].inheritable = 1u << CAP_CHOWN;
+    CHECK_EQ(syscall(SYS_capset, &header, data), 0);
+    CHECK_EQ(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0), 0);
+    CHECK_EQ(set_of("CapAmb"), 1u << CAP_CHOWN);
+    CHECK_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
+    CHECK_EQ(setresuid(-1, 100, -1), 0);
+    CHECK_EQ(set_of("CapAmb"), 1u << CAP_CHOWN); // still root by its other ids
+    CHECK_EQ(setresuid(-1, 0, -1), 0);
+    CHECK_EQ(setresuid(100, 100, 100), 0);
+    EXPECT_SETS(all, 0);
+    CHECK_EQ(set_of("CapAmb"), 0);
+}
+static void file_ids(void) {
+    const uint64_t of_files = 0x1f | 1u << 9 | 1u << 27 | 1ul << 32;
+    setfsuid(100);
+    EXPECT_SETS(all, all & ~of_files);
+    setfsuid(0);
+    EXPECT_SETS(all, all);
+}
+static void no_fixup(void) {
+    CHECK_EQ(prctl(PR_SET_SECUREBITS, 1 << 2), 0); // SECBIT_NO_SETUID_FIXUP
+    CHECK_EQ(setresuid(100, 100, 100), 0);
+    EXPECT_SETS(all, all);
+}
+static void less_trusted(void) {
+    int number = -1;
+    CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+    CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGUSR1), 0);
+    CHECK_EQ(setresuid(100, -1, -1), 0); // the real id alone tells nobody apart
+    CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
+    CHECK_EQ(prctl(PR_GET_PDEATHSIG, &number), 0);
+    CHECK_EQ(number, SIGUSR1);
+    CHECK_EQ(setresuid(-1, 100, -1), 0);
+    CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
+    CHECK_EQ(prctl(PR_GET_PDEATHSIG, &number), 0);
+    CHECK_EQ(number, 0);
+}
+static void capability_sets(void) {
+    all = set_of("CapPrm");
+    CHECK(all != 0 && set_of("CapEff") == all);
+    void (*const acts[])(void) = {all_ids, all_but_saved, kept, file_ids, no_fixup, less_trusted};
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; ++i)
+        CHECK_EXITED(check_reap(spawn(acts[i])), 0);
 }
 
 static void limits(void) {
@@ -205,6 +285,8 @@ static void names(void) {
 static const struct check_case cases[] = {
     {"user ids change by the rules, and capabilities with them", user_ids, 0, false},
     {"root that keeps a saved id can come back", root_comes_back, 0, false},
+    {"a change of ids changes each capability set by its rule, and what others may do with the process",
+     capability_sets, 0, false},
     {"limits can be lowered by all and raised by root", limits, 0, true},
     {"policy, priority and affinity are what was set", scheduling, 0, true},
     {"clocks run and sleeps last as long as asked", clocks, 0, false},

@@ -341,6 +341,13 @@ static void untouched_pages(void) {
 
 // --- several harts ---
 
+static void pin_to(int hart) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(hart, &set);
+    CHECK_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+}
+
 static volatile long* volatile target;
 static volatile int stop, faults;
 static volatile long current;
@@ -372,12 +379,17 @@ static void* read_never_stale(void* unused) {
 static void unmap_seen_everywhere(void) {
     catch_faults();
     target = (volatile long*)(void*)map_private(page_size);
+    char* const elsewhere = map_private(page_size);
     *target = 1;
     pthread_t thread[3];
     for (int i = 0; i < 3; ++i)
         CHECK_EQ(pthread_create(&thread[i], NULL, read_never_stale, NULL), 0);
     for (long g = 2; g < 500; ++g) {
-        CHECK_EQ(munmap((void*)(uintptr_t)target, page_size), 0);
+        if (g % 2) // the page goes, or moves away
+            CHECK_EQ(munmap((void*)(uintptr_t)target, page_size), 0);
+        else
+            CHECK(mremap((void*)(uintptr_t)target, page_size, page_size, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere) ==
+                  elsewhere);
         void* p = mmap((void*)(uintptr_t)target, page_size, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         CHECK(p == (void*)(uintptr_t)target);
@@ -425,6 +437,45 @@ static void protect_seen_everywhere(void) {
     stop = 1;
     for (int i = 0; i < 3; ++i)
         pthread_join(thread[i], NULL);
+}
+
+static volatile long* volatile watched;
+static volatile long last_seen, looks;
+static void* watch(void* unused) {
+    pin_to(1);
+    while (!stop) {
+        last_seen = *watched;
+        ++looks;
+    }
+    return unused;
+}
+static void look_again(void) { // the other hart has the page as it is now
+    const long before = looks;
+    CHECK_SOON(looks > before + 100, 10);
+}
+// The watcher never enters the kernel by itself: what it goes by is what it is told to forget.
+static void replacement_seen_everywhere(void) {
+    pthread_t thread;
+    pin_to(0);
+    watched = (volatile long*)(void*)map_private(page_size);
+    CHECK_EQ(pthread_create(&thread, NULL, watch, NULL), 0);
+    look_again(); // it sees the zero page
+    *watched = -1;
+    CHECK_SOON(last_seen == -1, 10);
+    for (long round = 1; round <= 20; ++round) {
+        pid_t pid = fork(); // holds the page, so that the next store makes a copy
+        if (pid == 0)
+            for (;;)
+                pause();
+        CHECK(pid > 0);
+        look_again();
+        *watched = round;
+        CHECK_SOON(last_seen == round, 10);
+        kill(pid, SIGKILL);
+        CHECK_SIGNALED(check_reap(pid), SIGKILL);
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
 }
 
 static void fork_takes_a_snapshot(void) {
@@ -501,8 +552,10 @@ static const struct check_case cases[] = {
     {"a grandchild keeps its pages when both ancestors let go", parent_goes_first, 0, false},
     {"munmap, mprotect, mremap, madvise and mmap after fork touch one side only", mappings_are_own, 60, false},
     {"pages that were read but never written are zero for both", untouched_pages, 0, false},
-    {"a page unmapped on one hart is not seen on another any more", unmap_seen_everywhere, 60, false},
+    {"a page unmapped or moved on one hart is not seen on another any more", unmap_seen_everywhere, 60, false},
     {"a page protected on one hart is not written on another any more", protect_seen_everywhere, 60, false},
+    {"a page that a store replaces is seen by a thread that reads it on another hart", replacement_seen_everywhere, 60,
+     false},
     {"fork takes a snapshot of pages that other threads write", fork_takes_a_snapshot, 60, false},
     {"four threads that break sharing of the same page at once lose no store", same_page_at_once, 60, false},
 };

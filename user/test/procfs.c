@@ -115,6 +115,9 @@ static void status_lines(void) {
     CHECK_EQ(check_value_in("/proc/self/status", "VmSize") - size, 64 << 10);
     long more = check_value_in("/proc/self/status", "VmRSS") - resident;
     CHECK(more >= 1 << 10 && more < 2 << 10);
+    for (int i = 16 << 20; i < 32 << 20; i += 4096)
+        CHECK_EQ(((volatile char*)untouched)[i], 0); // what is only read costs nothing
+    CHECK(check_value_in("/proc/self/status", "VmRSS") - resident < 2 << 10);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
