@@ -6,7 +6,7 @@ import re
 from harness import TOP, Machine, boot_test, check, count_guest_lines
 
 # Seconds without an end that mean a hang; for programs that need longer than the default.
-LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600}
+LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600, "fuzz": 900}
 DEFAULT_LIMIT = 300
 # Machines of another size; for programs that use up all there is.
 MEMORY = {"exhaust": "128M"}

@@ -245,7 +245,7 @@ static void tracks(void) {
     CHECK_EQ(change((uintptr_t)getpid(), EVFILT_PROC, NOTE_FORK | NOTE_EXIT | NOTE_TRACK, 0), 0);
     SWEEP(track_sweeps);
     CHECK(tracked > 0);
-    CHECK_EQ(untracked, 1);
+    CHECK(untracked > 0);
     CHECK_EQ(take_events(), 0);
 }
 

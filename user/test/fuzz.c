@@ -16,7 +16,7 @@
 static struct {
     uint64_t seed;
     long round, rounds, seconds, calls, workers, threads, on;
-} options = {1, 0, 4, 0, 600, 4, 2, 0};
+} options = {1, 0, 8, 0, 600, 4, 2, 0};
 
 static struct fuzz_shared* shared;
 static const char* const sandbox = "/tmp/fuzz-root";
@@ -494,7 +494,10 @@ int main(int argc, char** argv) {
     close(memfd_create("first", 0)); // the file system of these is made with the first and stays
     make_sandbox(0);                 // so that the memory this program uses for it is there before anything is counted
     remove_sandbox();
-    char line[200];
+    const char* const sentence =
+        "random calls of several processes and threads end, leave no object behind, and a sane "
+        "program runs after them";
+    char line[300];
     snprintf(line, sizeof line, "# fuzz seed=%lu round=%ld\n", options.seed, options.round);
     check_line("%s%s", line, "");
     double end = check_now() + (double)options.seconds;
@@ -508,12 +511,10 @@ int main(int argc, char** argv) {
             check_line("# %s%s\n", why, "");
     }
     if (good)
-        check_line("ok random calls of several processes and threads end, leave no object behind, and a sane program "
-                   "runs after them%s%s\n",
-                   "", "");
+        check_line("ok %s%s\n", sentence, "");
     else {
-        snprintf(line, sizeof line, "random calls, seed=%lu round=%ld", options.seed, round - 1);
-        check_line("not ok %s: %s\n", line, why);
+        snprintf(line, sizeof line, "not ok %s: seed=%lu round=%ld: ", sentence, options.seed, round - 1);
+        check_line("%s%s\n", line, why);
     }
     check_line("1..1\n%s%s", "", "");
     return good ? 0 : 1;
