@@ -201,6 +201,8 @@ void explore_wait_for_interrupt() {
             continue;
         }
         // Nobody can go on: time jumps to the first timer.
+        if (plan.standstill)
+            plan.standstill();
         nanos_t first = no_deadline;
         for (unsigned i = 0; i < boot_info.hart_count; i++)
             if (host_harts[i].up && host_harts[i].timer < first)

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <doctest/doctest.h>
+#include <host/explorer.hpp>
 
 #include <sched/callout.hpp>
 #include <sched/clock.hpp>
@@ -47,6 +48,12 @@ constexpr const char* case_names[] = {
     "native vforks",
     "children waited for",
     "waits without a child",
+    "spawns",
+    "spawns by a borrower",
+    "children tracked",
+    "execs tracked",
+    "signals for a lender's process handled by another thread",
+    "allocations that failed",
 };
 static_assert(std::size(case_names) == static_cast<size_t>(Case::count));
 
@@ -121,11 +128,35 @@ void cancel_while_moved(void*) {
     explore_done();
 }
 
+std::atomic<int> offered_ran{0};
+
+/// Starts one thread after the other and goes on itself, while the other hart falls asleep after each: whoever finds the new
+/// thread, it runs there at once, not after this one's time.
+void offer_threads(void*) {
+    for (int i = 0; i < 60; i++) {
+        const nanos_t began = machine::now_ns();
+        MUST(kernel_thread_start(
+            "offered", [](void*) { offered_ran++; }, nullptr)); // there is memory
+        while (offered_ran <= i)
+            ASSERT(machine::now_ns() - began < 500'000); // points are 100 ns at most
+        for (uint64_t n = host::explore_random(60); n > 0; n--)
+            (void)offered_ran.load();
+    }
+    explore_done();
+}
+
 } // namespace
 
 TEST_CASE("a callout that arms itself again is still after cancel, wherever the canceller is moved meanwhile") {
     for (uint64_t seed = only_seed ? only_seed : 1; seed <= (only_seed ? only_seed : 40); seed++) {
         const ExploreResult result = explore_run({.seed = seed, .instead_of_init = cancel_while_moved});
+        CHECK_MESSAGE(result.ok, result.output);
+    }
+}
+
+TEST_CASE("no hart sleeps while a thread waits for another hart") {
+    for (uint64_t seed = only_seed ? only_seed : 1; seed <= (only_seed ? only_seed : 60); seed++) {
+        const ExploreResult result = explore_run({.seed = seed, .instead_of_init = offer_threads, .calm = true});
         CHECK_MESSAGE(result.ok, result.output);
     }
 }

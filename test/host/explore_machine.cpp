@@ -24,6 +24,7 @@
 #include <platform/platform.hpp>
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
+#include <vm/fail.hpp>
 #include <vm/kmem.hpp>
 #include <vm/page.hpp>
 #include <vm/zalloc.hpp>
@@ -173,6 +174,40 @@ std::string differences(const Counts& before, const Counts& after) {
     return text;
 }
 
+// ---- memory that fails ---------------------------------------------------------------------------------------------------
+
+uint64_t fail_one_in = 0;
+
+/// In calls that say ENOMEM (or EAGAIN), and in the kernel's service of loans, which tries again.
+bool fails_sometimes() {
+    if (fail_one_in == 0)
+        return false;
+    const Thread& thread = *machine::current_thread();
+    if (thread.uthread) {
+        constexpr int64_t those[] = {-6, -5, -4, -1, 220, 221, 222}; // kevent to vfork, clone, execve, mmap
+        if (!thread.uthread->in_syscall ||
+            std::find(std::begin(those), std::end(those), thread.arch.frame.syscall_number()) == std::end(those))
+            return false;
+    } else if (std::strcmp(thread.name, "loans") != 0) {
+        return false;
+    }
+    if (host::explore_random(fail_one_in) != 0)
+        return false;
+    shared->cases[static_cast<unsigned>(Case::allocation_failed)]++;
+    return true;
+}
+
+// ---- nobody can go on ----------------------------------------------------------------------------------------------------
+
+/// Time is about to jump: a thread that could run now waits for nothing but a wake-up that was lost.
+void on_standstill() {
+    const Quiet quiet;
+    sched_harts().for_each([](unsigned i) {
+        if (hart_by_index(i).queued.load() != 0)
+            fail("every hart sleeps, but a thread is queued on hart " + std::to_string(i));
+    });
+}
+
 // ---- questions of the user program -------------------------------------------------------------------------------------
 
 std::string user_text(vaddr_t at, uint64_t length) {
@@ -214,6 +249,10 @@ void answer(machine::Trapframe& frame) {
         }
         return;
     }
+    case Question::memory_fails:
+        fail_one_in = a(0);
+        allocation_fault_hook = fails_sometimes;
+        return;
     case Question::cover:
         if (a(0) < static_cast<uint64_t>(Case::count))
             shared->cases[a(0)]++;
@@ -287,13 +326,18 @@ void powered_off(machine::PowerAction action) {
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         return all[state % sizeof...(values)];
     };
-    const auto harts = static_cast<unsigned>(choose(1, 2, 2, 3, 4));
+    const auto any_harts = static_cast<unsigned>(choose(1, 2, 2, 3, 4));
+    const unsigned harts = this_run.calm ? 2 : any_harts;
     plan.seed = this_run.seed;
     plan.switch_one_in = static_cast<unsigned>(choose(2, 3, 5, 10, 30, 100));
     plan.stall_one_in = static_cast<unsigned>(choose(0, 100, 300, 1000));
     plan.longest_stall = static_cast<unsigned>(choose(300, 3000));
     plan.burst = static_cast<unsigned>(choose(2, 10, 50));
     plan.step_ns = static_cast<nanos_t>(choose(300, 2000, 20000, 100000));
+    if (this_run.calm) {
+        plan.stall_one_in = 0;
+        plan.step_ns = 100;
+    }
     plan.boot = this_run.instead_of_init ? run_instead : [] { kernel_main(); };
     plan.secondary = [](unsigned hart) {
         if (!this_run.instead_of_init)
@@ -304,6 +348,7 @@ void powered_off(machine::PowerAction action) {
     plan.powered_off = powered_off;
     plan.question = answer;
     plan.trapped = on_trap;
+    plan.standstill = on_standstill;
 
     constexpr paddr_t ram = 0x80000000, initrd = ram + (60 << 20);
     const std::vector<char> archive = initramfs();

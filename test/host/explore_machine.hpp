@@ -11,6 +11,7 @@ struct ExploreRun {
     uint64_t seed = 0;
     std::string command_line = {};            ///< for the kernel; words after `--` are the program's
     void (*instead_of_init)(void*) = nullptr; ///< a kernel thread that runs instead of the whole boot
+    bool calm = false;                        ///< two harts that never stall, and little time passes at a point
 };
 
 struct ExploreResult {

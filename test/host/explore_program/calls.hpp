@@ -18,6 +18,10 @@ long word(T* pointer) {
 }
 
 enum Number : long {
+    nr_kevent = -6,
+    nr_kqueue = -5,
+    nr_spawn = -4,
+    nr_close = 57,
     nr_exit = 93,
     nr_exit_group = 94,
     nr_nanosleep = 101,
@@ -57,6 +61,8 @@ inline constexpr long w_nohang = 1, w_untraced = 2, w_continued = 8;
 inline long random(long limit) { return ask(limit, 0, 0, 0, 0, Question::random); }
 inline bool one_in(long n) { return random(n) == 0; }
 inline void cover(Case c) { ask(static_cast<long>(c), 0, 0, 0, 0, Question::cover); }
+/// One allocation in `n` fails from now on.
+inline void memory_fails(long n) { ask(n, 0, 0, 0, 0, Question::memory_fails); }
 /// The text's pages are there once it was read.
 inline long length(const char* text) {
     long n = 0;

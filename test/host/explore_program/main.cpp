@@ -1,150 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What the explored kernel runs: processes that make processes and threads, lend, signal, stop, kill and end each other as
 // the seed says, and that know what must come of it. /init is this program, and what it execs too.
-#include "calls.hpp"
+#include "steps.hpp"
 
 namespace {
-
-bool chaos = false; ///< somebody kills processes at random: then an end by SIGKILL is always a possible one
-constexpr long most_depth = 3;
-long focus =
-    0; ///< what this run does more often than else: 0 nothing, 1 loans, 2 siblings, 3 stops, 4 siblings in haste
-
-using Body = long (*)(void*);
-
-// ---- signals -----------------------------------------------------------------------------------------------------------
-
-/// Where the signals of one test go: queued with a pointer to it.
-struct Mailbox {
-    long pid = 0, tid = 0; ///< who is to handle them; 0: not known yet, resp. any thread
-    volatile long sent = 0, handled = 0;
-};
-
-struct Siginfo {
-    int signo, error, code, pad;
-    int pid, uid;
-    Mailbox* box;
-    long rest[12];
-};
-
-void on_signal(int, Siginfo* info, void*) {
-    Mailbox& box = *info->box;
-    const long pid = getpid(), tid = gettid();
-    expect(box.pid == 0 || pid == box.pid, "a signal is handled by another process", pid, box.pid);
-    expect(box.tid == 0 || tid == box.tid, "a signal is handled by another thread", tid, box.tid);
-    __atomic_fetch_add(&box.handled, 1, __ATOMIC_SEQ_CST);
-    cover(Case::signal_handled);
-}
-
-void set_handler(long signal) {
-    const struct {
-        void (*handler)(int, Siginfo*, void*);
-        unsigned long flags, mask;
-    } action = {on_signal, 4 | 0x10000000, 0}; // SA_SIGINFO, SA_RESTART
-    expect(syscall6(nr_sigaction, signal, word(&action), 0, 8) == 0, "sigaction fails");
-}
-
-/// The process or the thread of the box is known to be there.
-void send(Mailbox& box, long signal = sigrt) {
-    Siginfo info = {};
-    info.signo = static_cast<int>(signal);
-    info.code = -1;
-    info.pid = static_cast<int>(getpid());
-    info.box = &box;
-    __atomic_fetch_add(&box.sent, 1, __ATOMIC_SEQ_CST);
-    const long result = box.tid ? syscall6(nr_tgsigqueueinfo, box.pid, box.tid, signal, word(&info))
-                                : syscall6(nr_sigqueueinfo, box.pid, signal, word(&info));
-    expect(result == 0 || (chaos && result == e_srch), "a signal cannot be sent", result, box.pid);
-}
-
-// ---- processes ---------------------------------------------------------------------------------------------------------
-
-constexpr int ended(long code) { return static_cast<int>((code & 0xff) << 8); }
-constexpr int killed(long signal) { return static_cast<int>(signal); }
-
-/// Waits for one child, which must end (or stop, or go on) so.
-void reap(long pid, int expected, long options = 0) {
-    int status = -1;
-    long got;
-    if (one_in(4))
-        // As a shell that looks now and then.
-        while ((got = wait4(pid, &status, options | w_nohang)) == 0)
-            sleep_us(random(300));
-    else
-        got = wait4(pid, &status, options);
-    expect(got == pid, "wait4 does not find the child", got, pid);
-    expect(status == expected || (chaos && status == killed(sigkill)), "wait4 tells another status", status, expected,
-           pid);
-    cover(Case::waited);
-}
-
-/// The clone flags of fork, vfork, and of a vfork without memory shared.
-constexpr long as_fork = sigchld, as_vfork = clone_vm | clone_vfork | sigchld, as_waiting_fork = clone_vfork | sigchld,
-               as_native_vfork = -1;
-
-long born(Body body, void* argument, long flags) {
-    const long pid = birth(body, argument, random(1 << 30), flags);
-    expect(pid != -4000, "a register is not what it was");
-    expect(pid > 1 || pid == e_again || pid == e_nomem, "clone returns something else", pid, flags);
-    if (pid > 0)
-        cover(flags & clone_vfork ? Case::vforked : Case::forked);
-    return pid;
-}
-
-void pause_a_little() {
-    for (long n = random(4); n > 0; n--)
-        if (one_in(2))
-            yield();
-        else
-            sleep_us(random(200));
-}
-
-char decimal(long digit) { return static_cast<char>('0' + digit); }
-
-/// Becomes a fresh image of this program that ends the process `victim` (0: none), does `depth` more and ends with `code`.
-/// Returns only on an error.
-long exec(long depth, long code, long victim = 0) {
-    char pid[] = {decimal(victim / 1000), decimal(victim / 100 % 10), decimal(victim / 10 % 10), decimal(victim % 10),
-                  0};
-    char numbers[] = {decimal(depth),     0, decimal(code / 100), decimal(code / 10 % 10),
-                      decimal(code % 10), 0, decimal(chaos),      0};
-    const char* arguments[] = {"init", numbers, numbers + 2, numbers + 6, pid, nullptr};
-    const char* const no_environment[] = {nullptr};
-    return syscall6(nr_execve, word("/init"), word(arguments), word(no_environment));
-}
-
-// ---- threads -----------------------------------------------------------------------------------------------------------
-
-constexpr long stack_bytes = 16384;
-
-struct ThreadPlan {
-    Body body;
-    void* argument;
-    volatile int done = 0;
-};
-long run_thread(void* argument) {
-    ThreadPlan& plan = *static_cast<ThreadPlan*>(argument);
-    plan.body(plan.argument);
-    plan.done = 1;
-    return 0;
-}
-/// False if there is no memory. With `wait` it returns when the thread has ended.
-bool start_thread(ThreadPlan& plan, bool wait = false) {
-    const long stack = syscall6(nr_mmap, 0, stack_bytes, 3, 0x22, -1, 0);
-    if (stack < 0)
-        return false;
-    if (thread(run_thread, &plan, reinterpret_cast<void*>(stack + stack_bytes),
-               wait ? thread_flags | clone_vfork : thread_flags) < 0)
-        return false;
-    cover(Case::thread_made);
-    if (wait)
-        expect(plan.done == 1, "a creator does not wait for its thread");
-    return true;
-}
-void join(const ThreadPlan& plan) {
-    while (!plan.done)
-        sleep_us(random(300));
-}
 
 // ---- what a borrower does ----------------------------------------------------------------------------------------------
 
@@ -224,7 +83,16 @@ long borrow(void* argument) {
     loan.seen = loan.pid;
     loan.status = ended(loan.code);
     for (long steps = random(3); steps >= 0; steps--) {
-        switch (random(10)) {
+        switch (random(11)) {
+        case 10:
+            if (loan.depth < most_depth) {
+                const long code = random(100), pid = spawn(most_depth, code);
+                if (pid > 0) {
+                    cover(Case::spawned_by_borrower);
+                    reap(pid, ended(code));
+                }
+            }
+            break;
         case 9: change_own_signals(); break;
         case 0: pause_a_little(); break;
         case 1:
@@ -393,6 +261,8 @@ struct Siblings {
     long way;
     long code;
     Body first = nullptr; ///< what the main thread's first borrower does
+    Mailbox box = {};     ///< the whole process's: only the other thread can handle anything
+    volatile bool over = false;
 };
 long sibling(void* argument) {
     Siblings& all = *static_cast<Siblings*>(argument);
@@ -423,6 +293,11 @@ long sibling(void* argument) {
         expect(false, "a process lives on after SIGKILL");
         break;
     case 3: lend(all.loan); break;
+    case 5:
+        all.box.by = gettid();
+        while (!all.over)
+            pause_a_little();
+        break;
     case 4: {
         long pid;
         while ((pid = all.loan.pid) == 0)
@@ -449,14 +324,43 @@ long sibling(void* argument) {
     return 0;
 }
 
+/// Borrows from a process of two threads and signals to it: the one that runs handles that, while the other is parked.
+long signal_lenders_process(void* argument) {
+    Siblings& all = *static_cast<Siblings*>(argument);
+    all.loan.pid = getpid();
+    for (long n = 1 + random(3); n > 0; n--) {
+        send(all.box);
+        pause_a_little();
+    }
+    while (all.box.handled < all.box.sent)
+        pause_a_little();
+    cover(Case::handled_by_sibling);
+    return all.loan.code;
+}
+
 long siblings_child(void* argument) {
     Siblings& all = *static_cast<Siblings*>(argument);
     ThreadPlan plan{sibling, &all};
     if (!chaos && all.way < 3 && one_in(3))
         all.first = all.way == 1 ? stay : outlive;
     Siblings other = {.loan = {.depth = most_depth, .code = random(100)}, .way = 3, .code = 0};
-    if (!start_thread(plan))
+    if (!start_thread(plan)) {
+        if (all.way == 2)
+            kill(getpid(), sigkill);
         exit_group(all.code);
+    }
+    if (all.way == 5) {
+        all.box.pid = getpid();
+        while (all.box.by == 0)
+            pause_a_little();
+        const long pid = born(signal_lenders_process, &all, as_vfork);
+        all.box.by = 0;
+        if (pid > 0)
+            reap(pid, ended(all.loan.code));
+        all.over = true;
+        join(plan);
+        return all.code;
+    }
     if (all.way == 3) {
         lend(other.loan);
         join(plan);
@@ -486,10 +390,95 @@ long siblings_child(void* argument) {
     }
 }
 
+// ---- watching ----------------------------------------------------------------------------------------------------------
+
+struct Kevent {
+    unsigned long ident;
+    short filter;
+    unsigned short flags;
+    unsigned notes;
+    long data;
+    void* user;
+};
+constexpr unsigned note_exit = 0x80000000, note_fork = 0x40000000, note_exec = 0x20000000, note_track = 1,
+                   note_track_error = 2, note_child = 4;
+
+/// Watches itself and with that its children: has one and knows all about it.
+void watch_births() {
+    const long queue = syscall6(nr_kqueue, 0);
+    expect(queue >= 0 || queue == e_nomem, "kqueue fails", queue);
+    if (queue < 0)
+        return;
+    const long self = getpid();
+    const Kevent watch = {
+        static_cast<unsigned long>(self), -5, 1, note_fork | note_exec | note_exit | note_track, 0, nullptr};
+    const long added = syscall6(nr_kevent, queue, word(&watch), 1, 0, 0, 0);
+    expect(added == 0 || added == e_nomem, "kevent fails", added);
+    long pid = added;
+    const long code = random(100), way = random(4);
+    Loan loan{.depth = most_depth, .code = code};
+    if (added == 0) {
+        switch (way) {
+        case 0: pid = born(leave, &loan, one_in(2) ? as_fork : as_waiting_fork); break;
+        case 1: pid = born(leave, &loan, as_vfork); break;
+        case 2: pid = spawn(most_depth, code); break;
+        default:
+            pid = born(
+                [](void* a) {
+                    const Loan& mine = *static_cast<Loan*>(a);
+                    exec(most_depth, mine.code);
+                    return mine.code + 100;
+                },
+                &loan, one_in(2) ? as_fork : as_vfork);
+        }
+    }
+    if (pid > 0) {
+        int status = -1;
+        const long got = wait4(pid, &status, 0);
+        expect(got == pid, "wait4 does not find the child", got, pid);
+        const bool not_execed = way == 3 && status == ended(code + 100); // for want of memory
+        expect(status == ended(code) || not_execed || (chaos && status == killed(sigkill)),
+               "wait4 tells another status", status, code);
+        // What was to be told was told before the child could be waited for.
+        unsigned own = 0, childs = 0;
+        const long no_time[2] = {0, 0};
+        for (;;) {
+            Kevent events[4];
+            const long n = syscall6(nr_kevent, queue, 0, 0, word(events), 4, word(no_time));
+            expect(n >= 0 || n == e_nomem, "kevent fails", n);
+            if (n == 0)
+                break;
+            for (long i = 0; i < n; i++)
+                if (events[i].ident == static_cast<unsigned long>(self))
+                    own |= events[i].notes;
+                else if (events[i].ident == static_cast<unsigned long>(pid))
+                    childs |= events[i].notes;
+        }
+        expect((own & note_fork) != 0, "a birth is not noted", static_cast<long>(own), pid);
+        if (!(own & note_track_error)) {
+            cover(Case::tracked);
+            const unsigned wanted = note_child | note_exit;
+            expect((childs & wanted) == wanted, "a child is not tracked", static_cast<long>(childs), pid);
+            if (way >= 2 && status == ended(code)) {
+                cover(Case::tracked_exec);
+                expect((childs & note_exec) != 0, "an exec is not noted", static_cast<long>(childs), pid);
+            }
+        }
+    }
+    syscall6(nr_close, queue);
+}
+
 /// One thing that a process does.
 void act(long depth) {
-    constexpr long focused[] = {0, 1, 6, 5, 6};
-    switch (focus != 0 && !one_in(4) ? focused[focus] : random(8)) {
+    constexpr long focused[] = {0, 1, 6, 5, 6, 7, 8};
+    switch (focus != 0 && !one_in(4) ? focused[focus] : random(10)) {
+    case 7: {
+        const long code = random(100), pid = spawn(depth < most_depth ? depth + 1 : most_depth, code);
+        if (pid > 0)
+            reap(pid, ended(code));
+        break;
+    }
+    case 8: watch_births(); break;
     case 0:
         if (depth < most_depth) {
             const long pid = born(forked_child, reinterpret_cast<void*>(depth + 1), as_fork);
@@ -557,7 +546,7 @@ void act(long depth) {
         Siblings all = {.loan = {.depth = most_depth, .code = random(100)},
                         .way = random(focus == 4 ? 3
                                       : chaos    ? 4
-                                                 : 5),
+                                                 : 6),
                         .code = random(100)};
         const long pid = born(siblings_child, &all, as_fork);
         if (pid > 0)
@@ -622,7 +611,9 @@ void touch_memory() {
     reap_all();
     settle(false);
     chaos = one_in(5);
-    focus = random(5);
+    focus = random(7);
+    if (one_in(3))
+        memory_fails(10 + random(100));
     for (long n = 3 + random(4); n > 0; n--)
         born(forked_child, nullptr, as_fork);
     if (chaos) {
@@ -634,6 +625,7 @@ void touch_memory() {
         sleep_us(50'000);
         kill(-1, sigkill);
     }
+    memory_fails(0);
     reap_all();
     settle(true);
     syscall6(nr_reboot, 0xfee1dead, 672274793, 0x4321fedc, 0);

@@ -10,6 +10,7 @@ enum class Question : unsigned long {
     settle = 4, ///< when nothing else runs: remembers what objects there are (a0 = 0), or compares with that (a0 = 1).
                 ///< The answer is 0 if that is not so yet; a failure if it must be so now (a1 = 1)
     cover = 5,  ///< the case of number a0 came up
+    memory_fails = 6, ///< from now on one allocation in a0 fails (0: none), in calls that say so to their callers
 };
 
 /// Cases that a run of the explorer is to meet; it says how often it did.
@@ -34,5 +35,11 @@ enum class Case : unsigned {
     native_vfork,
     waited,
     nothing_to_wait_for,
+    spawned,
+    spawned_by_borrower,
+    tracked,
+    tracked_exec,
+    handled_by_sibling,
+    allocation_failed,
     count
 };
