@@ -214,6 +214,20 @@ LockRequest file_lock_test(File& file, const LockRequest& request) {
     return conflict ? conflict->lock : none;
 }
 
+bool file_lock_at(size_t index, HeldFileLock& out) {
+    const RefPtr<FsNode> before = std::move(out.node); // may be its last: not under the lock
+    SpinGuard guard(table_lock);
+    for (Chain& chain : chains)
+        for (const Record* h = chain.first(); h; h = Chain::next(*h))
+            if (index-- == 0) {
+                out.lock = h->lock;
+                out.node =
+                    RefPtr<FsNode>(const_cast<FsNode*>(h->node)); // its owner keeps it as long as the lock is there
+                return true;
+            }
+    return false;
+}
+
 void file_locks_closed(FdTable& table, File& file) {
     const FsNode* node = file.node();
     if (!node)

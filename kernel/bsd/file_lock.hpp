@@ -26,6 +26,13 @@ Result<void> file_lock_set(File& file, const LockRequest& request, bool wait);
 /// The first lock in the way of `request`; type unlock if there is none.
 LockRequest file_lock_test(File& file, const LockRequest& request);
 
+struct HeldFileLock {
+    LockRequest lock;
+    RefPtr<FsNode> node;
+};
+/// The `index`th lock of all, for /proc; false past the end. No lock held.
+bool file_lock_at(size_t index, HeldFileLock& out);
+
 /// A descriptor for `file` in `table` was closed: the table's record locks on the node go (POSIX).
 void file_locks_closed(FdTable& table, File& file);
 /// `owner` is gone: so are all its locks.

@@ -64,6 +64,12 @@ private:
     uint32_t number() const {
         return target.fd >= 0 ? static_cast<uint32_t>(target.fd) : static_cast<uint32_t>(target.id());
     }
+    static constexpr size_t name_size = 40;
+    /// The name of a numbered entry of `directory`.
+    static std::string_view name_in(const ProcfsItem& directory, const ProcTarget& found, uint32_t number,
+                                    std::span<char> buffer) {
+        return directory.write_name ? directory.write_name(found, buffer) : format_to(buffer, "{}", number);
+    }
     static uint64_t inode_of(const ProcfsItem& item, const ProcTarget& target) {
         // Items lie in the kernel's constants, less than 2 MiB apart: the low bits tell them from each other.
         const uint64_t which = reinterpret_cast<uintptr_t>(&item) >> 3 & 0x3ffff;
@@ -80,6 +86,7 @@ public:
     void dispose() override { zone_delete(this); }
 
     Result<size_t> read(Uio& uio) override {
+        TRY(make_text(position()));
         MutexGuard guard(lock_);
         const size_t n = TRY(read_from(uio, position_));
         position_ += static_cast<off_t>(n);
@@ -88,6 +95,7 @@ public:
     Result<size_t> pread(Uio& uio, off_t at) override {
         if (at < 0)
             return Errno::inval;
+        TRY(make_text(at));
         MutexGuard guard(lock_);
         return read_from(uio, at);
     }
@@ -124,19 +132,24 @@ public:
     FsNode* node() override { return node_.get(); }
 
 private:
+    /// For a read at `at`, if one there sees the text anew. What the text is about may have locks of any kind: none is held.
+    Result<void> make_text(off_t at) {
+        if (at != 0 && made_.load(std::memory_order_acquire))
+            return {};
+        if (!node_->item.generate)
+            return Errno::inval;
+        if (node_->target.proc && !node_->target.is_alive())
+            return Errno::srch;
+        TextBuffer fresh;
+        TRY(node_->item.generate(fresh, node_->target));
+        if (fresh.failed())
+            return Errno::nomem;
+        MutexGuard guard(lock_);
+        std::swap(text_, fresh);
+        made_.store(true, std::memory_order_release);
+        return {};
+    }
     Result<size_t> read_from(Uio& uio, off_t at) {
-        if (at == 0 || !made_) {
-            text_.clear();
-            made_ = false;
-            if (!node_->item.generate)
-                return Errno::inval;
-            if (node_->target.proc && !node_->target.is_alive())
-                return Errno::srch;
-            TRY(node_->item.generate(text_, node_->target));
-            if (text_.failed())
-                return Errno::nomem;
-            made_ = true;
-        }
         const std::string_view text = text_.view();
         if (static_cast<uint64_t>(at) >= text.size())
             return size_t{0};
@@ -146,12 +159,21 @@ private:
     const RefPtr<ProcfsNode> node_;
     Mutex<Rank::file> lock_;
     TextBuffer text_;
-    bool made_ = false;
+    std::atomic<bool> made_{false};
     off_t position_ = 0;
 };
 
+/// The mode of a link in /proc/PID/fd: what the descriptor lets its process do.
+uint32_t descriptor_mode(const ProcTarget& target) {
+    const RefPtr<FdTable> fds = target.proc->fd_table();
+    const Result<RefPtr<File>> file = fds ? fds->get(target.fd) : Errno::badf;
+    return file ? ((*file)->readable() ? 0500 : 0) | ((*file)->writable() ? 0300 : 0) : 0;
+}
+
 NodeOwner ProcfsNode::owner() {
     NodeOwner owner{item.mode | mode_of(type), 0, 0};
+    if (&item == &procfs_fd_number_item)
+        owner.mode = descriptor_mode(target) | mode_of(type);
     if (target.proc && target.proc->dumpable) {
         const RefPtr<const Cred> cred = target.proc->cred();
         owner.uid = cred->euid;
@@ -197,10 +219,13 @@ Result<RefPtr<Vnode>> ProcfsNode::lookup(std::string_view name) {
             return RefPtr<Vnode>(TRY(make_ref<ProcfsNode>(fs(), child, target, RefPtr<ProcfsNode>(this))));
     if (!item.number_item)
         return Errno::noent;
-    const Result<uint64_t> number = parse_number(name, 10);
-    if (!number || *number > INT32_MAX || (name.size() > 1 && name[0] == '0'))
+    const Result<uint64_t> number = item.read_name ? item.read_name(name) : parse_number(name, 10);
+    if (!number || *number > INT32_MAX)
         return Errno::noent;
     ProcTarget found = TRY(item.find(target, static_cast<uint32_t>(*number)));
+    char text[name_size];
+    if (name != name_in(item, found, static_cast<uint32_t>(*number), text)) // leading zeros, another end
+        return Errno::noent;
     return RefPtr<Vnode>(
         TRY(make_ref<ProcfsNode>(fs(), *item.number_item, std::move(found), RefPtr<ProcfsNode>(this))));
 }
@@ -237,8 +262,8 @@ Result<void> ProcfsNode::read_directory(off_t& position, DirectorySink& sink) {
         ProcTarget found = target;
         if (Result<ProcTarget> exact = item.find(target, static_cast<uint32_t>(number)))
             found = std::move(*exact);
-        char text[16];
-        const std::string_view name = format_to(text, "{}", number);
+        char text[name_size];
+        const std::string_view name = name_in(item, found, static_cast<uint32_t>(number), text);
         const off_t next = numbers + number + 1;
         if (!sink.put({name, inode_of(*item.number_item, found), entry_type_of(item.number_item->type), next}))
             return {};
@@ -260,7 +285,7 @@ Result<Vnode::Name> ProcfsNode::name(std::span<char> buffer) {
     if (!parent_)
         return Errno::noent;
     if (is_numbered())
-        return Name{parent_, format_to(buffer, "{}", number()).size()};
+        return Name{parent_, name_in(parent_->item, target, number(), buffer).size()};
     return Name{parent_, format_to(buffer, "{}", item.name).size()};
 }
 

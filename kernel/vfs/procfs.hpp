@@ -12,7 +12,8 @@ namespace lentil {
 struct ProcTarget {
     RefPtr<Proc> proc;
     RefPtr<Uthread> uthread; ///< in /proc/PID/task/TID
-    int fd = -1;             ///< in /proc/PID/fd
+    int fd = -1;             ///< in /proc/PID/fd and fdinfo; in map_files the first page's number
+    vaddr_t end = 0;         ///< in map_files
 
     bool is_alive() const; ///< not reaped
     /// What it runs in, a borrower's included; nullptr for zombies and kernel procs.
@@ -45,6 +46,9 @@ struct ProcfsItem {
     Result<ProcTarget> (*find)(const ProcTarget& target, uint32_t number) = nullptr;
     /// The lowest number >= `from` that exists, or -1.
     int64_t (*next)(const ProcTarget& target, uint32_t from) = nullptr;
+    /// How they are written, if not as decimal numbers, and the number that a name so written begins with.
+    std::string_view (*write_name)(const ProcTarget& found, std::span<char> buffer) = nullptr;
+    Result<uint64_t> (*read_name)(std::string_view name) = nullptr;
 };
 
 // The tables, by subject.
@@ -75,6 +79,13 @@ Result<void> procfs_io(TextBuffer& out, const ProcTarget& target);
 // /proc/PID/fd and fdinfo, and those of its threads.
 Result<ProcTarget> procfs_find_fd(const ProcTarget& target, uint32_t number);
 int64_t procfs_next_fd(const ProcTarget& target, uint32_t from);
+/// /proc/PID/map_files: the files that are mapped, by address.
+Result<ProcTarget> procfs_find_mapped(const ProcTarget& target, uint32_t number);
+int64_t procfs_next_mapped(const ProcTarget& target, uint32_t from);
+std::string_view procfs_mapped_name(const ProcTarget& found, std::span<char> buffer);
+Result<uint64_t> procfs_mapped_number(std::string_view name);
+Result<void> procfs_locks(TextBuffer& out, const ProcTarget& target); ///< /proc/locks
+extern const ProcfsItem procfs_mapped_item;
 extern const ProcfsItem procfs_fd_number_item, procfs_fdinfo_number_item;
 inline constexpr ProcfsItem procfs_fd_item{.name = "fd",
                                            .type = VnodeType::directory,
@@ -82,6 +93,14 @@ inline constexpr ProcfsItem procfs_fd_item{.name = "fd",
                                            .number_item = &procfs_fd_number_item,
                                            .find = procfs_find_fd,
                                            .next = procfs_next_fd};
+inline constexpr ProcfsItem procfs_map_files_item{.name = "map_files",
+                                                  .type = VnodeType::directory,
+                                                  .mode = 0500,
+                                                  .number_item = &procfs_mapped_item,
+                                                  .find = procfs_find_mapped,
+                                                  .next = procfs_next_mapped,
+                                                  .write_name = procfs_mapped_name,
+                                                  .read_name = procfs_mapped_number};
 inline constexpr ProcfsItem procfs_fdinfo_item{.name = "fdinfo",
                                                .type = VnodeType::directory,
                                                .mode = 0555,

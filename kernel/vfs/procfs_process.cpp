@@ -297,6 +297,7 @@ constexpr ProcfsItem pid_items[] = {
     {.name = "cwd", .type = link, .mode = 0777, .link = link_to<cwd_of>, .follow = follow_to<cwd_of>},
     {.name = "root", .type = link, .mode = 0777, .link = link_to<root_of>, .follow = follow_to<root_of>},
     procfs_fd_item,
+    procfs_map_files_item,
     procfs_fdinfo_item,
     {.name = "io", .type = file, .mode = 0400, .generate = procfs_io},
     {.name = "task", .type = directory, .mode = 0555, .number_item = &task_item, .find = find_task, .next = next_task},

@@ -306,6 +306,7 @@ constinit ProcfsItem items[] = {
     {.name = "cpuinfo", .type = file, .mode = 0444, .generate = cpuinfo},
     {.name = "filesystems", .type = file, .mode = 0444, .generate = filesystems},
     {.name = "cmdline", .type = file, .mode = 0444, .generate = cmdline},
+    {.name = "locks", .type = file, .mode = 0444, .generate = procfs_locks},
     {.name = "devices", .type = file, .mode = 0444, .generate = devices},
     {.name = "sysrq-trigger", .type = file, .mode = 0200, .write = sysrq_trigger},
     {.name = "vmstat", .type = file, .mode = 0444, .generate = vmstat},

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -318,6 +319,15 @@ static void fd_information(void) {
         listed |= strtol(at, NULL, 10) == mount;
     CHECK(listed);
     CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
+    // The links' modes say what the descriptors can do.
+    const int ends[3] = {p[0], p[1], fd};
+    const mode_t modes[3] = {0500, 0300, 0700};
+    for (int i = 0; i < 3; ++i) {
+        struct stat link;
+        snprintf(line, sizeof line, "/proc/self/fd/%d", ends[i]);
+        CHECK_EQ(lstat(line, &link), 0);
+        CHECK_EQ(link.st_mode, S_IFLNK | modes[i]);
+    }
     common_lines(p[0], 0, O_RDONLY | O_NONBLOCK);
     common_lines(p[1], 0, O_WRONLY | O_NONBLOCK);
     unlink(name);
@@ -379,6 +389,70 @@ static void kinds_of_descriptors(void) {
     CHECK_EQ(epoll_ctl(watcher, EPOLL_CTL_DEL, p[0], NULL), 0);
     load_info(watcher);
     CHECK(!strstr(text, "abcd"));
+}
+
+// A line that begins with this; the number of it.
+static int has_lock(const char* kind, const char* type, pid_t pid, const struct stat* st, const char* range) {
+    char line[160];
+    int number = 0;
+    snprintf(line, sizeof line, ": %s ADVISORY  %s %d %02lx:%02lx:%lu %s\n", kind, type, (int)pid,
+             (unsigned long)st->st_dev >> 8, (unsigned long)st->st_dev & 0xff, (unsigned long)st->st_ino, range);
+    load("/proc/locks");
+    char* at = strstr(text, line);
+    if (!at)
+        return 0;
+    while (at > text && at[-1] != '\n')
+        --at;
+    CHECK_EQ(sscanf(at, "%d:", &number), 1);
+    return number;
+}
+static void locks(void) {
+    struct stat st;
+    int fd = open("/tmp/procfs.locks", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK_EQ(fstat(fd, &st), 0);
+    struct flock part = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 50};
+    CHECK_EQ(fcntl(fd, F_SETLK, &part), 0);
+    int first = has_lock("POSIX ", "WRITE", getpid(), &st, "100 149");
+    part = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 200};
+    CHECK_EQ(fcntl(fd, F_OFD_SETLK, &part), 0);
+    int second = has_lock("OFDLCK", "READ ", -1, &st, "200 EOF");
+    CHECK_EQ(flock(fd, LOCK_EX), 0);
+    int third = has_lock("FLOCK ", "WRITE", getpid(), &st, "0 EOF");
+    CHECK(first > 0 && second > 0 && third > 0 && first != second && second != third && first != third);
+    close(fd);
+    CHECK_EQ(has_lock("FLOCK ", "WRITE", getpid(), &st, "0 EOF"), 0);
+    CHECK_EQ(has_lock("POSIX ", "WRITE", getpid(), &st, "100 149"), 0);
+    unlink("/tmp/procfs.locks");
+}
+
+static void mapped_files(void) {
+    char path[100], link[100] = "";
+    struct stat named, mapped;
+    int fd = open("/tmp/procfs.mapped", O_RDWR | O_CREAT, 0600);
+    CHECK_EQ(ftruncate(fd, 8192), 0);
+    char* at = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(at != MAP_FAILED);
+    snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 8192);
+    CHECK(readlink(path, link, sizeof link - 1) > 0);
+    CHECK(strcmp(link, "/tmp/procfs.mapped") == 0);
+    CHECK_EQ(fstat(fd, &named), 0);
+    unlink("/tmp/procfs.mapped"); // what it leads to is the file, whatever it is called
+    CHECK_EQ(stat(path, &mapped), 0);
+    CHECK(named.st_ino == mapped.st_ino && named.st_dev == mapped.st_dev);
+    DIR* dir = opendir("/proc/self/map_files");
+    int count = 0, listed = 0;
+    for (struct dirent* e; (e = readdir(dir));) {
+        count += e->d_name[0] != '.';
+        listed += strcmp(e->d_name, strrchr(path, '/') + 1) == 0;
+    }
+    closedir(dir);
+    CHECK_EQ(listed, 1);
+    CHECK(count >= 3); // the program's own parts too
+    snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 4096);
+    CHECK_ERRNO(stat(path, &mapped), ENOENT);
+    CHECK_EQ(munmap(at, 8192), 0);
+    snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 8192);
+    CHECK_ERRNO(stat(path, &mapped), ENOENT);
 }
 
 static long io_value(const char* path, const char* name) { return check_value_in(path, name); }
@@ -582,6 +656,8 @@ static const struct check_case cases[] = {
     {"fdinfo shows position, flags with close-on-exec, mount and inode", fd_information, 0, true},
     {"fdinfo shows what eventfd, signalfd, timerfd and epoll are set to", kinds_of_descriptors, 0, true},
     {"io counts bytes and calls of threads, and of children once they were waited for", io_counts, 0, true},
+    {"locks lists record locks, those of open files and flock's, with file and range", locks, 0, true},
+    {"map_files leads to the files that are mapped, by address", mapped_files, 0, true},
     {"what is private stays so for other users", private_files, 0, false},
     {"a process that is not dumpable keeps its secrets from its own user", undumpable, 0, true},
     {"files about the system have what tools look for", system_files, 0, false},
