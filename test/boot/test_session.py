@@ -38,6 +38,15 @@ def prompt(machine):
     machine.expect(PROMPT)
 
 
+@boot_test("what is typed from the firmware's first line on reaches the shell whole")
+def typed_ahead():
+    with Machine("typed ahead") as machine:
+        machine.expect("OpenSBI v")
+        machine.send("echo early $((40 + 2))\n")
+        machine.wait_for_shell()
+        machine.expect(r"^early 42\r*$")
+
+
 @session("erase, word erase and kill edit the line before it is read")
 def line_editing(machine):
     # `cat` reads through the kernel's line discipline, the shell's own editor is not involved.
