@@ -312,12 +312,18 @@ TEST_CASE("two locks of one rank are reported unless the caller says that it nes
     CHECK_NOTHROW(lock_check::acquiring(&b, Rank::futex, true, here()));
 }
 
-TEST_CASE("a lock taken twice, or released without being held, is reported") {
+TEST_CASE("NB-48 a lock taken twice, or released without being held, is reported") {
     Watched watched;
     int a = 0, b = 0;
     lock_check::acquiring(&a, Rank::futex, false, here());
     CHECK_THROWS_AS(lock_check::acquiring(&a, Rank::futex, true, here()), Panicked);
     CHECK_THROWS_AS(lock_check::released(&b, Rank::futex), Panicked);
+    lock_check::released(&a, Rank::futex);
+    SpinLock<Rank::futex> lock;
+    SpinGuard guard(lock);
+    guard.unlock();
+    CHECK_THROWS_AS(guard.unlock(), Panicked);
+    CHECK(held.count == 0);
 }
 
 TEST_CASE("sleeping is allowed with a mutex held, and reported with a spin lock held or interrupts off") {

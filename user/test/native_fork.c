@@ -154,6 +154,45 @@ static void copying_exec(void) {
     CHECK_SIGNALED(check_reap(pid), SIGKILL);
 }
 
+// --- a program that needs no sharing ---
+
+// Runs a program as a careful caller does, telling of a failed exec through a pipe: what exec said, or the wait status.
+enum { by_vfork, by_native_vfork, by_copying_vfork, by_fork, ways };
+static __attribute__((noinline)) int run_program(int way, const char* path, const char* word) {
+    int p[2], error = 0;
+    CHECK_EQ(pipe2(p, O_CLOEXEC), 0);
+    const pid_t pid = way == by_vfork           ? vfork()
+                      : way == by_native_vfork  ? lentil_vfork()
+                      : way == by_copying_vfork ? lentil_vfork_copying()
+                                                : fork();
+    if (pid == 0) {
+        execl(path, path, word, (char*)NULL);
+        const int failure = errno;
+        (void)!write(p[1], &failure, sizeof failure);
+        _exit(127);
+    }
+    CHECK(pid > 0);
+    close(p[1]);
+    const ssize_t told = read(p[0], &error, sizeof error);
+    close(p[0]);
+    const int status = check_reap(pid);
+    if (told == 0)
+        return status;
+    CHECK_EQ(told, sizeof error);
+    CHECK_EXITED(status, 127);
+    return -error;
+}
+static void no_sharing_needed(void) {
+    const long loans = check_counter("loans");
+    for (int way = 0; way < ways; ++way) {
+        CHECK_EXITED(run_program(way, check_self, "@exit"), 0);
+        CHECK_EXITED(run_program(way, check_self, "@seven"), 7);
+        CHECK_EQ(run_program(way, "/nowhere", "x"), -ENOENT);
+        CHECK_EQ(run_program(way, "/etc", "x"), -EACCES);
+    }
+    CHECK_EQ(check_counter("loans") - loans, 8); // only two of the ways lend
+}
+
 // --- fork1's flags ---
 
 static int set_word(void* value) {
@@ -408,6 +447,8 @@ static const struct check_case cases[] = {
     {"NB-38 forks, forks_ppwait, forks_sharevm and loans count each flavour as NetBSD does", counters, 0, true},
     {"BS-20 NB-19 4.4BSD's vfork copies the memory and still waits for the child's end", copying, 0, true},
     {"BS-20 NB-19 4.4BSD's vfork returns at the child's exec", copying_exec, 0, true},
+    {"EC-174 a program that needs no sharing runs the same by vfork, native vfork, copying vfork and fork",
+     no_sharing_needed, 0, true},
     {"NB-11 NB-12 FORK_SHAREVM alone makes stores visible to the other", share_memory, 0, true},
     {"NB-29 the child starts on the stack it was given, with and without a loan", stacks, 0, true},
     {"NB-13 FORK_SHARECWD shares directory and umask, whatever else is shared", directories, 0, true},
@@ -430,5 +471,7 @@ int main(int argc, char** argv) {
         return (int)sleep(60);
     if (argc > 1 && strcmp(argv[1], "@exit") == 0)
         return 0;
+    if (argc > 1 && strcmp(argv[1], "@seven") == 0)
+        return 7;
     return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
