@@ -202,25 +202,6 @@ static void futex_between_processes(void) {
     CHECK_EXITED(check_reap(child), 3);
 }
 
-static pthread_mutex_t robust;
-static void* dies_with_it(void* unused) {
-    pthread_mutex_lock(&robust);
-    return unused;
-}
-
-static void robust_mutex(void) {
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&robust, &attributes);
-    pthread_t thread;
-    CHECK_EQ(pthread_create(&thread, NULL, dies_with_it, NULL), 0);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
-    CHECK_EQ(pthread_mutex_lock(&robust), EOWNERDEAD);
-    CHECK_EQ(pthread_mutex_consistent(&robust), 0);
-    CHECK_EQ(pthread_mutex_unlock(&robust), 0);
-}
-
 static const struct check_case cases[] = {
     {"mmap and munmap check what they are asked", mmap_rules, 0, false},
     {"mprotect covers a whole range or fails", protect_rules, 0, false},
@@ -230,6 +211,5 @@ static const struct check_case cases[] = {
     {"futex wakes by mask, moves waiters and does its operation", futex_wakes, 0, false},
     {"FUTEX_WAKE_OP computes, compares and wakes as each of its operations says", futex_wake_op, 0, false},
     {"a futex in shared memory works between processes", futex_between_processes, 0, false},
-    {"a robust mutex whose owner ended says so", robust_mutex, 0, false},
 };
 CHECK_MAIN(cases)

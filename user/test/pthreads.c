@@ -241,7 +241,7 @@ static void robust_mutex(void) {
     pthread_join(thread, NULL);
     CHECK_EQ(pthread_mutex_lock(&robust), EOWNERDEAD);
     CHECK_EQ(pthread_mutex_consistent(&robust), 0);
-    pthread_mutex_unlock(&robust);
+    CHECK_EQ(pthread_mutex_unlock(&robust), 0);
     // Shared between processes, and the holder is killed.
     pthread_mutex_t* shared = (pthread_mutex_t*)(uintptr_t)shared_memory(4096);
     pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
