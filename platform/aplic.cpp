@@ -1,26 +1,38 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The advanced platform-level interrupt controller (RISC-V Advanced Interrupt Architecture 1.0, chapter 4) of the supervisor,
-// delivering to harts directly. All interrupts go to one hart, as plic.cpp does.
-#include <platform/driver.hpp>
+// The advanced platform-level interrupt controller (RISC-V Advanced Interrupt Architecture 1.0, chapter 4) of the supervisor.
+// It delivers to a hart directly, or sends messages to interrupt files (imsic.cpp). All interrupts go to one hart.
+#include <algorithm>
+#include <iterator>
+
+#include <platform/interrupts.hpp>
 
 namespace lentil::platform {
 
 namespace {
 
-constexpr uint64_t domain_config = 0, source_config = 0x4, set_enable_number = 0x1edc, clear_enable = 0x1f00,
-                   target = 0x3004;
+constexpr uint64_t domain_config = 0, source_config = 0x4, set_pending_number = 0x1cdc, set_enable_number = 0x1edc,
+                   clear_enable = 0x1f00, target = 0x3004;
 constexpr uint64_t delivery_base = 0x4000, delivery_stride = 32;
-enum Delivery : uint64_t { deliver = 0, force = 4, threshold = 8, claim = 0x1c };
-constexpr uint32_t domain_enabled = 1 << 8;
+enum Delivery : uint64_t { deliver = 0, threshold = 8, claim = 0x1c };
+constexpr uint32_t domain_enabled = 1 << 8, domain_messages = 1 << 2;
 constexpr uint32_t rising_edge = 4, falling_edge = 5, high_level = 6, low_level = 7;
 constexpr unsigned hart_shift = 18;
-constexpr uint32_t most_sources = 1023;
 
-constinit Mmio registers;
-constinit uint32_t sources = 0;
-constinit unsigned target_hart = 0; ///< as this domain counts harts
+class Aplic final : public InterruptController, public MessageSender {
+public:
+    const char* init(Node tree_node);
+    bool enable(uint32_t number, uint32_t trigger) override;
+    void handle() override;
+    void received(uint32_t number) override;
 
-uint64_t delivery(Delivery r) { return delivery_base + target_hart * delivery_stride + r; }
+private:
+    uint64_t delivery(Delivery r) const { return delivery_base + context_ * delivery_stride + r; }
+
+    Mmio registers_;
+    uint32_t sources_ = 0;
+    bool messages_ = false;
+    unsigned context_ = 0; ///< the hart, as this domain counts
+};
 
 /// What the device tree's second cell (1, 2: edges; 4, 8: levels) is here.
 uint32_t mode_of(uint32_t trigger) {
@@ -32,60 +44,78 @@ uint32_t mode_of(uint32_t trigger) {
     }
 }
 
-bool enable(uint32_t number, uint32_t trigger) {
-    if (number > sources)
+const char* Aplic::init(Node tree_node) {
+    messages_ = tree_node.has("msi-parent");
+    const auto count = tree_node.cell("riscv,num-sources");
+    const unsigned contexts = tree_node.cell_count("interrupts-extended") / 2;
+    const auto mmio = registers_of(tree_node, 0, delivery_base + contexts * delivery_stride);
+    if (!mmio || !tree_node.phandle() || !count)
+        return "bad device tree node (reg, phandle or riscv,num-sources)";
+    if (!messages_) {
+        const auto context = supervisor_context(tree_node);
+        if (!context)
+            return "it serves no hart of ours";
+        hart = context->hart;
+        context_ = context->number;
+    } else {
+        hart = ~0U; // whoever gets the messages calls us
+    }
+    node = tree_node;
+    registers_ = *mmio;
+    sources_ = std::min(*count, most_sources - 1);
+    for (uint32_t i = 0; i <= sources_ / 32; i++)
+        registers_.write32(clear_enable + 4 * i, ~uint32_t{0});
+    for (uint32_t i = 0; i < sources_; i++)
+        registers_.write32(source_config + 4 * i, 0);
+    if (!messages_) {
+        registers_.write32(delivery(threshold), 0);
+        registers_.write32(delivery(deliver), 1);
+    }
+    registers_.write32(domain_config, domain_enabled | (messages_ ? domain_messages : 0));
+    interrupt_controller_add(*this);
+    return nullptr;
+}
+
+bool Aplic::enable(uint32_t number, uint32_t trigger) {
+    if (number == 0 || number > sources_)
         return false;
-    registers.write32(source_config + 4 * (number - 1), mode_of(trigger));
-    if (registers.read32(source_config + 4 * (number - 1)) == 0)
-        return false; // the machine level keeps it
-    registers.write32(target + 4 * (number - 1), target_hart << hart_shift | 1);
-    registers.write32(set_enable_number, number);
+    const uint64_t config = source_config + 4 * (number - 1);
+    registers_.write32(config, mode_of(trigger));
+    if (registers_.read32(config) == 0)
+        return false;                            // the machine level keeps it
+    uint32_t where = context_ << hart_shift | 1; // priority
+    if (messages_) {
+        const auto message = message_for(*this, number);
+        if (!message)
+            return false;
+        where = message->hart << hart_shift | message->identity;
+    }
+    registers_.write32(target + 4 * (number - 1), where);
+    registers_.write32(set_enable_number, number);
     return true;
 }
 
-void handle() {
-    while (const uint32_t top = registers.read32(delivery(claim)))
-        interrupt_dispatch(top >> 16);
+void Aplic::handle() {
+    while (const uint32_t top = registers_.read32(delivery(claim)))
+        dispatch(top >> 16);
 }
+
+void Aplic::received(uint32_t number) {
+    dispatch(number);
+    registers_.write32(set_pending_number, number); // if its level is still there, another message (4.9.2)
+}
+
+constinit Aplic aplics[8];
+constinit unsigned aplic_count = 0;
 
 } // namespace
 
 const char* aplic_probe(Node node) {
-    if (node.has("msi-parent"))
-        return nullptr; // it sends messages: imsic.cpp is asked
-    const auto count = node.cell("riscv,num-sources");
-    const unsigned harts = node.cell_count("interrupts-extended") / 2;
-    const auto mmio = registers_of(node, 0, delivery_base + harts * delivery_stride);
-    if (!mmio || !node.phandle() || !count)
-        return "bad device tree node (reg, phandle or riscv,num-sources)";
-    // Entry n is hart n of this domain. That of the machine level drives another interrupt.
-    std::optional<unsigned> found;
-    bool ours = false;
-    for (unsigned h = 0; h < harts; h++) {
-        if (node.cell("interrupts-extended", 2 * h + 1) != supervisor_external)
-            continue;
-        ours = true;
-        const auto hart = hart_of_controller(*node.cell("interrupts-extended", 2 * h));
-        if (hart && (!found || *hart == machine::boot_info.boot_hart))
-            found = h;
-    }
-    if (!ours)
+    // The machine level's hands interrupts down to its children; ours is one that has none.
+    if (node.has("riscv,children") || (!node.has("msi-parent") && !serves_supervisors(node)))
         return nullptr;
-    if (!found)
-        return "it serves no hart of ours";
-    if (const char* complaint = interrupt_controller_offer(node, {enable, handle}))
-        return complaint;
-    registers = *mmio;
-    sources = *count < most_sources ? *count : most_sources;
-    target_hart = *found;
-    for (uint32_t i = 0; i <= sources / 32; i++)
-        registers.write32(clear_enable + 4 * i, ~uint32_t{0});
-    for (uint32_t i = 0; i < sources; i++)
-        registers.write32(source_config + 4 * i, 0);
-    registers.write32(delivery(threshold), 0);
-    registers.write32(delivery(deliver), 1);
-    registers.write32(domain_config, domain_enabled);
-    return nullptr;
+    return aplic_count == std::size(aplics) ? "too many interrupt controllers; not used"
+                                            : aplics[aplic_count++].init(node);
 }
 
 } // namespace lentil::platform

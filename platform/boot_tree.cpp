@@ -84,6 +84,28 @@ bool usable(Node cpu) {
            (mmu == "riscv,sv39" || mmu == "riscv,sv48" || mmu == "riscv,sv57");
 }
 
+/// The letters of which threads may use what the boot hart has of them: a hart without one of those cannot run every thread,
+/// and the scheduler does not tell threads apart.
+constexpr uint64_t base_letters = [] {
+    uint64_t bits = 0;
+    for (const char c : {'i', 'm', 'a', 'f', 'd', 'c'})
+        bits |= uint64_t{1} << (c - 'a');
+    return bits;
+}();
+
+/// What the boot hart offers of them, by the tree.
+uint64_t boot_hart_base(Node cpus, uint64_t boot_hart_id) {
+    uint64_t base = 0;
+    for_each_child(cpus, [&](Node cpu) {
+        char isa[sizeof(HartInfo::isa)] = {};
+        if (!usable(cpu) || cpu.number("reg") != boot_hart_id)
+            return;
+        read_isa(cpu, isa);
+        base = hwcap_of(isa) & base_letters;
+    });
+    return base;
+}
+
 const char* read_harts(const DeviceTree& tree, uint64_t boot_hart_id, BootInfo& info, TreeFacts& facts) {
     const Node cpus = tree.find("/cpus");
     if (!cpus)
@@ -91,6 +113,7 @@ const char* read_harts(const DeviceTree& tree, uint64_t boot_hart_id, BootInfo& 
     facts.ticks_per_second = cpus.number("timebase-frequency").value_or(0);
     facts.sstc = true;
     info.hwcap = ~uint64_t{0};
+    const uint64_t base = boot_hart_base(cpus, boot_hart_id);
     bool boot_hart_seen = false;
     for_each_child(cpus, [&](Node cpu) {
         if (!usable(cpu))
@@ -108,6 +131,11 @@ const char* read_harts(const DeviceTree& tree, uint64_t boot_hart_id, BootInfo& 
         HartInfo& hart = info.harts[info.hart_count];
         hart.id = *reg;
         read_isa(cpu, hart.isa);
+        if ((hwcap_of(hart.isa) & base) != base) {
+            hart = {};
+            facts.lesser_harts++;
+            return;
+        }
         if (is_boot_hart) {
             info.boot_hart = info.hart_count;
             boot_hart_seen = true;

@@ -11,6 +11,7 @@ namespace lentil::platform {
 struct TreeFacts {
     uint64_t ticks_per_second = 0; ///< of the time counter
     bool sstc = false;             ///< every usable hart has stimecmp
+    unsigned lesser_harts = 0;     ///< left out, for they lack what the boot hart has of IMAFDC
     uint64_t zero_block = 0;       ///< bytes that cbo.zero fills on every usable hart; 0: not all have it
 };
 

@@ -23,6 +23,7 @@ const char* goldfish_rtc_probe(Node node);
 const char* sifive_test_probe(Node node);
 const char* virtio_mmio_probe(Node node);
 const char* aplic_probe(Node node);
+const char* imsic_probe(Node node);
 const char* gpio_restart_probe(Node node);
 const char* gpio_poweroff_probe(Node node);
 const char* sifive_cache_probe(Node node);
@@ -62,22 +63,6 @@ bool irq_attach(Node device, void (*handler)(void*), void* context, unsigned ind
 
 /// How many times a second the device's first clock ticks; 0 if nobody knows.
 uint64_t clock_rate(Node device);
-
-// ---- interrupt controllers -----------------------------------------------------------------------------------------
-
-inline constexpr uint32_t supervisor_external = 9; ///< interrupt number at the hart's own controller
-
-struct InterruptController {
-    /// Lets the source through from now on, to one hart; `trigger` as the device tree has it. False: no such source.
-    bool (*enable)(uint32_t number, uint32_t trigger) = nullptr;
-    /// Gives all that pends to interrupt_dispatch. On a hart that was interrupted, interrupts off.
-    void (*handle)() = nullptr;
-};
-/// From the probe of an interrupt controller: it is the one that serves all devices, or the complaint.
-const char* interrupt_controller_offer(Node node, const InterruptController& controller);
-void interrupt_dispatch(uint32_t number);
-/// The dense index of the hart whose own interrupt controller has this phandle.
-std::optional<unsigned> hart_of_controller(uint32_t phandle);
 
 // ---- serial lines ------------------------------------------------------------------------------------------------
 

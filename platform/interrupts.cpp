@@ -1,88 +1,114 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Between the devices and the one interrupt controller that serves them: what a device's interrupt is, and who handles it.
-#include <platform/driver.hpp>
+// Between the devices and the interrupt controllers that serve them: what a device's interrupt is, and who handles it.
+#include <platform/interrupts.hpp>
 
 namespace lentil::platform {
 
 namespace {
 
-constexpr unsigned max_sources = 256;
-
 struct Handler {
     void (*call)(void*) = nullptr;
     void* context = nullptr;
 };
+constexpr unsigned most_handlers = 64;
 
-constinit InterruptController controller;
-constinit Node controller_node;
-constinit Handler handlers[max_sources];
+constinit InterruptController* controllers = nullptr;
+constinit Handler table[most_handlers];
+constinit unsigned handler_count = 1; // 0: none
 
 struct Interrupt {
+    uint32_t controller; ///< phandle
     uint32_t number;
     uint32_t trigger; ///< second cell of those controllers that have one, else 0
 };
 
-/// Interrupt `index` of a device, if it is one of our controller's.
+/// Interrupt `index` of a device.
 std::optional<Interrupt> interrupt_of(Node device, unsigned index) {
-    const auto phandle = controller_node.phandle();
-    const auto cells = controller_node.cell("#interrupt-cells");
-    if (!phandle || !cells || *cells < 1 || *cells > 2)
-        return std::nullopt;
-    const char* property = "interrupts";
-    unsigned at = index * *cells;
-    if (device.has("interrupts-extended")) {
-        // The entries before are taken for ones of the same controller: no board of ours mixes them.
-        property = "interrupts-extended";
-        at = index * (*cells + 1) + 1;
-        if (device.cell(property, at - 1) != phandle)
-            return std::nullopt;
+    const bool extended = device.has("interrupts-extended");
+    const char* const property = extended ? "interrupts-extended" : "interrupts";
+    std::optional<uint32_t> controller;
+    if (extended) {
+        controller = device.cell(property, 0); // of the first; no board of ours mixes them
     } else {
         Node n = device;
         while (n && !n.has("interrupt-parent"))
             n = n.parent();
-        if (n.cell("interrupt-parent") != phandle)
-            return std::nullopt;
+        controller = n ? n.cell("interrupt-parent") : std::nullopt;
     }
+    const Node node = controller ? device_tree().by_phandle(*controller) : Node();
+    const auto cells = node ? node.cell("#interrupt-cells") : std::nullopt;
+    if (!cells || *cells < 1 || *cells > 2)
+        return std::nullopt;
+    const unsigned at = extended ? index * (*cells + 1) + 1 : index * *cells;
     const auto number = device.cell(property, at);
     const auto trigger = *cells == 2 ? device.cell(property, at + 1) : std::optional<uint32_t>(0);
-    return number && trigger ? std::optional(Interrupt{*number, *trigger}) : std::nullopt;
+    if (!number || !trigger || (extended && device.cell(property, at - 1) != *controller))
+        return std::nullopt;
+    return Interrupt{*controller, *number, *trigger};
 }
 
-} // namespace
-
-const char* interrupt_controller_offer(Node node, const InterruptController& offered) {
-    if (controller.enable)
-        return "a second interrupt controller; not used";
-    controller = offered;
-    controller_node = node;
-    return nullptr;
-}
-
-bool irq_attach(Node device, void (*handler)(void*), void* context, unsigned index) {
-    const auto interrupt = controller.enable ? interrupt_of(device, index) : std::nullopt;
-    if (!interrupt || interrupt->number == 0 || interrupt->number >= max_sources)
-        return false;
-    handlers[interrupt->number] = {handler, context};
-    return controller.enable(interrupt->number, interrupt->trigger);
-}
-
-void interrupt_dispatch(uint32_t number) {
-    if (number < max_sources && handlers[number].call)
-        handlers[number].call(handlers[number].context);
-}
-
-void handle_external_interrupt() {
-    if (controller.handle)
-        controller.handle();
-}
-
+/// The dense index of the hart whose own interrupt controller has this phandle.
 std::optional<unsigned> hart_of_controller(uint32_t phandle) {
     const Node cpu = device_tree().by_phandle(phandle).parent();
-    const auto id = cpu.number("reg");
+    const auto id = cpu ? cpu.number("reg") : std::nullopt;
     for (unsigned i = 0; id && i < machine::boot_info.hart_count; i++)
         if (machine::boot_info.harts[i].id == *id)
             return i;
     return std::nullopt;
+}
+
+} // namespace
+
+void interrupt_controller_add(InterruptController& controller) {
+    controller.next = controllers;
+    controllers = &controller;
+}
+
+bool irq_attach(Node device, void (*handler)(void*), void* context, unsigned index) {
+    const auto interrupt = interrupt_of(device, index);
+    if (!interrupt || interrupt->number >= InterruptController::most_sources || handler_count == most_handlers)
+        return false;
+    for (InterruptController* c = controllers; c; c = c->next)
+        if (c->node.phandle() == interrupt->controller) {
+            table[handler_count] = {handler, context};
+            c->handlers[interrupt->number] = static_cast<uint8_t>(handler_count++);
+            return c->enable(interrupt->number, interrupt->trigger);
+        }
+    return false;
+}
+
+void InterruptController::dispatch(uint32_t number) {
+    const unsigned index = number < most_sources ? handlers[number] : 0;
+    if (index != 0)
+        table[index].call(table[index].context);
+}
+
+void handle_external_interrupt() {
+    const unsigned self = machine::hart_index();
+    for (InterruptController* c = controllers; c; c = c->next)
+        if (c->hart == self)
+            c->handle();
+}
+
+std::optional<HartContext> supervisor_context(Node controller, unsigned limit) {
+    std::optional<HartContext> found;
+    const unsigned contexts = controller.cell_count("interrupts-extended") / 2;
+    for (unsigned n = 0; n < contexts && n < limit; n++) {
+        if (controller.cell("interrupts-extended", 2 * n + 1) != supervisor_external)
+            continue;
+        const auto hart = hart_of_controller(*controller.cell("interrupts-extended", 2 * n));
+        if (hart && (!found || *hart == machine::boot_info.boot_hart))
+            found = HartContext{n, *hart};
+    }
+    return found;
+}
+
+bool serves_supervisors(Node controller) {
+    const unsigned contexts = controller.cell_count("interrupts-extended") / 2;
+    for (unsigned n = 0; n < contexts; n++)
+        if (controller.cell("interrupts-extended", 2 * n + 1) == supervisor_external)
+            return true;
+    return false;
 }
 
 } // namespace lentil::platform

@@ -13,6 +13,7 @@ constexpr Driver drivers[] = {
     {"sifive,test0", sifive_test_probe, true},
     {"sifive,plic-1.0.0", plic_probe},
     {"riscv,plic0", plic_probe},
+    {"riscv,imsics", imsic_probe},
     {"riscv,aplic", aplic_probe},
     {"ns16550a", ns16550_probe},
     {"ns16550", ns16550_probe},

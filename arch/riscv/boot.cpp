@@ -5,6 +5,7 @@
 
 #include <debug/log.hpp>
 #include <debug/panic.hpp>
+#include <libkern/format.hpp>
 #include <platform/boot_memory.hpp>
 #include <platform/boot_tree.hpp>
 #include <platform/platform.hpp>
@@ -90,6 +91,8 @@ extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, 
     platform::TreeFacts facts;
     check(platform::read_boot_tree(tree, hart_id, direct_map_size, boot_info, facts));
     panic_activity = nullptr;
+    if (facts.lesser_harts != 0)
+        kprint("harts left alone, for they lack what the boot hart has: {}\n", facts.lesser_harts);
     reserve_silent_firmware(image);
     platform::boot_memory_reserve(boot_info, image, static_cast<uint64_t>(__image_end - __image_start));
     platform::boot_memory_reserve(boot_info, tree_address, tree.size());

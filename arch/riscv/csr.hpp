@@ -18,6 +18,9 @@ enum class Csr : unsigned {
     stval = 0x143,
     sip = 0x144,
     stimecmp = 0x14d, ///< Sstc only
+    siselect = 0x150, ///< this and the next: Ssaia only
+    sireg = 0x151,
+    stopei = 0x15c,
     satp = 0x180,
     time = 0xc01,
 };

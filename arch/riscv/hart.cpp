@@ -2,6 +2,7 @@
 // Harts: stacks with guard pages, start through SBI HSM, set-up of the running one.
 #include <algorithm>
 #include <cstring>
+#include <riscv/errata.hpp>
 #include <riscv/hart.hpp>
 #include <riscv/sbi.hpp>
 
@@ -16,6 +17,11 @@ namespace lentil::machine {
 
 constinit HartArch hart_table[max_harts];
 constinit AtomicHartSet online_harts;
+
+namespace {
+constinit HartIdentity identities[max_harts];
+}
+const HartIdentity& hart_identity(unsigned index) { return identities[index]; }
 
 namespace {
 
@@ -78,6 +84,9 @@ void harts_init() {
 void hart_init_self() {
     using namespace riscv;
     const HartArch& hart = this_hart();
+    HartIdentity& self = identities[hart.index];
+    self = {sbi::machine_vendor(), sbi::machine_architecture(), sbi::machine_implementation()};
+    errata_init_self(self);
     csr_write<Csr::scounteren>(2); // user mode may read the time counter, nothing else
     timer_init_self();
     kernel_space().active.add(hart.index);

@@ -77,6 +77,19 @@ bool has(Extension ext) {
     return r && *r != 0;
 }
 
+uint64_t machine_vendor() {
+    const auto r = call(Extension::base, 4);
+    return r ? *r : 0;
+}
+uint64_t machine_architecture() {
+    const auto r = call(Extension::base, 5);
+    return r ? *r : 0;
+}
+uint64_t machine_implementation() {
+    const auto r = call(Extension::base, 6);
+    return r ? *r : 0;
+}
+
 void set_timer(uint64_t ticks) { call(Extension::timer, 0, ticks).ok(); }
 
 void send_ipi(HartSet harts) {

@@ -28,6 +28,11 @@ Result<uint64_t> call(Extension ext, uint32_t function, uint64_t a0 = 0, uint64_
 
 bool has(Extension ext);
 
+/// mvendorid, marchid, mimpid of the running hart; 0 where the firmware does not say.
+uint64_t machine_vendor();
+uint64_t machine_architecture();
+uint64_t machine_implementation();
+
 /// Absolute, in ticks of the time counter; also clears a pending timer interrupt.
 void set_timer(uint64_t ticks);
 /// Harts by their dense index.

@@ -2,6 +2,7 @@
 // Which translation a hart uses, and making harts forget old ones. The simplest correct scheme: ASID 0 everywhere (so
 // it does not matter how many ASID bits a hart has) and a flush of the non-global entries at every switch.
 #include <cstring>
+#include <riscv/errata.hpp>
 #include <riscv/hart.hpp>
 #include <riscv/sbi.hpp>
 
@@ -22,7 +23,7 @@ void flush_user_local() {
 }
 
 void flush_local(vaddr_t start, size_t length) {
-    if (length > flush_all_above) {
+    if (length > flush_all_above || has_erratum(Erratum::fence_by_address)) {
         asm volatile("sfence.vma" ::: "memory");
         return;
     }
@@ -38,7 +39,8 @@ void flush(HartSet harts, vaddr_t start, size_t length) {
     harts.remove(self);
     if (!harts.empty()) {
         remote_shootdowns.fetch_add(1, std::memory_order_relaxed);
-        sbi::remote_sfence_vma(harts, start, length > flush_all_above ? ~uint64_t{0} : length);
+        const bool all = length > flush_all_above || has_erratum(Erratum::fence_by_address);
+        sbi::remote_sfence_vma(harts, start, all ? ~uint64_t{0} : length);
     }
     irq_restore(irq);
 }

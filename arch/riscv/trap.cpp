@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a trap was, and who answers it.
+#include <riscv/errata.hpp>
 #include <riscv/hart.hpp>
 
 #include <debug/panic.hpp>
@@ -36,6 +37,13 @@ Prot page_fault_access(Cause cause) {
     case Cause::store_page_fault: return Prot::write;
     default: return Prot::none;
     }
+}
+
+/// stval of a fetch fault, as it was meant.
+void correct_address(Trapframe& frame) {
+    const Cause cause = static_cast<Cause>(frame.scause);
+    if ((cause == Cause::fetch_page_fault || cause == Cause::fetch_access) && has_erratum(Erratum::fault_address))
+        frame.stval = sign_extended_fault(frame.stval);
 }
 
 UserException exception_of(Cause cause) {
@@ -100,6 +108,7 @@ extern "C" void riscv_user_trap(Trapframe& frame) {
     const Cause cause = static_cast<Cause>(frame.scause);
     if (cause == Cause::illegal_instruction && fp_first_use(frame))
         return;
+    correct_address(frame);
     irq_enable();
     if (const Prot access = page_fault_access(cause); access != Prot::none)
         hooks.page_fault(frame, frame.stval, access, false);
@@ -115,6 +124,7 @@ extern "C" void riscv_kernel_trap(Trapframe& frame) {
             hooks.kernel_preempt();
         return;
     }
+    correct_address(frame);
     const Fixup* const fixup = find_fixup(frame.sepc);
     const Cause cause = static_cast<Cause>(frame.scause);
     if (!fixup || (frame.stval >= Pte::user_end && cause != Cause::breakpoint))

@@ -258,27 +258,6 @@ Result<void> sys_madvise(uint64_t start, uint64_t length, int advice) {
     return current_map().advise(range.start, range.length, meaning);
 }
 
-Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint64_t set_size, uint64_t set,
-                               uint32_t flags) {
-    constexpr int64_t key_base_behaviour = 3, key_extensions = 4;
-    if (flags != 0 || (set_size == 0) != (set == 0))
-        return Errno::inval;
-    auto letter = [](char c) { return (machine::boot_info.hwcap >> (c - 'a') & 1) != 0; };
-    for (uint64_t i = 0; i < count; i++) {
-        if (being_killed())
-            return Errno::intr;
-        HwprobePair pair = TRY((pairs + i).read());
-        pair.value = 0;
-        switch (pair.key) {
-        case key_base_behaviour: pair.value = letter('i') && letter('m') && letter('a') ? 1 : 0; break;
-        case key_extensions: pair.value = (letter('f') && letter('d') ? 1u : 0) | (letter('c') ? 2u : 0); break;
-        default: pair.key = -1; // "unknown to this kernel"
-        }
-        TRY((pairs + i).write(pair));
-    }
-    return {};
-}
-
 Result<void> sys_riscv_flush_icache(uint64_t, uint64_t, uint64_t flags) {
     constexpr uint64_t local = 1;
     if (flags & ~local)

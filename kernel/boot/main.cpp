@@ -22,6 +22,7 @@
 #include <sched/sched.hpp>
 #include <sched/selftest.hpp>
 #include <vfs/mount.hpp>
+#include <vm/first_use.hpp>
 #include <vm/kmem.hpp>
 #include <vm/page.hpp>
 
@@ -86,6 +87,9 @@ extern "C" [[noreturn]] void kernel_main() {
     log_set_quiet(cmdline_has("quiet"));
     kprint("{} on {}, {} hart{}\n", version_string, info.model, info.hart_count, info.hart_count == 1 ? "" : "s");
     vm_init();
+#if defined(LENTIL_CHECKS)
+    first_use_faults = cmdline_has("ad_faults");
+#endif
     sched_init_hart(info.boot_hart);
     clock_init();
     install_hooks();

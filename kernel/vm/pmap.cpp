@@ -4,11 +4,16 @@
 #include <algorithm>
 #include <cstring>
 
+#include <vm/first_use.hpp>
 #include <vm/pmap.hpp>
 
 namespace lentil {
 
 using machine::Pte;
+
+#if defined(LENTIL_CHECKS)
+constinit bool first_use_faults = false;
+#endif
 
 namespace {
 
@@ -240,7 +245,7 @@ Result<void> Pmap::enter(vaddr_t va, VmPage* page, Prot prot) {
         return table.error();
     Pte& entry = (*table)[Pte::index(va, 0)];
     const Pte old = load(entry);
-    store(entry, Pte::leaf(page_pa(page), prot, true));
+    store(entry, Pte::leaf(page_pa(page), first_use_faults ? Prot::none : prot, true));
     PmapInternals::add_resident(*this, page != zero_page());
     if (is_empty(old)) {
         // No flush: a hart that remembers the empty entry takes one more fault, which finds this one.
@@ -288,6 +293,8 @@ void Pmap::restrict_prot(vaddr_t start, vaddr_t end, Prot prot) {
 void Pmap::raise_prot(vaddr_t va, Prot prot) {
     auto* entry = const_cast<Pte*>(PmapInternals::find(*this, va));
     ASSERT(entry && !is_empty(*entry));
+    if (first_use_faults && !load(*entry).valid())
+        prot = prot & ~Prot::write;
     store(*entry, load(*entry).with_prot(prot));
     machine::tlb_flush_local(space_, va, page_size);
 }

@@ -148,8 +148,9 @@ FaultResult VmMapInternals::resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, P
     if (!mapping.page)
         return make_present(map, entry, va, write);
     if (has(mapping.prot, access)) {
-        // Another thread was faster, or this hart remembered an older entry.
-        machine::tlb_flush_local(map.pmap_.space(), va, page_size);
+        // Another thread was faster, or this hart remembered an older entry; or it wants the accessed or dirty bit set,
+        // which this does.
+        map.pmap_.raise_prot(va, mapping.prot);
         return FaultResult::ok;
     }
     const bool sole = is_sole(mapping.page);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Harts that fault at the first access and at the first write of a page, instead of setting its accessed and dirty bits, are
+// never asked to: a mapping has both set from the start. Debug kernels can play such harts, to show that nothing depends on
+// an access going through at once.
+#pragma once
+
+namespace lentil {
+
+#if defined(LENTIL_CHECKS)
+/// User pages are mapped without rights at first; the first fault gives them all but writing, the next that too. Set before
+/// the first user mapping.
+extern bool first_use_faults;
+#else
+inline constexpr bool first_use_faults = false;
+#endif
+
+} // namespace lentil
