@@ -31,6 +31,8 @@ class Mutex : public MutexBase {
     static_assert(is_blocking(R));
     template<Rank>
     friend class MutexGuard;
+    template<Rank>
+    friend class TryMutexGuard;
 };
 
 /// Holds a mutex for its scope.
@@ -63,5 +65,24 @@ template<Rank R>
 MutexGuard(Mutex<R>&) -> MutexGuard<R>;
 template<Rank R>
 MutexGuard(Mutex<R>&, Nesting) -> MutexGuard<R>;
+
+/// Holds a mutex for its scope if it was free. Never sleeps, so the lock order does not matter; nothing that sleeps may be
+/// taken while it is held.
+template<Rank R>
+class [[nodiscard]] TryMutexGuard {
+public:
+    explicit TryMutexGuard(Mutex<R>& mutex) : mutex_(mutex), held_(mutex.try_acquire()) {}
+    TryMutexGuard(const TryMutexGuard&) = delete;
+    TryMutexGuard& operator=(const TryMutexGuard&) = delete;
+    ~TryMutexGuard() {
+        if (held_)
+            mutex_.release();
+    }
+    explicit operator bool() const { return held_; }
+
+private:
+    Mutex<R>& mutex_;
+    const bool held_;
+};
 
 } // namespace lentil

@@ -53,9 +53,12 @@ FaultResult enter(Pmap& pmap, vaddr_t va, VmPage* page, Prot prot) {
     return FaultResult::out_of_memory;
 }
 
-/// What an entry allows on a page that others may hold too.
+/// Whether the first write to a page of the entry must be told to its object.
+bool tells_writes(const VmMapEntry& entry) { return entry.shared && entry.object && entry.object->tracks_writes(); }
+
+/// What an entry allows on a page that others may hold too, before anybody writes to it.
 Prot rights(const VmMapEntry& entry, bool others) {
-    return others && !entry.shared ? entry.prot & ~Prot::write : entry.prot;
+    return others && (!entry.shared || tells_writes(entry)) ? entry.prot & ~Prot::write : entry.prot;
 }
 
 } // namespace
@@ -136,7 +139,15 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
         page_unref(*page);
         return result;
     }
-    const FaultResult result = enter(map.pmap_, va, *page, rights(entry, true));
+    Prot prot = rights(entry, true);
+    if (write && tells_writes(entry)) {
+        if (!entry.object->before_write((entry.offset + (va - entry.start)) >> page_shift, *page)) {
+            page_unref(*page);
+            return FaultResult::beyond_end;
+        }
+        prot = entry.prot;
+    }
+    const FaultResult result = enter(map.pmap_, va, *page, prot);
     if (result == FaultResult::ok && !write)
         map_around(map, entry, va);
     return result;
@@ -156,7 +167,12 @@ FaultResult VmMapInternals::resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, P
     const bool sole = is_sole(mapping.page);
     if (write && !sole && !entry.shared)
         return unshare(map, entry, va, mapping.page);
-    const Prot prot = rights(entry, !sole);
+    Prot prot = rights(entry, !sole);
+    if (tells_writes(entry)) {
+        if (write && !entry.object->before_write((entry.offset + (va - entry.start)) >> page_shift, mapping.page))
+            return FaultResult::beyond_end;
+        prot = write ? entry.prot : (entry.prot & ~Prot::write) | (mapping.prot & Prot::write);
+    }
     if (prot != mapping.prot) {
         before_mapping(std::span(&mapping.page, 1), prot);
         map.pmap_.raise_prot(va, prot);

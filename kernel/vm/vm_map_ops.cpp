@@ -95,8 +95,31 @@ Result<void> VmMap::check_mapped(vaddr_t start, uint64_t length) {
     return {};
 }
 
-/// Objects are the only copy of what they hold: nothing to write anywhere.
-Result<void> VmMap::sync(vaddr_t start, uint64_t length) { return check_mapped(start, length); }
+Result<void> VmMap::sync(vaddr_t start, uint64_t length) {
+    const PageRange range = TRY(PageRange::of(start, length));
+    for (vaddr_t at = range.start; at < range.end;) {
+        RefPtr<VmObject> object;
+        RefPtr<MappedFile> file; // keeps what the object belongs to
+        uint64_t from = 0, to = 0;
+        {
+            MutexGuard guard(lock_);
+            VmMapEntry* e = I::find(*this, at);
+            if (!e)
+                return Errno::nomem;
+            const vaddr_t end = std::min(e->end, range.end);
+            if (e->shared && e->object && e->object->tracks_writes()) {
+                object = e->object;
+                file = e->file;
+                from = e->offset + (at - e->start);
+                to = e->offset + (end - e->start);
+            }
+            at = end;
+        }
+        if (object)
+            TRY(object->sync_range(from, to));
+    }
+    return {};
+}
 
 void VmMap::init_break(vaddr_t start) {
     MutexGuard guard(lock_);

@@ -131,6 +131,57 @@ struct VmObjectInternals {
         }
     }
 
+    static void drop_page(VmObject& object, VmPage* page) {
+        constexpr uint32_t of_cache = page_dirty | page_delayed | page_referenced;
+        const uint32_t flags = page->flags.load(std::memory_order_relaxed);
+        if (flags & (page_dirty | page_delayed))
+            object.dropping(page);
+        if (flags & of_cache)
+            page->flags.fetch_and(~of_cache, std::memory_order_relaxed);
+        page_unref(page);
+    }
+    /// visit(index, page, slot) for the pages of [first, last] below `at`; false stops.
+    template<class F>
+    static bool for_each(RadixNode* at, unsigned level, uint64_t base, uint64_t first, uint64_t last, F&& visit) {
+        for (unsigned i = 0; i < node_slots; i++) {
+            if (!at->slots[i])
+                continue;
+            const uint64_t start = base + (uint64_t{i} << (node_bits * level));
+            const uint64_t end = start + ((uint64_t{1} << (node_bits * level)) - 1);
+            if (end < first)
+                continue;
+            if (start > last)
+                return true;
+            if (level == 0 ? !visit(start, static_cast<VmPage*>(at->slots[i]))
+                           : !for_each(node(at->slots[i]), level - 1, start, first, last, visit))
+                return false;
+        }
+        return true;
+    }
+    /// Takes the page at `index` out of the tree, which keeps its nodes but the empty leaf.
+    static void erase(VmObject& object, uint64_t index) {
+        RadixNode* path[16];
+        RadixNode* at = node(object.root_);
+        for (unsigned level = object.height_; level-- > 0;) {
+            path[level] = at;
+            if (level > 0)
+                at = node(at->slots[slot_of(index, level)]);
+        }
+        for (unsigned level = 0; level < object.height_; level++) {
+            path[level]->slots[slot_of(index, level)] = nullptr;
+            if (--path[level]->used > 0)
+                break;
+            zone_delete(path[level]);
+            if (level + 1 == object.height_) {
+                object.root_ = nullptr;
+                object.height_ = 0;
+                break;
+            }
+        }
+        object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    }
+    static size_t drop_unused(VmObject& object, size_t want, bool hard);
+
     /// Drops the pages from `first` on, below `at` of `level` whose first page is `base`. Returns whether it
     /// is empty now.
     static bool drop_from(VmObject& object, RadixNode* at, unsigned level, uint64_t base, uint64_t first) {
@@ -142,7 +193,7 @@ struct VmObjectInternals {
             if (level == 0) {
                 if (start < first)
                     continue;
-                page_unref(static_cast<VmPage*>(slot));
+                drop_page(object, static_cast<VmPage*>(slot));
                 object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
             } else {
                 const uint64_t last = start + ((uint64_t{1} << (node_bits * level)) - 1);
@@ -165,6 +216,30 @@ struct VmObjectInternals {
         object.mappings_.erase(object.mappings_.iterator_to(mapping));
         mapping.truncation = object.truncations_;
         object.mappings_.push_back(mapping);
+    }
+
+    /// Calls visit(map, visited) for maps until every mapping older than the present generation was visited.
+    template<class F>
+    static void visit_maps(VmObject& object, F visit) {
+        for (;;) {
+            RefPtr<VmMap> map;
+            {
+                MutexGuard guard(object.lock_);
+                if (object.mappings_.empty() || object.mappings_.front().truncation == object.truncations_)
+                    return;
+                VmMapping& next = object.mappings_.front();
+                if (!next.map->try_ref()) {
+                    mark_visited(object, next);
+                    continue;
+                }
+                map = RefPtr<VmMap>::adopt(next.map);
+            }
+            visit(
+                *map, +[](VmObject& visited, VmMapping& mapping) {
+                    MutexGuard guard(visited.lock_);
+                    mark_visited(visited, mapping);
+                });
+        }
     }
 
     /// Moves bytes page by page. `move(page, offset in it, bytes done, bytes)` returns how many it moved.
@@ -254,7 +329,7 @@ Result<VmPage*> VmObject::page(uint64_t index) {
             page_unref(page);
             continue;
         }
-        if (VmPage* other = VmObjectInternals::find(*this, index)) {
+        if (VmPage* other = VmObjectInternals::find(*this, index)) { // someone else was faster
             page_unref(page);
             page_ref(other);
             return other;
@@ -338,24 +413,8 @@ void VmObject::set_size(uint64_t size_bytes) {
         if (page_count(old) == keep)
             return; // whose mappings' marks are one behind: the next truncation visits them all the same
     }
-    for (;;) {
-        RefPtr<VmMap> map;
-        {
-            MutexGuard guard(lock_);
-            if (mappings_.empty() || mappings_.front().truncation == truncations_)
-                return;
-            VmMapping& next = mappings_.front();
-            if (!next.map->try_ref()) {
-                VmObjectInternals::mark_visited(*this, next);
-                continue;
-            }
-            map = RefPtr<VmMap>::adopt(next.map);
-        }
-        VmMapInternals::truncate(*map, *this, keep, [](VmObject& object, VmMapping& mapping) {
-            MutexGuard guard(object.lock_);
-            VmObjectInternals::mark_visited(object, mapping);
-        });
-    }
+    VmObjectInternals::visit_maps(
+        *this, [&](VmMap& map, auto visited) { VmMapInternals::truncate(map, *this, keep, visited); });
 }
 
 void VmObject::add_mapping(VmMapping& mapping, const VmMapping* like) {
@@ -372,6 +431,85 @@ void VmObject::add_mapping(VmMapping& mapping, const VmMapping* like) {
 void VmObject::remove_mapping(VmMapping& mapping) {
     MutexGuard guard(lock_);
     mappings_.erase(mappings_.iterator_to(mapping));
+}
+
+// ---- caches of a disk ----------------------------------------------------------------------------------------------
+
+VmPage* VmObject::find_locked(uint64_t index) const { return VmObjectInternals::find(*this, index); }
+
+uint32_t VmObject::generation() const {
+    MutexGuard guard(lock_);
+    return truncations_;
+}
+
+bool VmObject::insert_filled(uint64_t index, VmPage* page, uint32_t seen) {
+    MutexGuard guard(lock_);
+    return truncations_ == seen && index < page_count(size()) && !VmObjectInternals::find(*this, index) &&
+           VmObjectInternals::insert(*this, index, page).ok();
+}
+
+void VmObject::visit_flagged(uint64_t first, uint64_t last, uint32_t flag, bool (*take)(uint64_t, VmPage*, void*),
+                             void* context) {
+    MutexGuard guard(lock_);
+    if (root_)
+        VmObjectInternals::for_each(
+            VmObjectInternals::node(root_), height_ - 1, 0, first, last, [&](uint64_t index, VmPage* page) {
+                return !(page->flags.load(std::memory_order_relaxed) & flag) || take(index, page, context);
+            });
+}
+
+void VmObject::write_protect(uint64_t first, uint64_t last) {
+    {
+        MutexGuard guard(lock_);
+        if (mappings_.empty())
+            return;
+        truncations_++;
+    }
+    VmObjectInternals::visit_maps(
+        *this, [&](VmMap& map, auto visited) { VmMapInternals::write_protect(map, *this, first, last, visited); });
+}
+
+size_t VmObjectInternals::drop_unused(VmObject& object, size_t want, bool hard) {
+    constexpr size_t batch = 64;
+    size_t dropped = 0;
+    uint64_t from = 0;
+    while (dropped < want && object.root_) {
+        uint64_t found[batch];
+        size_t count = 0;
+        for_each(node(object.root_), object.height_ - 1, 0, from, ~uint64_t{0}, [&](uint64_t index, VmPage* page) {
+            const uint32_t flags = page->flags.load(std::memory_order_relaxed);
+            if (page->refs.load(std::memory_order_acquire) != 1 || (flags & (page_dirty | page_delayed)))
+                return true;
+            if ((flags & page_referenced) && !hard) {
+                page->flags.fetch_and(~uint32_t{page_referenced}, std::memory_order_relaxed);
+                return true;
+            }
+            found[count++] = index;
+            return count < batch && dropped + count < want;
+        });
+        for (size_t i = 0; i < count; i++) {
+            VmPage* page = find(object, found[i]);
+            erase(object, found[i]);
+            page->flags.fetch_and(~uint32_t{page_referenced}, std::memory_order_relaxed);
+            page_unref(page);
+        }
+        dropped += count;
+        if (count < batch)
+            break;
+        from = found[count - 1] + 1;
+    }
+    return dropped;
+}
+
+size_t VmObject::drop_unused(size_t want, bool hard) {
+    TryMutexGuard guard(lock_);
+    return guard ? VmObjectInternals::drop_unused(*this, want, hard) : 0;
+}
+
+void VmObject::drop_all() {
+    MutexGuard guard(lock_);
+    truncations_++;
+    VmObjectInternals::drop_from(*this, 0);
 }
 
 } // namespace lentil

@@ -59,7 +59,46 @@ public:
     /// The pages present in [first, first+out.size()), each with a reference, nullptr for the rest.
     void pages_if_present(uint64_t first, std::span<VmPage*> out);
 
+    /// Whether the object must hear of the first write to a page through a shared mapping. Such pages are mapped without
+    /// write permission until then.
+    virtual bool tracks_writes() const { return false; }
+    /// That write is about to happen; the map's lock is held, so no lock of Rank::vm_map or below. nospc and others are
+    /// SIGBUS for who writes.
+    virtual Result<void> before_write(uint64_t, VmPage*) { return {}; }
+    /// A shared mapping may have written to [start, end): msync. Takes no map's lock with it.
+    virtual Result<void> sync_range(uint64_t, uint64_t) { return {}; }
+
 protected:
+    // ---- for objects that are caches of a disk; see vm_cache.hpp ----
+    /// Grows by one whenever pages were dropped that a fill may have been about to read.
+    uint32_t generation() const;
+    /// Puts a page that was filled since `seen` was the generation; false: one is there, or it is too late, or no memory.
+    /// Takes over the caller's reference if it says true.
+    bool insert_filled(uint64_t index, VmPage* page, uint32_t seen);
+    /// Calls change(page) under the lock if `page` is still the one at `index`; tells whether it was.
+    template<class F>
+    bool with_page(uint64_t index, VmPage* page, F change) {
+        MutexGuard guard(lock_);
+        if (find_locked(index) != page)
+            return false;
+        change(*page);
+        return true;
+    }
+    /// Pages of [first, last] that have `flag`, in order, each with a reference; `take(index, page)` says whether there is
+    /// room, under the lock. Stops when it says no.
+    void visit_flagged(uint64_t first, uint64_t last, uint32_t flag, bool (*take)(uint64_t, VmPage*, void*),
+                       void* context);
+    /// Takes write permission for [first, last] from every shared mapping; translations that come later ask before_write.
+    /// Calls for one object are serialised, also with set_size. No lock of Rank::vm_map or above is held.
+    void write_protect(uint64_t first, uint64_t last);
+    /// Drops up to `want` clean pages that nobody else holds and that were not referenced lately (all, with `hard`); never
+    /// sleeps. Returns how many.
+    size_t drop_unused(size_t want, bool hard);
+    /// Drops every page; for destructors of derived classes, and invalidation.
+    void drop_all();
+    /// A page with page_dirty or page_delayed is being dropped (truncation); the lock is held.
+    virtual void dropping(VmPage*) {}
+
     /// Fills a new page from the backing store; default: zeros. Called without the object's lock, but in a fault with the
     /// map's: so it may sleep, and may take no lock of Rank::vm_map or below.
     virtual Result<void> fill(VmPage* page, uint64_t index);
@@ -68,6 +107,7 @@ protected:
 
 private:
     friend struct VmObjectInternals;
+    VmPage* find_locked(uint64_t index) const;
     mutable Mutex<Rank::vm_object> lock_;
     void* root_ = nullptr; ///< radix tree of pages
     unsigned height_ = 0;

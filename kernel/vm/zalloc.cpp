@@ -6,6 +6,7 @@
 #include <vm/fail.hpp>
 #include <vm/page.hpp>
 #include <vm/poison.hpp>
+#include <vm/vm_cache.hpp>
 #include <vm/zalloc.hpp>
 
 namespace lentil {
@@ -319,6 +320,7 @@ uint64_t Zone::in_use() const {
 }
 
 void zone_reclaim() {
+    VmCachedObject::reclaim(128);
     for (Zone* zone = ZoneInternals::first(); zone; zone = ZoneInternals::next(*zone))
         ZoneInternals::reclaim(*zone);
 }

@@ -141,7 +141,7 @@ private:
     size_t size_ = 0;
 };
 
-/// Gives empty slabs and what the caches of this hart hold back to the page allocator. No lock of Rank::zone or above
+/// Drops unused clean pages of file caches, gives empty slabs and what the caches of this hart hold back to the page allocator. No lock of Rank::zone or above
 /// may be held.
 void zone_reclaim();
 

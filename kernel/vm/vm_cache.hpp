@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Memory objects whose clean pages can be had back: caches of files on a disk.
+#pragma once
+
+#include <libkern/dlist.hpp>
+#include <vm/vm_object.hpp>
+
+namespace lentil {
+
+class VmCachedObject : public VmObject {
+public:
+    VmCachedObject();
+    ~VmCachedObject() override; ///< the derived destructor has called drop_all
+
+    /// Frees up to `want` pages of any cache: those not used lately first. Never sleeps; callable with any lock below
+    /// Rank::reclaim. Returns how many.
+    static size_t reclaim(size_t want);
+
+private:
+    static size_t reclaim_round(size_t want, bool hard);
+    DlistLinks<VmCachedObject> cache_link_;
+    friend struct VmCacheList;
+};
+
+} // namespace lentil
