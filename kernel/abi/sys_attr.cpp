@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Calls that look at or change what is known about a file.
+#include <algorithm>
+
 #include <abi/files.hpp>
 #include <abi/sys_file.hpp>
 #include <vfs/access.hpp>
@@ -24,7 +26,8 @@ Statfs statfs_from(const FsStat& s) {
     auto n = [](uint64_t v) { return static_cast<int64_t>(v); };
     Statfs r{};
     r.type = n(s.magic), r.bsize = r.frsize = n(s.block_size), r.blocks = n(s.blocks);
-    r.bfree = r.bavail = n(s.blocks_free), r.files = n(s.files), r.ffree = n(s.files_free);
+    r.bfree = n(s.blocks_free), r.bavail = n(s.blocks_free - std::min(s.blocks_free, s.blocks_reserved)),
+    r.files = n(s.files), r.ffree = n(s.files_free);
     constexpr int64_t flags_valid = 0x20; // ST_VALID
     r.namelen = n(s.name_max), r.flags = n(s.flags) | flags_valid;
     return r;

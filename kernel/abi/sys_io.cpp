@@ -6,6 +6,8 @@
 #include <abi/iovec.hpp>
 #include <abi/sys_file.hpp>
 #include <sched/killed.hpp>
+#include <vfs/mount.hpp>
+#include <vfs/vfs.hpp>
 
 namespace lentil::abi {
 
@@ -303,16 +305,20 @@ Result<void> sys_fstat(int fd, UserPtr<Stat> out) {
 }
 
 Result<void> sys_sync() {
-    return {}; // every file system here lives in memory
+    vfs::sync_all();
+    return {};
 }
 
-Result<void> sys_fsync(int fd) { return TRY(open_file(fd))->sync(); }
+Result<void> sys_fsync(int fd) { return TRY(open_file(fd))->sync(false); }
 
-Result<void> sys_fdatasync(int fd) { return sys_fsync(fd); }
+Result<void> sys_fdatasync(int fd) { return TRY(open_file(fd))->sync(true); }
 
 Result<void> sys_syncfs(int fd) {
-    TRY(open_file(fd));
-    return {};
+    const RefPtr<File> file = TRY(open_file(fd));
+    const Result<RefPtr<Vnode>> node = vfs::node_of(*file);
+    if (!node.ok())
+        return {};
+    return (*node)->mount->sync();
 }
 
 Result<void> sys_sync_file_range(int fd, off_t offset, off_t n, uint32_t flags) {

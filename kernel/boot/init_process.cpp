@@ -41,6 +41,23 @@ void unpack_initramfs() {
         page_add_range(first, end - first);
 }
 
+/// The directory that init begins in: the disk that root= names, or what the initramfs left.
+RefPtr<Vnode> find_root() {
+    const std::string_view disk = cmdline_value("root");
+    if (disk.empty()) {
+        unpack_initramfs();
+        return mount_root();
+    }
+    const std::string_view type = cmdline_value("rootfstype");
+    const uint64_t flags = cmdline_has("ro") ? mount_flags::read_only : mount_flags::relatime;
+    const auto mounted = mount_attach(type.empty() ? "ext4" : type, mount_root(), {disk, {}, flags});
+    if (!mounted.ok())
+        give_up("cannot mount root={}: {}", disk, errno_text(mounted.error()));
+    if (const auto dev = (*mounted)->root->lookup("dev"); dev.ok())
+        (void)mount_attach("devtmpfs", *dev, {"devtmpfs", "mode=755", 0});
+    return (*mounted)->root;
+}
+
 void append(StringList& list, std::string_view text) {
     if (list.used + text.size() + 1 > list.bytes.size())
         return;
@@ -52,8 +69,9 @@ void append(StringList& list, std::string_view text) {
 /// Runs as pid 1, in the kernel: opens the console and becomes the program.
 void init_entry(void*) {
     machine::irq_enable();
-    const std::string_view asked = cmdline_value("rdinit");
-    const std::string_view path = asked.empty() ? std::string_view("/init") : asked;
+    const bool on_disk = !cmdline_value("root").empty();
+    const std::string_view asked = cmdline_value(on_disk ? "init" : "rdinit");
+    const std::string_view path = !asked.empty() ? asked : on_disk ? "/sbin/init" : "/init";
     Proc& self = current_proc();
     if (cmdline_value("selftest") == "fork")
         fork_selftest();
@@ -103,9 +121,8 @@ void start_init() {
     };
     if (const Result<void> result = vfs::init(); !result.ok())
         give_up("no root file system: {}", errno_text(result.error()));
-    unpack_initramfs();
     block_start_all();
-    auto init = proc_create_init(mount_root(), init_entry, nullptr);
+    auto init = proc_create_init(find_root(), init_entry, nullptr);
     if (!init.ok())
         give_up("no memory for init: {}", errno_text(init.error()));
 }

@@ -23,7 +23,8 @@ namespace open_flags {
 inline constexpr uint32_t read_only = 0, write_only = 1, read_write = 2, access_mode = 3;
 inline constexpr uint32_t creat = 0100, excl = 0200, noctty = 0400, trunc = 01000, append = 02000, nonblock = 04000,
                           dsync = 010000, direct = 040000, largefile = 0100000, directory = 0200000, nofollow = 0400000,
-                          noatime = 01000000, cloexec = 02000000, path = 010000000, tmpfile = 020200000;
+                          noatime = 01000000, cloexec = 02000000, sync_bit = 04000000, ///< with dsync: O_SYNC
+    path = 010000000, tmpfile = 020200000;
 } // namespace open_flags
 
 /// poll(2) events, Linux values.
@@ -83,7 +84,8 @@ public:
     virtual Result<FileStat> stat() = 0;
     virtual Result<void> truncate(uint64_t) { return Errno::inval; }
     virtual Result<void> read_directory(DirectorySink&) { return Errno::notdir; }
-    virtual Result<void> sync() { return Errno::inval; }
+    /// fsync; with `data_only` fdatasync.
+    virtual Result<void> sync(bool) { return Errno::inval; }
     /// What mmap maps: object and offset rules of the file; nodev if it cannot be mapped. nullptr object: behaves as
     /// anonymous memory (/dev/zero).
     struct Mappable {

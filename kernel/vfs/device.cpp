@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The table of character devices, and devfs: a tmpfs with a node for each.
+#include <bsd/pipe.hpp>
+#include <vfs/block.hpp>
+#include <vfs/block_file.hpp>
 #include <vfs/device.hpp>
 #include <vfs/lookup.hpp>
+#include <vfs/mount.hpp>
 #include <vfs/tmpfs.hpp>
 
 namespace lentil {
 
 namespace {
+constexpr gid_t disk_group = 6;          ///< Debian's
 constinit CharDevice* devices = nullptr; // grows at boot, before anyone looks
-}
+} // namespace
 
 void device_register(CharDevice& device) {
     device.next = devices;
@@ -24,6 +29,45 @@ Result<RefPtr<File>> device_open(Vnode& node, uint64_t number, uint32_t flags) {
     return Errno::nxio;
 }
 
+namespace {
+
+/// An end of a named pipe: the pipe's data, the node's attributes.
+class FifoFile final : public DeviceFile {
+public:
+    static constexpr const char* zone_name = "fifo_files";
+    FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends)
+        : DeviceFile(node, flags_value), ends_(std::move(ends)) {}
+    void dispose() override { zone_delete(this); }
+    Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
+    Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
+    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
+        return ends_.pipe().ioctl(command, argument);
+    }
+    uint32_t poll(uint32_t events, PollTable* table) override {
+        return ends_.pipe().poll(events, table, readable(), writable());
+    }
+    Pipe* pipe() override { return &ends_.pipe(); }
+
+private:
+    PipeEnds ends_;
+};
+
+} // namespace
+
+Result<RefPtr<File>> special_open(Vnode& node, Fifo& fifo, uint64_t number, uint32_t flags) {
+    if (node.type == VnodeType::fifo) {
+        PipeEnds ends = TRY(fifo.open(flags));
+        return RefPtr<File>(TRY(make_ref<FifoFile>(node, flags, std::move(ends))));
+    }
+    if (node.type != VnodeType::character && node.type != VnodeType::block)
+        return Errno::nxio;
+    if (node.mount->has(mount_flags::no_dev))
+        return Errno::acces;
+    if (node.type == VnodeType::block)
+        return block_open(node, number, flags);
+    return device_open(node, number, flags);
+}
+
 size_t DeviceFile::describe(std::span<char> buffer) { return describe_node(*node_, buffer); }
 
 Result<RefPtr<Mount>> devfs_mount(const MountRequest& request) {
@@ -34,6 +78,8 @@ Result<RefPtr<Mount>> devfs_mount(const MountRequest& request) {
     const auto fill = [&]() -> Result<void> {
         for (CharDevice* d = devices; d; d = d->next)
             TRY(mount->root->create(d->name, {VnodeType::character, d->mode, 0, d->gid, d->number}));
+        for (BlockVolume* v = block_first(); v; v = v->next)
+            TRY(mount->root->create(v->name, {VnodeType::block, 0660, 0, disk_group, v->number}));
         constexpr struct {
             const char *name, *target;
         } links[] = {

@@ -6,6 +6,8 @@
 
 namespace lentil {
 
+class Fifo;
+
 /// One device. `open` makes the File for a node; permission was checked. `node` is kept by the File (see DeviceFile).
 struct CharDevice {
     const char* name; ///< of its node in devfs, static
@@ -21,6 +23,9 @@ void device_register(CharDevice& device);
 CharDevice* device_first();
 /// nxio if there is no such device.
 Result<RefPtr<File>> device_open(Vnode& node, uint64_t number, uint32_t flags);
+
+/// What opening a FIFO, device or socket node of any file system gives; `fifo` is the node's.
+Result<RefPtr<File>> special_open(Vnode& node, Fifo& fifo, uint64_t number, uint32_t flags);
 
 /// Base of files behind device nodes: what concerns the node is answered by it.
 class DeviceFile : public File {

@@ -11,5 +11,7 @@ Result<RefPtr<Mount>> tmpfs_mount(const MountRequest& request);
 /// A tmpfs with a node for every registered device.
 Result<RefPtr<Mount>> devfs_mount(const MountRequest& request);
 Result<RefPtr<Mount>> procfs_mount(const MountRequest& request);
+/// A disk or partition by its path in /dev, its name, or PARTUUID= (vfs/ext4).
+Result<RefPtr<Mount>> ext4_mount(const MountRequest& request);
 
 } // namespace lentil

@@ -22,6 +22,7 @@ constexpr FileSystemType types[] = {
     {"tmpfs", false, tmpfs_mount},
     {"devtmpfs", false, devfs_mount},
     {"proc", false, procfs_mount},
+    {"ext4", true, ext4_mount},
 };
 } // namespace
 
@@ -209,6 +210,7 @@ Result<void> mount_change(Vnode& root, uint64_t flags, std::string_view options)
     if (mount.root.get() != &root)
         return Errno::inval;
     TRY(mount.remount(options));
+    TRY(mount.change_flags(mount.flags.load(std::memory_order_relaxed), flags));
     mount.flags.store(flags & mount_flags::kept, std::memory_order_relaxed);
     return {};
 }

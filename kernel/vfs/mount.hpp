@@ -27,6 +27,12 @@ public:
     /// The options of its own that /proc/mounts shows, each with a leading comma; bytes written.
     virtual size_t describe_options(std::span<char>) { return 0; }
     virtual Result<void> remount(std::string_view) { return {}; }
+    /// mount(2) with MS_REMOUNT, after `remount`: may refuse, or make itself ready, before the flags change.
+    virtual Result<void> change_flags(uint64_t, uint64_t) { return {}; }
+    /// Everything changed before the call is on the disk when it returns (sync, syncfs).
+    virtual Result<void> sync() { return {}; }
+    /// Once a second, from a kernel thread; with `write` what is dirty goes to the disk.
+    virtual void background(bool) {}
 
     bool read_only() const { return has(mount_flags::read_only); }
     bool has(uint64_t flag) const { return flags.load(std::memory_order_relaxed) & flag; }

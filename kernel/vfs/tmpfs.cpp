@@ -144,39 +144,7 @@ private:
     Fifo fifo_;
 };
 
-/// An end of a named pipe: the pipe's data, the node's attributes.
-class FifoFile final : public DeviceFile {
-public:
-    static constexpr const char* zone_name = "fifo_files";
-    FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends)
-        : DeviceFile(node, flags_value), ends_(std::move(ends)) {}
-    void dispose() override { zone_delete(this); }
-    Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
-    Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
-    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
-        return ends_.pipe().ioctl(command, argument);
-    }
-    uint32_t poll(uint32_t events, PollTable* table) override {
-        return ends_.pipe().poll(events, table, readable(), writable());
-    }
-    Pipe* pipe() override { return &ends_.pipe(); }
-
-private:
-    PipeEnds ends_;
-};
-
-Result<RefPtr<File>> TmpfsSpecial::open(uint32_t flags) {
-    if (type == VnodeType::fifo) {
-        PipeEnds ends = TRY(fifo_.open(flags));
-        return RefPtr<File>(TRY(make_ref<FifoFile>(*this, flags, std::move(ends))));
-    }
-    if (type == VnodeType::character) {
-        if (mount->has(mount_flags::no_dev))
-            return Errno::acces;
-        return device_open(*this, rdevice_, flags);
-    }
-    return Errno::nxio;
-}
+Result<RefPtr<File>> TmpfsSpecial::open(uint32_t flags) { return special_open(*this, fifo_, rdevice_, flags); }
 
 } // namespace
 

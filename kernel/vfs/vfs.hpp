@@ -61,6 +61,9 @@ Result<void> set_times(const VfsContext& context, Vnode& node, NewTime atime, Ne
 /// truncate(2) by path's node; the descriptor variant is File::truncate.
 Result<void> truncate(const VfsContext& context, Vnode& node, uint64_t size);
 
+/// sync(2): every mounted file system.
+void sync_all();
+
 /// chdir, fchdir, chroot of the calling proc: notdir, acces, perm.
 Result<void> change_directory(const VfsContext& context, RefPtr<Vnode> node);
 /// The same for the directories of a proc that is being made.

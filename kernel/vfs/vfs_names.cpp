@@ -97,7 +97,7 @@ Result<void> link(const VfsContext& context, int old_at, std::string_view old_pa
 
 Result<void> unlink(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
     const bool directory = flags & at_flags::remove_dir;
-    const Located where = TRY(walk_at(context, at, path, 0));
+    Located where = TRY(walk_at(context, at, path, 0));
     switch (where.kind) {
     case LastName::normal: break;
     case LastName::dot: return directory ? Errno::inval : Errno::isdir;
@@ -108,6 +108,7 @@ Result<void> unlink(const VfsContext& context, int at, std::string_view path, ui
     TRY(check_delete(*where.parent, *where.node, *context.cred));
     if (where.node->mount != where.parent->mount) // something is mounted there
         return directory ? Errno::busy : Errno::isdir;
+    where.node.reset(); // what loses its last name can end at once
     return directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name);
 }
 
@@ -117,7 +118,7 @@ Result<void> rename(const VfsContext& context, int old_at, std::string_view old_
     if ((flags & ~both) || (flags & both) == both)
         return Errno::inval;
     const Located from = TRY(walk_at(context, old_at, old_path, 0));
-    const Located to = TRY(walk_at(context, new_at, new_path, walk_flags::parent));
+    Located to = TRY(walk_at(context, new_at, new_path, walk_flags::parent));
     if (from.kind != LastName::normal || to.kind != LastName::normal)
         return Errno::busy;
     if (from.parent->mount != to.parent->mount)
@@ -135,6 +136,7 @@ Result<void> rename(const VfsContext& context, int old_at, std::string_view old_
     // A directory that moves gets another "..": that changes it.
     if (from.node->type == VnodeType::directory && from.parent != to.parent)
         TRY(check_access(*from.node, *context.cred, may::write));
+    to.node.reset();
     return from.parent->rename(from.name, *to.parent, to.name, flags);
 }
 
@@ -190,6 +192,11 @@ Result<void> mount(const VfsContext& context, std::string_view source, std::stri
         return Errno::inval;
     TRY(mount_attach(type, std::move(node), {source, options, flags}));
     return {};
+}
+
+void sync_all() {
+    for (unsigned i = 0; RefPtr<Mount> mount = mount_by_index(i); i++)
+        (void)mount->sync();
 }
 
 Result<void> umount(const VfsContext& context, std::string_view target, uint32_t flags) {

@@ -31,8 +31,9 @@ struct AttributeChange {
 };
 
 struct FsStat {
-    uint64_t magic = 0, block_size = 4096, blocks = 0, blocks_free = 0, files = 0, files_free = 0, name_max = 255,
-             flags = 0;
+    uint64_t magic = 0, block_size = 4096, blocks = 0, blocks_free = 0,
+             blocks_reserved = 0, ///< of the free ones, for the superuser only
+        files = 0, files_free = 0, name_max = 255, flags = 0;
 };
 
 /// Who may do what with a node, without the rest of stat.
@@ -98,6 +99,10 @@ public:
     virtual Result<size_t> read_at(Uio&, off_t) { return Errno::inval; }
     /// With `append` writes at the end and sets `position` to where that was.
     virtual Result<size_t> write_at(Uio&, off_t&, bool) { return Errno::inval; }
+    /// SEEK_DATA and SEEK_HOLE; opnotsupp: what is in `object` is what there is.
+    virtual Result<off_t> seek_data(off_t, bool) { return Errno::opnotsupp; }
+    /// fsync; with `data_only` fdatasync.
+    virtual Result<void> sync(bool) { return {}; }
     /// The memory that holds the contents (mmap, SEEK_DATA); nullptr if there is none.
     virtual RefPtr<VmObject> object() { return nullptr; }
 

@@ -140,7 +140,7 @@ public:
         MutexGuard guard(lock_);
         return node_->read_directory(position_, sink);
     }
-    Result<void> sync() override { return {}; }
+    Result<void> sync(bool data_only) override { return node_->sync(data_only); }
     Result<Mappable> mappable() override {
         Mappable m;
         m.object = node_->object();
@@ -165,10 +165,15 @@ private:
         at = position;
         const size_t n = TRY(node_->write_at(uio, at, append));
         position = at + static_cast<off_t>(n);
+        if (n > 0 && (flags.load(std::memory_order_relaxed) & open_flags::dsync))
+            TRY(node_->sync(!(flags.load(std::memory_order_relaxed) & open_flags::sync_bit)));
         return n;
     }
 
     Result<off_t> seek_data(off_t from, Whence whence) {
+        const Result<off_t> found = node_->seek_data(from, whence == Whence::data);
+        if (found || found.error() != Errno::opnotsupp)
+            return found;
         const RefPtr<VmObject> object = node_->object();
         if (!object)
             return Errno::inval;
@@ -209,7 +214,7 @@ public:
     Result<FileStat> stat() override { return node_->stat(); }
     Result<void> truncate(uint64_t) override { return Errno::badf; }
     Result<void> read_directory(DirectorySink&) override { return Errno::badf; }
-    Result<void> sync() override { return Errno::badf; }
+    Result<void> sync(bool) override { return Errno::badf; }
     Result<Mappable> mappable() override { return Errno::badf; }
     size_t describe(std::span<char> buffer) override { return describe_node(*node_, buffer); }
     FsNode* node() override { return node_.get(); }
