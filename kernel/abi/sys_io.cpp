@@ -314,7 +314,7 @@ Result<void> sys_fsync(int fd) { return TRY(open_file(fd))->sync(false); }
 Result<void> sys_fdatasync(int fd) { return TRY(open_file(fd))->sync(true); }
 
 Result<void> sys_syncfs(int fd) {
-    const RefPtr<File> file = TRY(open_file(fd));
+    const FileHold file = TRY(open_file(fd));
     const Result<RefPtr<Vnode>> node = vfs::node_of(*file);
     if (!node.ok())
         return {};

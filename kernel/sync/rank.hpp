@@ -11,17 +11,17 @@ namespace lentil {
 /// order (`nested`).
 enum class Rank : uint32_t {
     // -- blocking --------------------------------------------------------------------------------------------------
-    epoll_watch = 0x02,  ///< which epoll watches which file; all kqueues (two locks, never together)
-    epoll = 0x04,        ///< one epoll's items; held while its files are polled
-    exec = 0x08,         ///< one execve or credential change at a time per proc
-    mount_change = 0x0a, ///< one change of the mount table at a time
+    epoll_watch = 0x02,   ///< which epoll watches which file; all kqueues (two locks, never together)
+    epoll = 0x04,         ///< one epoll's items; held while its files are polled
+    exec = 0x08,          ///< one execve or credential change at a time per proc
+    mount_change = 0x0a,  ///< one change of the mount table at a time
     fs_background = 0x0b, ///< what the kernel itself does with a file system's nodes; unmounting waits for it
-    rename = 0x0c,       ///< one directory rename at a time per file system
-    file = 0x0e,         ///< offset of an open file: held around the vnode's own operation
-    vnode = 0x10,        ///< contents of a directory or file; nested: parent before child, else by address
-    writeback = 0x12,    ///< one file's pages on their way to the disk, or its end moved
-    fs = 0x14,           ///< a file system's own tables; one change of its metadata at a time
-    pipe = 0x18,         ///< pipe and tty buffers' readers and writers
+    rename = 0x0c,        ///< one directory rename at a time per file system
+    file = 0x0e,          ///< offset of an open file: held around the vnode's own operation
+    vnode = 0x10,         ///< contents of a directory or file; nested: parent before child, else by address
+    writeback = 0x12,     ///< one file's pages on their way to the disk, or its end moved
+    fs = 0x14,            ///< a file system's own tables; one change of its metadata at a time
+    pipe = 0x18,          ///< pipe and tty buffers' readers and writers
     tty = 0x1a,
     fd_table = 0x20,
     vm_map = 0x38, ///< nested: parent before child in fork
@@ -39,7 +39,7 @@ enum class Rank : uint32_t {
     task = 0x90,        ///< a task's thread list
     thread_list = 0x92, ///< list of all threads
     futex = 0x94,       ///< a futex bucket; nested: by address
-    fs_buffer = 0x98, ///< a file system's cache of metadata blocks, its table of nodes; counts of free blocks
+    fs_buffer = 0x98,   ///< a file system's cache of metadata blocks, its table of nodes; counts of free blocks
     pmap = 0xa0,
     kmem = 0xa4,
     reclaim = 0xa6, ///< the list of caches that can give pages back
