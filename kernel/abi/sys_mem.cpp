@@ -244,6 +244,8 @@ Result<void> sys_madvise(uint64_t start, uint64_t length, int advice) {
     case 8: meaning = Advice::free; break;
     case 10: meaning = Advice::dont_fork; break;
     case 11: meaning = Advice::do_fork; break;
+    case 14: meaning = Advice::any_pages; break; // MADV_HUGEPAGE
+    case 15: meaning = Advice::page_by_page; break;
     case 18: meaning = Advice::wipe_on_fork; break;
     case 19: meaning = Advice::keep_on_fork; break;
     case 16: // MADV_DONTDUMP, DODUMP: there are no core files

@@ -18,7 +18,7 @@ struct PageSums {
     void add(const Pmap::Mapping& m) {
         if (m.page == zero_page())
             return;
-        const uint32_t refs = m.page->refs.load(std::memory_order_relaxed);
+        const uint32_t refs = m.page->refs.load(std::memory_order_relaxed) + m.other_tables;
         // A page that only the mapping holds is a private copy.
         const uint32_t sharers = std::max(1U, has_object && refs > 1 ? refs - 1 : refs);
         resident += page_size;

@@ -16,9 +16,10 @@ enum VmPageFlags : uint32_t {
     page_reserved = 2,   ///< never handed out: firmware, kernel image, page records
     page_icache_ok = 4,  ///< every hart fetches its present contents (see vm_fault.cpp)
     // of a page in a cache of a file (changed under its object's lock)
-    page_dirty = 8,       ///< differs from the disk
-    page_delayed = 16,    ///< has room on the disk set aside, not a place yet
-    page_referenced = 32, ///< used since reclaim looked last
+    page_dirty = 8,         ///< differs from the disk
+    page_delayed = 16,      ///< has room on the disk set aside, not a place yet
+    page_referenced = 32,   ///< used since reclaim looked last
+    page_sealed_table = 64, ///< a leaf table of which no entry allows writing (see pmap.hpp)
 };
 
 /// One page of RAM. Private (anonymous) memory has no other record than the page table entry and `refs`: how many

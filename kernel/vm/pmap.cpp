@@ -1,392 +1,473 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The pmap: walking and changing the page tables of one map. Pages leave in three steps: their entries are
 // cleared, all harts that could still translate forget them, then the references are dropped.
-#include <algorithm>
-#include <cstring>
-
 #include <vm/first_use.hpp>
-#include <vm/pmap.hpp>
+#include <vm/pmap_internal.hpp>
 
 namespace lentil {
-
-using machine::Pte;
 
 #if defined(LENTIL_CHECKS)
 constinit bool first_use_faults = false;
 #endif
 
-namespace {
+// ---- tables -----------------------------------------------------------------------------------------------
 
-constexpr unsigned top_level = Pte::levels - 1;
-
-constexpr vaddr_t span_of(unsigned level) { return vaddr_t{page_size} << (9 * level); }
-static_assert(Pte::entries == 512 && Pte::levels >= 2);
-
-Pte* table_at(paddr_t pa) { return static_cast<Pte*>(machine::direct_map(pa)); }
-Pte load(const Pte& entry) {
-    Pte value;
-    __atomic_load(&entry, &value, __ATOMIC_RELAXED);
-    return value;
-}
-/// Release: what the entry points to is seen before the entry is.
-void store(Pte& entry, Pte value) { __atomic_store(&entry, &value, __ATOMIC_RELEASE); }
-bool is_empty(Pte entry) { return entry == Pte{}; }
-
-Pmap::Mapping describe(Pte entry) {
-    return {page_at(entry.address()), entry.valid() ? entry.prot() : Prot::none, entry.accessed(), entry.dirty()};
+bool Table::seal() const {
+    if (is_sealed())
+        return false;
+    bool any = false;
+    // Two that share the table may do this at a time: both store the same.
+    for_each([&](unsigned i, Pte value) {
+        if (value.valid() && machine::has(value.prot(), Prot::write)) {
+            store(entries[i], value.with_prot(value.prot() & ~Prot::write));
+            any = true;
+        }
+    });
+    record->flags.fetch_or(page_sealed_table, std::memory_order_release);
+    return any;
 }
 
-/// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one
-/// shoot-down in an operation.
-class Gather {
-public:
-    explicit Gather(machine::AddressSpace& space) : space_(space) {}
-    Gather(const Gather&) = delete;
-    Gather& operator=(const Gather&) = delete;
-    ~Gather() { flush(); }
-
-    void add(VmPage* page, vaddr_t va) {
-        if (count_ == capacity)
-            flush();
-        extend(va, va + page_size);
-        pages_[count_++] = page;
-    }
-    void add_table(VmPage* page, vaddr_t va) {
-        add(page, va);
-        tables_ = true;
-    }
-    /// Entries of the range changed, no page left.
-    void extend(vaddr_t start, vaddr_t end) {
-        start_ = std::min(start_, start);
-        end_ = std::max(end_, end);
-    }
-    void flush() {
-        if (start_ < end_) {
-            if (tables_)
-                machine::tlb_shootdown(space_, 0, Pte::user_end);
-            else
-                machine::tlb_shootdown(space_, start_, end_ - start_);
-        }
-        for (unsigned i = 0; i < count_; i++)
-            page_unref(pages_[i]);
-        count_ = 0;
-        start_ = ~vaddr_t{0};
-        end_ = 0;
-        tables_ = false;
-    }
-
-private:
-    static constexpr unsigned capacity = 120;
-    machine::AddressSpace& space_;
-    vaddr_t start_ = ~vaddr_t{0}, end_ = 0;
-    bool tables_ = false;
-    unsigned count_ = 0;
-    VmPage* pages_[capacity];
-};
-
-} // namespace
-
-/// What needs the pmap's private parts. A table page's `owner` counts its entries that are not empty.
-struct PmapInternals {
-    static void add_resident(Pmap& pmap, int64_t pages) {
-        const uint64_t now = pmap.resident_.load(std::memory_order_relaxed) + static_cast<uint64_t>(pages);
-        pmap.resident_.store(now, std::memory_order_relaxed);
-        if (pages > 0 && now > pmap.peak_resident_.load(std::memory_order_relaxed))
-            pmap.peak_resident_.store(now, std::memory_order_relaxed);
-    }
-    static void count_tables(Pmap& pmap, int64_t pages) {
-        pmap.table_pages_.store(pmap.table_pages_.load(std::memory_order_relaxed) + static_cast<uint64_t>(pages),
-                                std::memory_order_relaxed);
-        page_count_kernel(pages);
-    }
-
-    static Result<VmPage*> new_table(Pmap& pmap) {
-        VmPage* page = TRY(page_alloc_zeroed());
-        count_tables(pmap, 1);
-        return page;
-    }
-
-    /// The table of `level` that covers `va`; made if `make`, else nullptr where there is none.
-    static Result<Pte*> table_for(Pmap& pmap, vaddr_t va, unsigned level, bool make) {
-        Pte* table = table_at(pmap.space_.root);
-        VmPage* table_page = nullptr;
-        for (unsigned at = top_level; at > level; at--) {
-            Pte& entry = table[Pte::index(va, at)];
-            const Pte value = load(entry);
-            if (is_empty(value)) {
-                if (!make)
-                    return static_cast<Pte*>(nullptr);
-                VmPage* next = TRY(new_table(pmap));
-                store(entry, Pte::table(page_pa(next)));
-                if (table_page)
-                    table_page->owner++;
-                table_page = next;
-                table = static_cast<Pte*>(page_data(next));
-            } else {
-                if (at > level + 1 || level > 0)
-                    table_page = page_at(value.address());
-                table = table_at(value.address());
-            }
-        }
-        return table;
-    }
-
-    static const Pte* find(const Pmap& pmap, vaddr_t va) {
-        const Pte* table = table_at(pmap.space_.root);
-        for (unsigned at = top_level; at > 0; at--) {
-            const Pte value = load(table[Pte::index(va, at)]);
-            if (is_empty(value))
-                return nullptr;
-            table = table_at(value.address());
-        }
-        return &table[Pte::index(va, 0)];
-    }
-
-    /// Calls `visit(entry, va)` for every entry of [start, end) in level-0 tables that are there; empty ones
-    /// included. `visit_table(table, va of its first entry, first, last)`.
-    template<class F>
-    static void for_each_table(const Pmap& pmap, vaddr_t start, vaddr_t end, F visit_table) {
-        walk(table_at(pmap.space_.root), top_level, start, end, visit_table);
-    }
-    template<class F>
-    static void walk(Pte* table, unsigned level, vaddr_t start, vaddr_t end, F& visit_table) {
-        if (level == 0) {
-            visit_table(table, start, end);
+void Table::unref() const {
+    if (!is_sole()) {
+        if (record->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
             return;
-        }
-        for (vaddr_t va = start; va < end;) {
-            const vaddr_t next = std::min((va & ~(span_of(level) - 1)) + span_of(level), end);
-            const Pte value = load(table[Pte::index(va, level)]);
-            if (!is_empty(value))
-                walk(table_at(value.address()), level - 1, va, next, visit_table);
-            va = next;
-        }
+        record->refs.store(1, std::memory_order_relaxed); // all others left in between
     }
+    for_each([](unsigned, Pte value) { page_unref(page_at(value.address())); });
+    page_count_kernel(-1);
+    page_unref(record);
+}
 
-    /// Clears [start, end) below `table` of `level`, whose record is `page` (nullptr: the root, never freed).
-    static void remove(Pmap& pmap, Gather& gather, Pte* table, VmPage* table_page, unsigned level, vaddr_t start,
-                       vaddr_t end) {
-        if (level == 0) {
-            uint64_t cleared = 0;
-            int64_t resident = 0;
-            for (vaddr_t va = start; va < end; va += page_size) {
-                Pte& entry = table[Pte::index(va, 0)];
-                const Pte value = load(entry);
-                if (is_empty(value))
-                    continue;
-                store(entry, Pte{});
-                VmPage* page = page_at(value.address());
-                cleared++;
-                resident += page != zero_page();
-                gather.add(page, va);
-            }
-            table_page->owner -= cleared;
-            add_resident(pmap, -resident);
-            return;
-        }
-        for (vaddr_t va = start; va < end;) {
-            const vaddr_t next = std::min((va & ~(span_of(level) - 1)) + span_of(level), end);
-            Pte& entry = table[Pte::index(va, level)];
-            const Pte value = load(entry);
-            if (!is_empty(value)) {
-                VmPage* below = page_at(value.address());
-                remove(pmap, gather, table_at(value.address()), below, level - 1, va, next);
-                if (below->owner == 0) {
-                    store(entry, Pte{});
-                    if (table_page)
-                        table_page->owner--;
-                    count_tables(pmap, -1);
-                    gather.add_table(below, va);
-                }
-            }
-            va = next;
-        }
-    }
-
-    /// Everything, of a pmap that no hart uses.
-    static void destroy(Pte* table, unsigned level, uint64_t& tables) {
-        const unsigned end = level == top_level ? Pte::index(Pte::user_end - 1, level) + 1 : Pte::entries;
-        for (unsigned i = 0; i < end; i++) {
-            const Pte value = table[i];
-            if (is_empty(value))
-                continue;
-            VmPage* page = page_at(value.address());
-            if (level > 0) {
-                if (page->owner != 0)
-                    destroy(table_at(value.address()), level - 1, tables);
-                tables++;
-            }
+void Gather::flush() {
+    if (tables_)
+        machine::tlb_shootdown(space_, 0, Pte::user_end);
+    else if (start_ < end_)
+        machine::tlb_shootdown(space_, start_, end_ - start_);
+    for (unsigned i = 0; i < count_; i++) {
+        auto* page = reinterpret_cast<VmPage*>(leaving_[i] & ~is_table);
+        if (leaving_[i] & is_table)
+            Table{static_cast<Pte*>(page_data(page)), page}.unref();
+        else
             page_unref(page);
+    }
+    count_ = 0;
+    start_ = ~vaddr_t{0};
+    end_ = 0;
+    tables_ = false;
+}
+
+Pmap::Mapping PmapInternals::describe(Table table, Pte entry) {
+    const uint32_t links = table.record->refs.load(std::memory_order_relaxed);
+    Prot prot = entry.valid() ? entry.prot() : Prot::none;
+    if (links > 1)
+        prot = prot & ~Prot::write;
+    return {page_at(entry.address()), prot, entry.accessed(), entry.dirty(), links - 1};
+}
+
+Result<Table> PmapInternals::own(Pmap& pmap, Pte& link) {
+    const Pte value = Table::load(link);
+    const Table shared = Table::behind(value);
+    if (shared.is_sole()) {
+        if (shared.is_sealed())
+            shared.record->flags.fetch_and(~uint32_t{page_sealed_table}, std::memory_order_relaxed);
+        // No flush: a hart that remembers the revoked link takes one more fault, which finds this one.
+        if (!value.valid())
+            Table::store(link, Pte::table(value.address()));
+        return shared;
+    }
+    const Table copy = TRY(new_table());
+    shared.seal(); // before our reference goes: whoever is left alone with the table has to find its pages shared
+    copy.record->owner = shared.record->owner;
+    shared.for_each([&](unsigned i, Pte entry) {
+        page_ref(page_at(entry.address()));
+        copy.entries[i] = entry.valid() ? entry.with_prot(entry.prot() & ~Prot::write) : entry;
+    });
+    Table::store(link, Pte::table(page_pa(copy.record)));
+    if (value.valid()) // else nobody can have followed it
+        machine::tlb_shootdown(pmap.space_, 0, Pte::user_end);
+    shared.unref();
+    return copy;
+}
+
+Result<Table> PmapInternals::leaf_for(Pmap& pmap, vaddr_t va) {
+    Table table = root(pmap);
+    for (unsigned level = top_level; level > 0; level--) {
+        const unsigned i = Pte::index(va, level);
+        const Pte value = table.get(i);
+        if (Table::is_empty(value)) {
+            // What is made here stays if a lower one cannot be made: it is found the next time, or with its map's end.
+            const Table next = TRY(new_table());
+            count_tables(pmap, 1);
+            table.set(i, Pte::table(page_pa(next.record)));
+            table = next;
+        } else if (level > 1) {
+            table = Table::behind(value);
+        } else {
+            return own(pmap, table.entries[i]);
         }
     }
-};
+    return table;
+}
+
+int64_t PmapInternals::resident_in(Table leaf) {
+    int64_t pages = 0;
+    VmPage* const zero = zero_page();
+    leaf.for_each([&](unsigned, Pte value) { pages += page_at(value.address()) != zero; });
+    return pages;
+}
+
+// ---- removal ----------------------------------------------------------------------------------------------
+
+bool PmapInternals::remove_leaf(Pmap& pmap, Gather& gather, Pte& link, vaddr_t start, vaddr_t end) {
+    const Pte value = Table::load(link);
+    const Table leaf = Table::behind(value);
+    if (end - start == span_of(1)) {
+        add_resident(pmap, -resident_in(leaf));
+    } else {
+        ASSERT(leaf.is_sole()); // see prepare_remove
+        if (!value.valid())
+            Table::store(link, Pte::table(value.address()));
+        int64_t resident = 0;
+        const unsigned first = Pte::index(start, 0), last = Pte::index(end - page_size, 0);
+        VmPage* const zero = zero_page();
+        leaf.for_each(first, last + 1, [&](unsigned i, Pte entry) {
+            leaf.clear(i);
+            VmPage* page = page_at(entry.address());
+            resident += page != zero;
+            gather.add(page, start + (i - first) * page_size);
+        });
+        leaf.forget_empty(first, last + 1);
+        add_resident(pmap, -resident);
+        if (!leaf.empty())
+            return false;
+    }
+    Table::store(link, Pte{});
+    count_tables(pmap, -1);
+    gather.add_table(leaf.record);
+    return true;
+}
+
+void PmapInternals::remove(Pmap& pmap, Gather& gather, Table table, unsigned level, vaddr_t start, vaddr_t end) {
+    if (start >= end)
+        return;
+    const vaddr_t base = start & ~(span_of(level + 1) - 1);
+    const unsigned first = Pte::index(start, level), last = Pte::index(end - 1, level);
+    bool any = false;
+    table.for_each(first, last + 1, [&](unsigned i, Pte value) {
+        const vaddr_t at = base + i * span_of(level);
+        const vaddr_t from = std::max(start, at), to = std::min(end, at + span_of(level));
+        if (level == 1) {
+            any = remove_leaf(pmap, gather, table.entries[i], from, to) || any;
+            return;
+        }
+        const Table below = Table::behind(value);
+        remove(pmap, gather, below, level - 1, from, to);
+        if (below.empty()) {
+            table.clear(i);
+            count_tables(pmap, -1);
+            gather.add_table(below.record);
+            any = true;
+        }
+    });
+    if (any)
+        table.forget_empty(first, last + 1);
+}
+
+// ---- the pmap ---------------------------------------------------------------------------------------------
 
 Pmap::~Pmap() {
     if (space_.root == 0)
         return;
     ASSERT(space_.active.load().empty());
-    uint64_t tables = 1;
-    PmapInternals::destroy(table_at(space_.root), top_level, tables);
-    page_unref(page_at(space_.root));
+    uint64_t tables = 1, resident = 0;
+    const Table root = PmapInternals::root(*this);
+    root.for_each([&](unsigned, Pte upper) {
+        const Table middle = Table::behind(upper);
+        middle.for_each([&](unsigned, Pte link) {
+            const Table leaf = Table::behind(link);
+            if constexpr (checks_enabled)
+                resident += static_cast<uint64_t>(PmapInternals::resident_in(leaf));
+            leaf.unref();
+            tables++;
+        });
+        middle.record->owner = 0;
+        middle.unref();
+        tables++;
+    });
+    page_unref(root.record);
+    page_count_kernel(-1);
     DEBUG_ASSERT(tables == table_pages_.load(std::memory_order_relaxed));
-    page_count_kernel(-static_cast<int64_t>(tables));
+    DEBUG_ASSERT(resident == resident_.load(std::memory_order_relaxed));
 }
 
 Result<void> Pmap::init() {
-    VmPage* root = TRY(PmapInternals::new_table(*this));
-    machine::init_root(page_data(root));
-    space_.root = page_pa(root);
+    VmPage* page = TRY(page_alloc());
+    page_count_kernel(1);
+    PmapInternals::count_tables(*this, 1);
+    machine::init_root(page_data(page));
+    space_.root = page_pa(page);
     return {};
+}
+
+void PmapInternals::put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot prot) {
+    const unsigned i = Pte::index(va, 0);
+    const Pte old = leaf.get(i);
+    leaf.set(i, Pte::leaf(page_pa(page), first_use_faults ? Prot::none : prot, true));
+    int64_t resident = page != zero_page();
+    if (Table::is_empty(old)) { // No flush: a hart that remembers it takes one more fault, which finds this one.
+        add_resident(pmap, resident);
+        return;
+    }
+    VmPage* replaced = page_at(old.address());
+    resident -= replaced != zero_page();
+    if (resident != 0)
+        add_resident(pmap, resident);
+    machine::tlb_shootdown(pmap.space_, va, page_size);
+    page_unref(replaced);
 }
 
 Result<void> Pmap::enter(vaddr_t va, VmPage* page, Prot prot) {
-    auto table = PmapInternals::table_for(*this, va, 0, true);
-    if (!table)
-        return table.error();
-    Pte& entry = (*table)[Pte::index(va, 0)];
-    const Pte old = load(entry);
-    store(entry, Pte::leaf(page_pa(page), first_use_faults ? Prot::none : prot, true));
-    PmapInternals::add_resident(*this, page != zero_page());
-    if (is_empty(old)) {
-        // No flush: a hart that remembers the empty entry takes one more fault, which finds this one.
-        page_at(machine::direct_map_pa(*table))->owner++;
-        return {};
-    }
-    VmPage* replaced = page_at(old.address());
-    PmapInternals::add_resident(*this, -int64_t{replaced != zero_page()});
-    machine::tlb_shootdown(space_, va, page_size);
-    page_unref(replaced);
+    PmapInternals::put(*this, TRY(PmapInternals::leaf_for(*this, va)), va, page, prot);
     return {};
 }
 
+Result<void> Pmap::enter(const Claim& claim, vaddr_t va, VmPage* page, Prot prot) {
+    if (!claim.table)
+        return enter(va, page, prot);
+    PmapInternals::put(*this, Table{claim.table, claim.record}, va, page, prot);
+    return {};
+}
+
+bool Pmap::is_mapped(const Claim& claim, vaddr_t va) {
+    return !Table::is_empty(Table::load(claim.table[Pte::index(va, 0)]));
+}
+
+unsigned Pmap::room_behind_run(const Claim& claim, vaddr_t va, unsigned before, unsigned most) {
+    const unsigned at = Pte::index(va, 0);
+    if (!claim.table || at < before)
+        return 0;
+    const Table leaf{claim.table, claim.record};
+    for (unsigned i = at - before; i < at; i++)
+        if (Table::is_empty(leaf.get(i)))
+            return 0;
+    unsigned room = 0;
+    while (room < most && at + room < Pte::entries && Table::is_empty(leaf.get(at + room)))
+        room++;
+    return room;
+}
+
 Pmap::Mapping Pmap::lookup(vaddr_t va) const {
-    const Pte* entry = PmapInternals::find(*this, va);
-    const Pte value = entry ? load(*entry) : Pte{};
-    return is_empty(value) ? Mapping{} : describe(value);
+    const Pte* link = PmapInternals::link_of(*this, va);
+    if (!link || Table::is_empty(Table::load(*link)))
+        return {};
+    const Table leaf = Table::behind(Table::load(*link));
+    const Pte value = leaf.get(Pte::index(va, 0));
+    return Table::is_empty(value) ? Mapping{} : PmapInternals::describe(leaf, value);
+}
+
+Result<Pmap::Claim> Pmap::claim(vaddr_t va, bool write) {
+    Pte* link = PmapInternals::link_of(*this, va);
+    if (!link)
+        return Claim{};
+    const Pte value = Table::load(*link);
+    if (Table::is_empty(value))
+        return Claim{};
+    Table leaf = Table::behind(value);
+    Claim claim;
+    if (write || leaf.is_sole()) {
+        leaf = TRY(PmapInternals::own(*this, *link));
+        claim.table = leaf.entries;
+        claim.record = leaf.record;
+    } else if (!value.valid()) {
+        leaf.seal();
+        Table::store(*link, Pte::table(value.address()));
+    }
+    const Pte entry = leaf.get(Pte::index(va, 0));
+    if (!Table::is_empty(entry))
+        claim.mapping = PmapInternals::describe(leaf, entry);
+    return claim;
+}
+
+Result<void> Pmap::prepare_remove(vaddr_t start, vaddr_t end) {
+    constexpr vaddr_t span = PmapInternals::span_of(1);
+    if (start >= end)
+        return {};
+    const auto own_at = [&](vaddr_t va) -> Result<void> {
+        Pte* link = PmapInternals::link_of(*this, va);
+        if (link && !Table::is_empty(Table::load(*link)))
+            TRY(PmapInternals::own(*this, *link));
+        return {};
+    };
+    if (start % span != 0 || end - start < span)
+        TRY(own_at(start));
+    if (end % span != 0)
+        TRY(own_at(end - 1));
+    return {};
 }
 
 void Pmap::remove(vaddr_t start, vaddr_t end) {
     Gather gather(space_);
-    PmapInternals::remove(*this, gather, table_at(space_.root), nullptr, top_level, start, end);
+    PmapInternals::remove(*this, gather, PmapInternals::root(*this), PmapInternals::top_level, start, end);
 }
 
-void Pmap::restrict_prot(vaddr_t start, vaddr_t end, Prot prot) {
-    Gather gather(space_);
-    PmapInternals::for_each_table(*this, start, end, [&](Pte* table, vaddr_t from, vaddr_t to) {
-        for (vaddr_t va = from; va < to; va += page_size) {
-            Pte& entry = table[Pte::index(va, 0)];
-            const Pte value = load(entry);
-            if (!value.valid())
-                continue;
-            Prot kept = value.prot() & prot;
-            // Write implies read in every entry format, so losing write must not leave read behind unasked.
-            if (!machine::has(prot, Prot::write) && !machine::has(prot, Prot::read))
-                kept = kept & Prot::exec;
-            if (kept == value.prot())
-                continue;
-            store(entry, value.with_prot(kept));
-            gather.extend(va, va + page_size);
-        }
-    });
+namespace {
+
+/// What stays of `has` if at most `allowed` may.
+Prot kept_of(Prot has, Prot allowed) {
+    // Write implies read in every entry format, so losing write must not leave read behind unasked.
+    if (!machine::has(allowed, Prot::write) && !machine::has(allowed, Prot::read))
+        return has & allowed & Prot::exec;
+    return has & allowed;
 }
 
-void Pmap::raise_prot(vaddr_t va, Prot prot) {
-    auto* entry = const_cast<Pte*>(PmapInternals::find(*this, va));
-    ASSERT(entry && !is_empty(*entry));
-    if (first_use_faults && !load(*entry).valid())
-        prot = prot & ~Prot::write;
-    store(*entry, load(*entry).with_prot(prot));
-    machine::tlb_flush_local(space_, va, page_size);
-}
+} // namespace
 
-Result<void> Pmap::copy_to(Pmap& child, vaddr_t start, vaddr_t end, bool cow) {
+Result<void> Pmap::prepare_restrict(vaddr_t start, vaddr_t end, Prot prot) {
     Result<void> result;
-    PmapInternals::for_each_table(*this, start, end, [&](Pte* table, vaddr_t from, vaddr_t to) {
-        if (!result)
+    PmapInternals::for_each_leaf(*this, start, end, [&](Pte& link, vaddr_t from, vaddr_t to) {
+        const Table leaf = Table::behind(Table::load(link));
+        if (!result || leaf.is_sole())
             return;
-        Pte* copy = nullptr;
-        uint64_t copied = 0;
-        int64_t resident = 0;
-        VmPage* const zero = zero_page();
-        for (vaddr_t va = from; va < to; va += page_size) {
-            Pte& entry = table[Pte::index(va, 0)];
-            Pte value = load(entry);
-            if (is_empty(value))
-                continue;
-            if (!copy) {
-                auto made = PmapInternals::table_for(child, va, 0, true);
-                if (!made) {
-                    result = made.error();
-                    return;
-                }
-                copy = *made;
-            }
-            if (cow && value.valid() && machine::has(value.prot(), Prot::write)) {
-                value = value.with_prot(value.prot() & ~Prot::write);
-                store(entry, value);
-                copy_flush_ = true;
-            }
-            VmPage* page = page_at(value.address());
-            page_ref(page);
-            resident += page != zero;
-            store(copy[Pte::index(va, 0)], value);
-            copied++;
-        }
-        if (copy) {
-            page_at(machine::direct_map_pa(copy))->owner += copied;
-            PmapInternals::add_resident(child, resident);
-        }
+        bool more = false; // than what sealing takes away
+        leaf.for_each(Pte::index(from, 0), Pte::index(to - 1, 0) + 1, [&](unsigned, Pte value) {
+            const Prot read = value.prot() & ~Prot::write;
+            more = more || (value.valid() && kept_of(read, prot) != read);
+        });
+        if (more)
+            if (auto owned = PmapInternals::own(*this, link); !owned)
+                result = owned.error();
     });
     return result;
 }
 
-void Pmap::finish_copy() {
-    if (copy_flush_)
+void Pmap::restrict_prot(vaddr_t start, vaddr_t end, Prot prot) {
+    Gather gather(space_);
+    PmapInternals::for_each_leaf(*this, start, end, [&](Pte& link, vaddr_t from, vaddr_t to) {
+        const Table leaf = Table::behind(Table::load(link));
+        if (!leaf.is_sole()) {
+            leaf.seal(); // no hart follows a link to it that was not sealed
+            return;
+        }
+        const unsigned first = Pte::index(from, 0);
+        leaf.for_each(first, Pte::index(to - 1, 0) + 1, [&](unsigned i, Pte value) {
+            if (!value.valid())
+                return;
+            const Prot kept = kept_of(value.prot(), prot);
+            if (kept == value.prot())
+                return;
+            leaf.set(i, value.with_prot(kept));
+            const vaddr_t va = from + (i - first) * page_size;
+            gather.extend(va, va + page_size);
+        });
+    });
+}
+
+void Pmap::raise_prot(vaddr_t va, Prot prot) {
+    const Pte* link = PmapInternals::link_of(*this, va);
+    ASSERT(link && Table::load(*link).valid());
+    const Table leaf = Table::behind(Table::load(*link));
+    ASSERT(leaf.is_sole() && !leaf.is_sealed());
+    const unsigned i = Pte::index(va, 0);
+    if (first_use_faults && !leaf.get(i).valid())
+        prot = prot & ~Prot::write;
+    leaf.set(i, leaf.get(i).with_prot(prot));
+    machine::tlb_flush_local(space_, va, page_size);
+}
+
+Result<void> Pmap::fork_to(Pmap& child) {
+    bool flush = false;
+    Result<void> result;
+    const Table child_root = PmapInternals::root(child);
+    PmapInternals::root(*this).for_each([&](unsigned at, Pte upper) {
+        if (!result)
+            return;
+        auto made = PmapInternals::new_table();
+        if (!made) {
+            result = made.error();
+            return;
+        }
+        const Table middle = Table::behind(upper), copy = *made;
+        int64_t tables = 1;
+        child_root.set(at, Pte::table(page_pa(copy.record)));
+        copy.record->owner = middle.record->owner;
+        middle.for_each([&](unsigned i, Pte link) {
+            const Table leaf = Table::behind(link);
+            if (!leaf.is_sealed()) {
+                if (std::popcount(leaf.record->owner) <= PmapInternals::sealed_at_once) {
+                    flush = leaf.seal() || flush;
+                } else if (link.valid()) {
+                    flush = true;
+                    Table::store(middle.entries[i], link.revoked());
+                }
+            }
+            const Pte table = Pte::table(link.address());
+            copy.entries[i] = leaf.is_sealed() ? table : table.revoked();
+            page_ref(leaf.record);
+            tables++;
+        });
+        PmapInternals::count_tables(child, tables);
+    });
+    if (flush)
         machine::tlb_shootdown(space_, 0, Pte::user_end);
-    copy_flush_ = false;
+    if (result)
+        PmapInternals::add_resident(child, static_cast<int64_t>(resident()));
+    else
+        PmapInternals::for_each_leaf(child, 0, Pte::user_end, [&](Pte& link, vaddr_t, vaddr_t) {
+            PmapInternals::add_resident(child, PmapInternals::resident_in(Table::behind(Table::load(link))));
+        });
+    return result;
 }
 
 Result<void> Pmap::move(vaddr_t from, vaddr_t to, size_t length) {
     // All tables first: after that nothing can fail.
     Result<void> result;
-    PmapInternals::for_each_table(*this, from, from + length, [&](Pte* table, vaddr_t start, vaddr_t end) {
-        for (vaddr_t va = start; va < end && result; va += page_size)
-            if (!is_empty(load(table[Pte::index(va, 0)])))
-                if (auto made = PmapInternals::table_for(*this, va - from + to, 0, true); !made)
-                    result = made.error();
+    PmapInternals::for_each_leaf(*this, from, from + length, [&](Pte& link, vaddr_t start, vaddr_t end) {
+        if (!result)
+            return;
+        auto source = PmapInternals::own(*this, link);
+        if (!source) {
+            result = source.error();
+            return;
+        }
+        const unsigned first = Pte::index(start, 0);
+        source->for_each(first, Pte::index(end - 1, 0) + 1, [&](unsigned i, Pte) {
+            if (!result)
+                return;
+            const vaddr_t target = start + (i - first) * page_size - from + to;
+            if (auto made = PmapInternals::leaf_for(*this, target); !made)
+                result = made.error();
+        });
     });
-    Gather gather(space_);
     if (!result) {
-        PmapInternals::remove(*this, gather, table_at(space_.root), nullptr, top_level, to, to + length);
+        TRY(prepare_remove(to, to + length));
+        remove(to, to + length); // tables that were made in vain
         return result;
     }
-    PmapInternals::for_each_table(*this, from, from + length, [&](Pte* table, vaddr_t start, vaddr_t end) {
-        uint64_t moved = 0;
-        for (vaddr_t va = start; va < end; va += page_size) {
-            Pte& entry = table[Pte::index(va, 0)];
-            const Pte value = load(entry);
-            if (is_empty(value))
-                continue;
-            const vaddr_t target = va - from + to;
-            Pte* target_table = *PmapInternals::table_for(*this, target, 0, false); // made above
-            store(entry, Pte{});
-            store(target_table[Pte::index(target, 0)], value);
-            page_at(machine::direct_map_pa(target_table))->owner++;
-            moved++;
+    Gather gather(space_);
+    PmapInternals::for_each_leaf(*this, from, from + length, [&](Pte& link, vaddr_t start, vaddr_t end) {
+        const Table source = Table::behind(Table::load(link));
+        const unsigned first = Pte::index(start, 0), last = Pte::index(end - 1, 0);
+        source.for_each(first, last + 1, [&](unsigned i, Pte value) {
+            const vaddr_t va = start + (i - first) * page_size, target = va - from + to;
+            const Table leaf = *PmapInternals::leaf_for(*this, target); // made above
+            source.clear(i);
+            leaf.set(Pte::index(target, 0), value);
             gather.extend(va, va + page_size);
-        }
-        page_at(machine::direct_map_pa(table))->owner -= moved;
+        });
+        source.forget_empty(first, last + 1);
     });
     // Frees the tables that became empty.
-    PmapInternals::remove(*this, gather, table_at(space_.root), nullptr, top_level, from, from + length);
+    PmapInternals::remove(*this, gather, PmapInternals::root(*this), PmapInternals::top_level, from, from + length);
     return {};
 }
 
 void Pmap::for_each(vaddr_t start, vaddr_t end, void (*visit)(vaddr_t, const Mapping&, void*), void* context) const {
-    PmapInternals::for_each_table(*this, start, end, [&](Pte* table, vaddr_t from, vaddr_t to) {
-        for (vaddr_t va = from; va < to; va += page_size)
-            if (const Pte value = load(table[Pte::index(va, 0)]); !is_empty(value))
-                visit(va, describe(value), context);
+    PmapInternals::for_each_leaf(*this, start, end, [&](Pte& link, vaddr_t from, vaddr_t to) {
+        const Table leaf = Table::behind(Table::load(link));
+        const unsigned first = Pte::index(from, 0);
+        leaf.for_each(first, Pte::index(to - 1, 0) + 1, [&](unsigned i, Pte value) {
+            visit(from + (i - first) * page_size, PmapInternals::describe(leaf, value), context);
+        });
     });
 }
 

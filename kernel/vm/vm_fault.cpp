@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The page-fault path, and copies to and from a map that is not loaded.
 //
-// A private page may be written in place exactly if its count is one: then this map's entry is the only thing
-// that holds it. An object's page carries the object's own reference, the zero page its own, a page shared by
-// fork that of the other side; so all of these are copied, and the chain that fork makes is never longer than
-// one page.
+// A private page may be written in place exactly if its count is one, in a table that is this map's own (pmap.hpp):
+// then this map's entry is the only thing that holds it. An object's page carries the object's own reference, the zero
+// page its own, a page shared by fork that of the other side; so all of these are copied, and the chain that fork makes
+// is never longer than one page.
 //
 // Executable pages. Before an entry that allows execution becomes visible, all harts are made to forget
 // instructions that they fetched from that page's former contents; `page_icache_ok` remembers that it was
@@ -45,9 +45,9 @@ void before_mapping(std::span<VmPage* const> pages, Prot prot) {
 }
 
 /// Takes over a reference of `page`, in any case.
-FaultResult enter(Pmap& pmap, vaddr_t va, VmPage* page, Prot prot) {
+FaultResult enter(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, VmPage* page, Prot prot) {
     before_mapping(std::span(&page, 1), prot);
-    if (pmap.enter(va, page, prot))
+    if (pmap.enter(claim, va, page, prot))
         return FaultResult::ok;
     page_unref(page);
     return FaultResult::out_of_memory;
@@ -80,14 +80,32 @@ VmMapEntry* VmMapInternals::find_or_grow(VmMap& map, vaddr_t va) {
     return e;
 }
 
-FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared) {
+FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared,
+                                    const Pmap::Claim& claim) {
     const bool zero = shared == zero_page();
     auto made = zero ? page_alloc_zeroed() : page_alloc();
     if (!made)
         return FaultResult::out_of_memory;
     if (!zero)
         std::memcpy(page_data(*made), page_data(shared), page_size);
-    return enter(map.pmap_, va, *made, entry.prot);
+    return enter(map.pmap_, claim, va, *made, entry.prot);
+}
+
+void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim) {
+    constexpr unsigned run = 4; // pages that were written one after the other before it is believed
+    constexpr vaddr_t block = 16 * page_size;
+    if (entry.page_by_page || has(entry.prot, Prot::exec) || entry.end - entry.start < block)
+        return;
+    const vaddr_t end = std::min((va & ~(block - 1)) + block, entry.end);
+    const unsigned room = Pmap::room_behind_run(claim, va + page_size, run + 1,
+                                                static_cast<unsigned>((end - va - page_size) >> page_shift));
+    for (unsigned i = 1; i <= room; i++) {
+        VmPage* page = page_alloc_raw(0); // what nobody asked for is not worth emptying caches
+        if (!page)
+            return;
+        machine::zero_page(page_data(page));
+        (void)map.pmap_.enter(claim, va + i * page_size, page, entry.prot); // the claim has a table
+    }
 }
 
 void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {
@@ -98,12 +116,14 @@ void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {
     VmPage* found[window];
     const std::span<VmPage*> pages(found, (end - start) >> page_shift);
     entry.object->pages_if_present((entry.offset + (start - entry.start)) >> page_shift, pages);
+    auto claim = map.pmap_.claim(va, true); // the table that was just entered to: the window's, which lies in one
+    ASSERT(claim && claim->table);
     VmPage* wanted[window];
     size_t count = 0;
     for (size_t i = 0; i < pages.size(); i++) {
         if (!pages[i])
             continue;
-        if (map.pmap_.lookup(start + i * page_size).page) {
+        if (Pmap::is_mapped(*claim, start + i * page_size)) {
             page_unref(pages[i]);
             pages[i] = nullptr;
         } else {
@@ -112,30 +132,31 @@ void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {
     }
     const Prot prot = rights(entry, true);
     before_mapping(std::span(wanted, count), prot);
-    bool room = true;
-    for (size_t i = 0; i < pages.size(); i++) {
-        if (!pages[i])
-            continue;
-        room = room && map.pmap_.enter(start + i * page_size, pages[i], prot).ok();
-        if (!room)
-            page_unref(pages[i]);
-    }
+    for (size_t i = 0; i < pages.size(); i++)
+        if (pages[i])
+            (void)map.pmap_.enter(*claim, start + i * page_size, pages[i], prot); // the claim has a table
 }
 
-FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write) {
+FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write,
+                                         const Pmap::Claim& claim) {
     if (!entry.object) {
         if (!write) {
             page_ref(zero_page());
-            return enter(map.pmap_, va, zero_page(), rights(entry, true));
+            return enter(map.pmap_, claim, va, zero_page(), rights(entry, true));
         }
         auto made = page_alloc_zeroed();
-        return made ? enter(map.pmap_, va, *made, entry.prot) : FaultResult::out_of_memory;
+        if (!made)
+            return FaultResult::out_of_memory;
+        const FaultResult result = enter(map.pmap_, claim, va, *made, entry.prot);
+        if (claim.table)
+            write_ahead(map, entry, va, claim);
+        return result;
     }
     auto page = entry.object->page((entry.offset + (va - entry.start)) >> page_shift);
     if (!page)
         return page.error() == Errno::nomem ? FaultResult::out_of_memory : FaultResult::beyond_end;
     if (write && !entry.shared) {
-        const FaultResult result = unshare(map, entry, va, *page);
+        const FaultResult result = unshare(map, entry, va, *page, claim);
         page_unref(*page);
         return result;
     }
@@ -147,7 +168,7 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
         }
         prot = entry.prot;
     }
-    const FaultResult result = enter(map.pmap_, va, *page, prot);
+    const FaultResult result = enter(map.pmap_, claim, va, *page, prot);
     if (result == FaultResult::ok && !write)
         map_around(map, entry, va);
     return result;
@@ -155,18 +176,26 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
 
 FaultResult VmMapInternals::resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access) {
     const bool write = has(access, Prot::write);
-    const Pmap::Mapping mapping = map.pmap_.lookup(va);
+    auto claimed = map.pmap_.claim(va, write);
+    if (claimed && claimed->mapping.page && !has(claimed->mapping.prot, access) && !claimed->table)
+        claimed = map.pmap_.claim(va, true); // rights are added in tables of its own only
+    if (!claimed)
+        return FaultResult::out_of_memory;
+    const Pmap::Mapping& mapping = claimed->mapping;
     if (!mapping.page)
-        return make_present(map, entry, va, write);
+        return make_present(map, entry, va, write, *claimed);
     if (has(mapping.prot, access)) {
-        // Another thread was faster, or this hart remembered an older entry; or it wants the accessed or dirty bit set,
-        // which this does.
-        map.pmap_.raise_prot(va, mapping.prot);
+        // It was the table that was shared, or another thread was faster, or this hart remembered an older entry; or it
+        // wants the accessed or dirty bit set, which this does. (Sealing a shared table sets the former.)
+        if (claimed->table)
+            map.pmap_.raise_prot(va, mapping.prot);
+        else
+            machine::tlb_flush_local(map.pmap_.space(), va, page_size);
         return FaultResult::ok;
     }
     const bool sole = is_sole(mapping.page);
     if (write && !sole && !entry.shared)
-        return unshare(map, entry, va, mapping.page);
+        return unshare(map, entry, va, mapping.page, *claimed);
     Prot prot = rights(entry, !sole);
     if (tells_writes(entry)) {
         if (write && !entry.object->before_write((entry.offset + (va - entry.start)) >> page_shift, mapping.page))
@@ -202,7 +231,7 @@ size_t VmMap::read_memory(vaddr_t from, void* to, size_t n, bool force) {
         VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
         if (!entry || !has(force ? entry->max_prot : entry->prot, Prot::read))
             break;
-        if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false) != FaultResult::ok)
+        if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false, {}) != FaultResult::ok)
             break;
         std::memcpy(static_cast<char*>(to) + done,
                     static_cast<const char*>(page_data(pmap_.lookup(va).page)) + (at - va), part);

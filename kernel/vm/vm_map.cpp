@@ -3,6 +3,7 @@
 // changes anything that user mode can see: entries are allocated first, and a split alone changes nothing.
 #include <algorithm>
 
+#include <sched/sched.hpp>
 #include <vm/vm_map_internal.hpp>
 
 namespace lentil {
@@ -60,9 +61,9 @@ vaddr_t room_end(const VmMapEntry& entry) {
 
 bool alike(const VmMapEntry& a, const VmMapEntry& b) {
     return a.end == b.start && a.prot == b.prot && a.max_prot == b.max_prot && a.shared == b.shared && !a.grows_down &&
-           !b.grows_down && a.wipe_on_fork == b.wipe_on_fork && a.dont_fork == b.dont_fork && a.kind == b.kind &&
-           a.object == b.object && a.file == b.file && (!a.object || a.offset + (a.end - a.start) == b.offset) &&
-           a.truncation == b.truncation;
+           !b.grows_down && a.wipe_on_fork == b.wipe_on_fork && a.dont_fork == b.dont_fork &&
+           a.page_by_page == b.page_by_page && a.kind == b.kind && a.object == b.object && a.file == b.file &&
+           (!a.object || a.offset + (a.end - a.start) == b.offset) && a.truncation == b.truncation;
 }
 
 } // namespace
@@ -109,6 +110,7 @@ void VmMapInternals::copy_attributes(VmMapEntry& to, const VmMapEntry& from) {
     to.grows_down = from.grows_down;
     to.wipe_on_fork = from.wipe_on_fork;
     to.dont_fork = from.dont_fork;
+    to.page_by_page = from.page_by_page;
     to.kind = from.kind;
     to.object = from.object;
     to.file = from.file;
@@ -116,6 +118,14 @@ void VmMapInternals::copy_attributes(VmMapEntry& to, const VmMapEntry& from) {
 
 void VmMapInternals::insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* like) {
     map.entries_.insert(*entry);
+    map.entry_count_++;
+    map.size_bytes_ += entry->end - entry->start;
+    if (entry->object)
+        entry->object->add_mapping(*entry, like);
+}
+
+void VmMapInternals::append(VmMap& map, VmMapEntry* entry, const VmMapEntry* like) {
+    map.entries_.insert(map.entries_.end(), *entry);
     map.entry_count_++;
     map.size_bytes_ += entry->end - entry->start;
     if (entry->object)
@@ -188,6 +198,11 @@ void VmMapInternals::merge(VmMap& map, vaddr_t start, vaddr_t end) {
     }
 }
 
+Result<void> VmMapInternals::prepare_remove(VmMap& map, vaddr_t start, vaddr_t end) {
+    TRY(map.pmap_.prepare_remove(start, end));
+    return split(map, start, end);
+}
+
 void VmMapInternals::remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead) {
     bool any = false;
     for_each(map, start, end, [&](VmMapEntry& entry, vaddr_t, vaddr_t) {
@@ -203,6 +218,18 @@ bool VmMapInternals::within_limit(VmMap& map, uint64_t more) {
     return map.size_bytes_ + more <= limit;
 }
 
+namespace {
+
+/// Truncation has no way to fail: where a shared table must be copied and there is no memory, it waits for some.
+void remove_for_certain(Pmap& pmap, vaddr_t start, vaddr_t end) {
+    for (unsigned tries = 0; !pmap.prepare_remove(start, end); tries++)
+        if (tries > 0)
+            thread_yield();
+    pmap.remove(start, end);
+}
+
+} // namespace
+
 void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&)) {
     MutexGuard guard(map.lock_);
     const uint64_t end_offset = first << page_shift;
@@ -211,7 +238,7 @@ void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void
             continue;
         const uint64_t keep = end_offset > entry.offset ? end_offset - entry.offset : 0;
         if (keep < entry.end - entry.start)
-            map.pmap_.remove(entry.start + keep, entry.end);
+            remove_for_certain(map.pmap_, entry.start + keep, entry.end);
         visited(object, entry);
     }
 }
@@ -242,8 +269,11 @@ Result<RefPtr<VmMap>> VmMap::create() {
 VmMap::~VmMap() {
     ASSERT(pmap_.space().active.load().empty()); // whoever dropped it runs on kernel_space() by now
     DeadEntries dead;
-    for (auto it = entries_.begin(); it != entries_.end();)
-        VmMapInternals::detach(*this, *it++, dead);
+    entries_.clear_and_dispose([&](VmMapEntry* entry) {
+        if (entry->object)
+            entry->object->remove_mapping(*entry);
+        dead.add(entry);
+    });
 }
 
 Result<vaddr_t> VmMap::map(const MapRequest& request) {
@@ -281,7 +311,7 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
                             [&](VmMapEntry&, vaddr_t from, vaddr_t to) { replaced += to - from; });
                 if (length > replaced && !I::within_limit(*this, length - replaced))
                     return Errno::nomem;
-                TRY(I::split(*this, at, at + length));
+                TRY(I::prepare_remove(*this, at, at + length));
                 I::remove(*this, at, at + length, dead);
             } else if (!I::within_limit(*this, length)) {
                 return Errno::nomem;
@@ -329,7 +359,7 @@ Result<void> VmMap::unmap(vaddr_t start, uint64_t length) {
         return Errno::inval;
     DeadEntries dead;
     MutexGuard guard(lock_);
-    TRY(VmMapInternals::split(*this, range.start, range.end));
+    TRY(VmMapInternals::prepare_remove(*this, range.start, range.end));
     VmMapInternals::remove(*this, range.start, range.end, dead);
     return {};
 }

@@ -33,6 +33,7 @@ struct VmMapEntry : VmMapping {
     bool shared = false;     ///< MAP_SHARED: writes go to the object
     bool grows_down = false; ///< a stack: extends down to the guard distance on a fault below it
     bool wipe_on_fork = false, dont_fork = false;
+    bool page_by_page = false; ///< no page comes before it is touched
     EntryKind kind = EntryKind::plain;
     RefPtr<VmObject> object; ///< nullptr: private anonymous
     uint64_t offset = 0;     ///< of `start` in the object, bytes, page-aligned
@@ -69,6 +70,8 @@ enum class Advice : uint32_t {
     do_fork,
     wipe_on_fork,
     keep_on_fork,
+    page_by_page, ///< MADV_NOHUGEPAGE
+    any_pages,    ///< MADV_HUGEPAGE
     other
 };
 

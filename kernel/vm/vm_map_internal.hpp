@@ -46,6 +46,8 @@ struct VmMapInternals {
     static void copy_attributes(VmMapEntry& to, const VmMapEntry& from);
     /// Links a complete entry; counts its size. `like`: see VmObject::add_mapping.
     static void insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* like = nullptr);
+    /// The same for an entry behind all that there are.
+    static void append(VmMap& map, VmMapEntry* entry, const VmMapEntry* like);
     /// Unlinks an entry, and takes it from its object; its pages stay.
     static void detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead);
 
@@ -53,7 +55,10 @@ struct VmMapInternals {
     static Result<void> split(VmMap& map, vaddr_t start, vaddr_t end);
     /// Merges what is alike in and around [start, end).
     static void merge(VmMap& map, vaddr_t start, vaddr_t end);
-    /// Unmaps [start, end), which no entry crosses.
+    /// Splits so that [start, end) can be unmapped, and makes sure that its tables can give up a part; nomem changes
+    /// nothing.
+    static Result<void> prepare_remove(VmMap& map, vaddr_t start, vaddr_t end);
+    /// Unmaps [start, end), which is prepared.
     static void remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead);
     static bool within_limit(VmMap& map, uint64_t more);
 
@@ -79,8 +84,10 @@ struct VmMapInternals {
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
     /// gives; asking for more than those is not an error here.
     static FaultResult resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access);
-    static FaultResult make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write);
-    static FaultResult unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared);
+    static FaultResult make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write, const Pmap::Claim& claim);
+    static FaultResult unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared, const Pmap::Claim& claim);
+    /// Memory that is written page by page, upwards, gets the next pages of a block with the one touched.
+    static void write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
     /// Maps neighbours that the object has already.
     static void map_around(VmMap& map, VmMapEntry& entry, vaddr_t va);
     /// The entry at `va`, a stack extended to it if it may; nullptr if there is none.

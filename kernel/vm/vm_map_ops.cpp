@@ -18,12 +18,13 @@ Result<void> VmMap::protect(vaddr_t start, uint64_t length, Prot prot) {
                 [&](VmMapEntry& e, vaddr_t, vaddr_t) { allowed = allowed && machine::has(e.max_prot, prot); });
     if (!allowed)
         return Errno::acces;
-    TRY(I::split(*this, range.start, range.end));
     bool less = false;
-    I::for_each(*this, range.start, range.end, [&](VmMapEntry& e, vaddr_t, vaddr_t) {
-        less = less || !machine::has(prot, e.prot);
-        e.prot = prot;
-    });
+    I::for_each(*this, range.start, range.end,
+                [&](VmMapEntry& e, vaddr_t, vaddr_t) { less = less || !machine::has(prot, e.prot); });
+    if (less)
+        TRY(pmap_.prepare_restrict(range.start, range.end, prot));
+    TRY(I::split(*this, range.start, range.end));
+    I::for_each(*this, range.start, range.end, [&](VmMapEntry& e, vaddr_t, vaddr_t) { e.prot = prot; });
     if (less) // new rights come with the next fault
         pmap_.restrict_prot(range.start, range.end, prot);
     I::merge(*this, range.start, range.end);
@@ -45,16 +46,21 @@ Result<void> VmMap::advise(vaddr_t start, uint64_t length, Advice advice) {
     case Advice::dont_need:
     case Advice::free:
         // Private pages vanish; what an object holds is found again by the next fault.
+        TRY(pmap_.prepare_remove(range.start, range.end));
         pmap_.remove(range.start, range.end);
         break;
     case Advice::dont_fork:
     case Advice::do_fork:
     case Advice::wipe_on_fork:
     case Advice::keep_on_fork:
+    case Advice::page_by_page:
+    case Advice::any_pages:
         TRY(I::split(*this, range.start, range.end));
         I::for_each(*this, range.start, range.end, [&](VmMapEntry& e, vaddr_t, vaddr_t) {
             if (advice == Advice::dont_fork || advice == Advice::do_fork)
                 e.dont_fork = advice == Advice::dont_fork;
+            else if (advice == Advice::page_by_page || advice == Advice::any_pages)
+                e.page_by_page = advice == Advice::page_by_page;
             else
                 e.wipe_on_fork = advice == Advice::wipe_on_fork;
         });
@@ -134,7 +140,7 @@ vaddr_t VmMap::set_break(vaddr_t end, uint64_t data_limit) {
         return now;
     const vaddr_t old_top = page_ceil(now), new_top = page_ceil(end);
     if (new_top < old_top) {
-        if (!I::split(*this, new_top, old_top))
+        if (!I::prepare_remove(*this, new_top, old_top))
             return now;
         I::remove(*this, new_top, old_top, dead);
     } else if (new_top > old_top) {

@@ -37,7 +37,7 @@ Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t 
         return Errno::fault;
 
     if (!fixed && new_length <= old_length) {
-        TRY(I::split(*this, old.start + new_length, old.end));
+        TRY(I::prepare_remove(*this, old.start + new_length, old.end));
         I::remove(*this, old.start + new_length, old.end, dead);
         return old.start;
     }
@@ -57,7 +57,7 @@ Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t 
     Result<vaddr_t> result = [&]() -> Result<vaddr_t> {
         vaddr_t to = new_address;
         if (fixed) {
-            TRY(I::split(*this, to, to + new_length));
+            TRY(I::prepare_remove(*this, to, to + new_length));
             TRY(I::split(*this, old.start, old.end));
             I::remove(*this, to, to + new_length, dead);
         } else {

@@ -20,9 +20,11 @@ using namespace test;
 
 using Bytes = std::vector<uint8_t>;
 
-/// The part of the address space that is used: where nothing lies below, and mmap_base ends it.
-constexpr vaddr_t window_start = 0x10000;
-constexpr unsigned window_pages = 96;
+/// The part of the address space that is used, on both sides of where one leaf table ends and the next begins. What lies
+/// below is taken, and mmap_base ends it.
+constexpr vaddr_t lowest = 0x10000;
+constexpr unsigned window_pages = 144;
+constexpr vaddr_t window_start = 0x400000 - window_pages / 2 * page_size;
 constexpr vaddr_t window_end = window_start + window_pages * page_size;
 constexpr unsigned object_pages = 24;
 constexpr unsigned max_maps = 6;
@@ -87,6 +89,9 @@ private:
     static RefPtr<VmMap> new_window_map() {
         RefPtr<VmMap> map = new_map();
         map->layout.mmap_base = window_end;
+        MapRequest below = anonymous(window_start - lowest, lowest);
+        below.prot = Prot::none;
+        REQUIRE(map->map(below).ok());
         return map;
     }
     void add_object() {
@@ -531,7 +536,22 @@ private:
         uint64_t mapped = 0;
         for (const ModelPage& page : map.pages)
             mapped += page.mapped;
-        REQUIRE(map.real->totals().size == mapped * page_size);
+        REQUIRE(map.real->totals().size == mapped * page_size + (window_start - lowest));
+        struct Seen {
+            uint64_t pages = 0, unmapped = 0;
+            const ModelMap& map;
+        } seen{.map = map};
+        map.real->pmap().for_each(
+            0, machine::Pte::user_end,
+            [](vaddr_t va, const Pmap::Mapping& mapping, void* context) {
+                auto& s = *static_cast<Seen*>(context);
+                s.pages += mapping.page != zero_page();
+                s.unmapped +=
+                    va < window_start || va >= window_end || !s.map.pages[(va - window_start) >> page_shift].mapped;
+            },
+            &seen);
+        REQUIRE(map.real->pmap().resident() == seen.pages);
+        REQUIRE(seen.unmapped == 0);
     }
     void verify(ModelObject& object) {
         Bytes got(page_size);

@@ -478,9 +478,9 @@ static void replacement_seen_everywhere(void) {
     pthread_join(thread, NULL);
 }
 
-static void fork_takes_a_snapshot(void) {
+static void snapshot_of(char* memory) {
     catch_faults();
-    target = (volatile long*)(void*)map_private(page_size);
+    target = (volatile long*)(void*)memory;
     pthread_t thread[3];
     for (long i = 0; i < 3; ++i)
         CHECK_EQ(pthread_create(&thread[i], NULL, write_always, (void*)i), 0);
@@ -505,6 +505,18 @@ static void fork_takes_a_snapshot(void) {
     stop = 1;
     for (int i = 0; i < 3; ++i)
         pthread_join(thread[i], NULL);
+}
+
+static void fork_takes_a_snapshot(void) { snapshot_of(map_private(page_size)); }
+static void fork_takes_a_large_snapshot(void) {
+    // Full page tables are shared in another way than those with few pages.
+    char* memory = map_private(region);
+    for (int i = 0; i < region; i += page_size)
+        memory[i] = 1;
+    memset(memory + region / 2, 0, page_size);
+    snapshot_of(memory + region / 2);
+    for (int i = 0; i < region; i += page_size)
+        CHECK(memory[i] == 1 || i == region / 2);
 }
 
 enum { crowd_pages = 24 };
@@ -557,6 +569,7 @@ static const struct check_case cases[] = {
     {"a page that a store replaces is seen by a thread that reads it on another hart", replacement_seen_everywhere, 60,
      false},
     {"fork takes a snapshot of pages that other threads write", fork_takes_a_snapshot, 60, false},
+    {"fork takes a snapshot of one page among many that other threads write", fork_takes_a_large_snapshot, 60, false},
     {"four threads that break sharing of the same page at once lose no store", same_page_at_once, 60, false},
 };
 CHECK_MAIN(cases)

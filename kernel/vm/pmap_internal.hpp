@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the files of pmap share: tables as records of what is in use, and their links.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+
+#include <vm/pmap.hpp>
+
+namespace lentil {
+
+using machine::Pte;
+
+/// A table and its record. `record->owner` has one bit for each group of eight entries: set if one of them is not
+/// empty (of a root table: in the user half). `record->refs` counts the links to it.
+struct Table {
+    static constexpr unsigned group = Pte::entries / 64;
+    static_assert(Pte::entries == 512);
+
+    Pte* entries;
+    VmPage* record;
+
+    static Table at(paddr_t pa) { return {static_cast<Pte*>(machine::direct_map(pa)), page_at(pa)}; }
+    static Table behind(Pte link) { return at(link.address()); }
+    static Pte load(const Pte& entry) {
+        Pte value;
+        __atomic_load(&entry, &value, __ATOMIC_RELAXED);
+        return value;
+    }
+    /// Release: what the entry points to is seen before the entry is.
+    static void store(Pte& entry, Pte value) { __atomic_store(&entry, &value, __ATOMIC_RELEASE); }
+    static bool is_empty(Pte entry) { return entry == Pte{}; }
+
+    Pte get(unsigned i) const { return load(entries[i]); }
+    /// For an entry that was empty, or is not made so.
+    void set(unsigned i, Pte value) const {
+        store(entries[i], value);
+        record->owner |= uint64_t{1} << i / group;
+    }
+    /// Clears an entry; forget_empty() has to follow.
+    void clear(unsigned i) const { store(entries[i], Pte{}); }
+    /// Takes the groups around entries [first, end) off the record that became empty.
+    void forget_empty(unsigned first, unsigned end) const {
+        for (unsigned g = first / group; g * group < end; g++) {
+            bool used = false;
+            for (unsigned i = 0; i < group; i++)
+                used = used || !is_empty(get(g * group + i));
+            if (!used)
+                record->owner &= ~(uint64_t{1} << g);
+        }
+    }
+    bool empty() const { return record->owner == 0; }
+
+    /// visit(index, value) for the entries of [first, end) that are not empty.
+    template<class F>
+    void for_each(unsigned first, unsigned end, F visit) const {
+        unsigned g = first / group;
+        for (uint64_t groups = record->owner >> g; groups != 0 && g * group < end; groups >>= 1, g++) {
+            if ((groups & 0xff) == 0) {
+                groups >>= 7; // and 1
+                g += 7;
+                continue;
+            }
+            if ((groups & 1) == 0)
+                continue;
+            for (unsigned i = std::max(first, g * group); i < std::min(end, (g + 1) * group); i++)
+                if (const Pte value = get(i); !is_empty(value))
+                    visit(i, value);
+        }
+    }
+    template<class F>
+    void for_each(F visit) const {
+        for_each(0, Pte::entries, visit);
+    }
+
+    /// Nobody else links the table: it may be changed.
+    bool is_sole() const { return record->refs.load(std::memory_order_acquire) == 1; }
+    bool is_sealed() const { return record->flags.load(std::memory_order_acquire) & page_sealed_table; }
+    /// Takes write permission from every entry, for as long as the table is shared; whoever shares it may. Returns
+    /// whether one had it.
+    bool seal() const;
+    /// Drops one link's reference; with the last one what the table holds. Any level, if upper tables are empty.
+    void unref() const;
+};
+
+/// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one
+/// shoot-down in an operation.
+class Gather {
+public:
+    explicit Gather(machine::AddressSpace& space) : space_(space) {}
+    Gather(const Gather&) = delete;
+    Gather& operator=(const Gather&) = delete;
+    ~Gather() { flush(); }
+
+    void add(VmPage* page, vaddr_t va) {
+        extend(va, va + page_size);
+        put(reinterpret_cast<uintptr_t>(page));
+    }
+    void add_table(VmPage* record) {
+        tables_ = true;
+        put(reinterpret_cast<uintptr_t>(record) | is_table);
+    }
+    /// Entries of the range changed, no page left.
+    void extend(vaddr_t start, vaddr_t end) {
+        start_ = std::min(start_, start);
+        end_ = std::max(end_, end);
+    }
+    void flush();
+
+private:
+    static constexpr unsigned capacity = 120;
+    static constexpr uintptr_t is_table = 1;
+    void put(uintptr_t what) {
+        leaving_[count_++] = what;
+        if (count_ == capacity)
+            flush();
+    }
+    machine::AddressSpace& space_;
+    vaddr_t start_ = ~vaddr_t{0}, end_ = 0;
+    bool tables_ = false;
+    unsigned count_ = 0;
+    uintptr_t leaving_[capacity];
+};
+
+/// What needs the pmap's private parts.
+struct PmapInternals {
+    static constexpr unsigned top_level = Pte::levels - 1;
+    static_assert(Pte::levels == 3);
+    static constexpr vaddr_t span_of(unsigned level) { return vaddr_t{page_size} << (9 * level); }
+    /// A forked table with at most this many groups in use is sealed right away: cheaper than a fault later.
+    static constexpr int sealed_at_once = 4;
+
+    static void add_resident(Pmap& pmap, int64_t pages) {
+        const uint64_t now = pmap.resident_.load(std::memory_order_relaxed) + static_cast<uint64_t>(pages);
+        pmap.resident_.store(now, std::memory_order_relaxed);
+        if (pages > 0 && now > pmap.peak_resident_.load(std::memory_order_relaxed))
+            pmap.peak_resident_.store(now, std::memory_order_relaxed);
+    }
+    /// Tables of this pmap, shared or not; the pages that tables use are counted where they are made and freed.
+    static void count_tables(Pmap& pmap, int64_t tables) {
+        pmap.table_pages_.store(pmap.table_pages_.load(std::memory_order_relaxed) + static_cast<uint64_t>(tables),
+                                std::memory_order_relaxed);
+    }
+    static Table root(const Pmap& pmap) { return Table::at(pmap.space_.root); }
+    static Result<Table> new_table() {
+        VmPage* page = TRY(page_alloc_zeroed());
+        page_count_kernel(1);
+        return Table{static_cast<Pte*>(page_data(page)), page};
+    }
+    static Pmap::Mapping describe(Table table, Pte entry);
+
+    /// The level-1 entry that links the leaf table of `va`, which may be empty; nullptr if there is not even that.
+    static Pte* link_of(const Pmap& pmap, vaddr_t va) {
+        Table table = root(pmap);
+        for (unsigned level = top_level; level > 1; level--) {
+            const Pte value = table.get(Pte::index(va, level));
+            if (Table::is_empty(value))
+                return nullptr;
+            table = Table::behind(value);
+        }
+        return &table.entries[Pte::index(va, 1)];
+    }
+    /// The leaf table behind a link, made this pmap's own if it is not. nomem changes nothing.
+    static Result<Table> own(Pmap& pmap, Pte& link);
+    /// The leaf table that covers `va`, this pmap's own; made if there is none.
+    static Result<Table> leaf_for(Pmap& pmap, vaddr_t va);
+
+    /// Maps a page in a table of this pmap's own, taking over a reference.
+    static void put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot prot);
+
+    /// visit(link, from, to) for the leaf tables of [start, end) that are there; the link is an entry of level 1.
+    template<class F>
+    static void for_each_leaf(const Pmap& pmap, vaddr_t start, vaddr_t end, F visit) {
+        walk(root(pmap), top_level, start, end, visit);
+    }
+    template<class F>
+    static void walk(Table table, unsigned level, vaddr_t start, vaddr_t end, F& visit) {
+        if (start >= end)
+            return;
+        const vaddr_t base = start & ~(span_of(level + 1) - 1);
+        table.for_each(Pte::index(start, level), Pte::index(end - 1, level) + 1, [&](unsigned i, Pte value) {
+            const vaddr_t at = base + i * span_of(level);
+            const vaddr_t from = std::max(start, at), to = std::min(end, at + span_of(level));
+            if (level > 1)
+                walk(Table::behind(value), level - 1, from, to, visit);
+            else
+                visit(table.entries[i], from, to);
+        });
+    }
+
+    /// Clears [start, end) below `table` of `level` > 0.
+    static void remove(Pmap& pmap, Gather& gather, Table table, unsigned level, vaddr_t start, vaddr_t end);
+    /// Of one leaf table; true if it was unlinked.
+    static bool remove_leaf(Pmap& pmap, Gather& gather, Pte& link, vaddr_t start, vaddr_t end);
+    static int64_t resident_in(Table leaf);
+};
+
+} // namespace lentil
