@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Zeroing a page: by cbo.zero (extension Zicboz) where every hart has it, else by stores.
-#include <cstring>
 #include <riscv/hart.hpp>
 
 namespace lentil::machine {
@@ -23,6 +22,18 @@ inline uint64_t zero_blocks(uint64_t at, uint64_t block) {
 }
 static_assert(unrolled == 16);
 
+constexpr uint64_t stored = 128 * 8;
+/// Zeroes `stored` bytes.
+inline void store_zeros(uint64_t at) {
+    asm volatile(".set .Lzero_at, 0\n"
+                 ".rept 128\n"
+                 "sd zero, .Lzero_at(%0)\n"
+                 ".set .Lzero_at, .Lzero_at + 8\n"
+                 ".endr" ::"r"(at)
+                 : "memory");
+}
+static_assert(stored == 1024 && page_size % stored == 0);
+
 } // namespace
 
 void zero_page_init(uint64_t block) {
@@ -32,11 +43,12 @@ void zero_page_init(uint64_t block) {
 
 void zero_page(void* page) {
     const uint64_t block = zero_block;
+    uint64_t at = reinterpret_cast<uint64_t>(page);
     if (block == 0) {
-        std::memset(page, 0, page_size);
+        for (const uint64_t end = at + page_size; at != end; at += stored)
+            store_zeros(at);
         return;
     }
-    uint64_t at = reinterpret_cast<uint64_t>(page);
     for (const uint64_t end = at + page_size; at != end;)
         at = zero_blocks(at, block);
 }

@@ -7,7 +7,7 @@
 
 #include <sync/spinlock.hpp>
 #include <vm/fail.hpp>
-#include <vm/page.hpp>
+#include <vm/page_batch.hpp>
 #include <vm/poison.hpp>
 #include <vm/zalloc.hpp>
 
@@ -31,7 +31,7 @@ struct FreeList {
 /// Single pages of one hart; touched by that hart with interrupts off. `count` is read by page_counts
 /// elsewhere.
 struct Stock {
-    static constexpr uint32_t capacity = 32, batch_order = 4, batch = 1 << batch_order;
+    static constexpr uint32_t capacity = 64, batch_order = 4, batch = 1 << batch_order;
     std::atomic<uint32_t> count{0};
     VmPage* pages[capacity] = {};
 };
@@ -129,11 +129,10 @@ VmPage* buddy_alloc(unsigned order) {
     return nullptr;
 }
 
-VmPage* take_single() {
-    IrqGuard irq;
-    Stock& stock = stocks[machine::hart_index()];
+/// Interrupts are disabled. nullptr if there is none.
+VmPage* take_single(Stock& stock) {
     uint32_t count = stock.count.load(std::memory_order_relaxed);
-    if (count == 0) {
+    if (count == 0) [[unlikely]] {
         SpinGuard guard(lock);
         // The first taken is the first given out: neighbours come in address order.
         if (VmPage* run = buddy_alloc(Stock::batch_order)) {
@@ -157,24 +156,9 @@ VmPage* take_single() {
     return page;
 }
 
-void give_single(VmPage* page) {
-    IrqGuard irq;
-    Stock& stock = stocks[machine::hart_index()];
-    uint32_t count = stock.count.load(std::memory_order_relaxed);
-    if (count == Stock::capacity) {
-        SpinGuard guard(lock);
-        while (count > Stock::capacity - Stock::batch)
-            buddy_free(number_of(stock.pages[--count]), 0);
-    }
-    stock.pages[count++] = page;
-    stock.count.store(count, std::memory_order_relaxed);
-}
-
 /// Adds [first, end) to the free lists in the largest aligned blocks. Their records say "free, no
-/// references".
-void free_run(PageNumber first, PageNumber end) {
-    total_pages.fetch_add(end - first, std::memory_order_relaxed);
-    SpinGuard guard(lock);
+/// references". Lock held.
+void free_blocks(PageNumber first, PageNumber end) {
     while (first < end) {
         unsigned order = 0;
         while (order < max_order && (first & ((PageNumber{2} << order) - 1)) == 0 &&
@@ -183,6 +167,64 @@ void free_run(PageNumber first, PageNumber end) {
         buddy_free(first, order);
         first += PageNumber{1} << order;
     }
+}
+
+void free_run(PageNumber first, PageNumber end) {
+    total_pages.fetch_add(end - first, std::memory_order_relaxed);
+    SpinGuard guard(lock);
+    free_blocks(first, end);
+}
+
+/// Gives half of a full stock back: mostly neighbours, that came from one block and go as one.
+void empty_half(Stock& stock) {
+    constexpr uint32_t kept = Stock::capacity / 2;
+    SpinGuard guard(lock);
+    for (uint32_t i = kept; i < Stock::capacity;) {
+        const PageNumber start = number_of(stock.pages[i++]);
+        PageNumber first = start, end = start + 1;
+        while (i < Stock::capacity && number_of(stock.pages[i]) == end && range_of(end) == range_of(start))
+            end++, i++;
+        if (end == start + 1)
+            while (i < Stock::capacity && number_of(stock.pages[i]) == first - 1 &&
+                   range_of(first - 1) == range_of(start))
+                first--, i++;
+        free_blocks(first, end);
+    }
+    stock.count.store(kept, std::memory_order_relaxed);
+}
+
+/// Interrupts are disabled.
+void give_single(Stock& stock, VmPage* page) {
+    if (stock.count.load(std::memory_order_relaxed) == Stock::capacity) [[unlikely]]
+        empty_half(stock);
+    const uint32_t count = stock.count.load(std::memory_order_relaxed);
+    stock.pages[count] = page;
+    stock.count.store(count + 1, std::memory_order_relaxed);
+}
+
+/// Whether that was the last reference.
+bool drop_ref(VmPage* page) {
+    // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
+    if (page->refs.load(std::memory_order_acquire) != 1) {
+        const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
+        ASSERT(before != 0);
+        if (before != 1)
+            return false;
+    } else {
+        page->refs.store(0, std::memory_order_relaxed);
+    }
+    DEBUG_ASSERT(!(page->flags.load(std::memory_order_relaxed) & (page_reserved | page_free_block)));
+    poison_region(page_data(page), page_size);
+    return true;
+}
+
+/// Of a page just taken.
+void make_used(VmPage* page, unsigned order) {
+    DEBUG_ASSERT(page->refs.load(std::memory_order_relaxed) == 0);
+    unpoison_region(page_data(page), page_size << order);
+    page->flags.store(0, std::memory_order_relaxed);
+    page->owner = 0;
+    page->refs.store(1, std::memory_order_relaxed);
 }
 
 struct Span {
@@ -303,19 +345,30 @@ void page_init() {
 VmPage* page_alloc_raw(unsigned order) {
     VmPage* page;
     if (order == 0) {
-        page = take_single();
+        IrqGuard irq;
+        page = take_single(stocks[machine::hart_index()]);
     } else {
         SpinGuard guard(lock);
         page = buddy_alloc(order);
     }
     if (!page)
         return nullptr;
-    DEBUG_ASSERT(page->refs.load(std::memory_order_relaxed) == 0);
-    unpoison_region(page_data(page), page_size << order);
-    page->flags.store(0, std::memory_order_relaxed);
-    page->owner = 0;
-    page->refs.store(1, std::memory_order_relaxed);
+    make_used(page, order);
     return page;
+}
+
+size_t page_alloc_some(std::span<VmPage*> out) {
+    size_t count = 0;
+    IrqGuard irq;
+    Stock& stock = stocks[machine::hart_index()];
+    for (VmPage*& page : out) {
+        page = take_single(stock);
+        if (!page)
+            break;
+        make_used(page, 0);
+        count++;
+    }
+    return count;
 }
 
 Result<VmPage*> page_alloc_order(unsigned order) {
@@ -350,18 +403,18 @@ void page_free_order(VmPage* first, unsigned order) {
 }
 
 void page_unref(VmPage* page) {
-    // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
-    if (page->refs.load(std::memory_order_acquire) != 1) {
-        const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
-        ASSERT(before != 0);
-        if (before != 1)
-            return;
-    } else {
-        page->refs.store(0, std::memory_order_relaxed);
-    }
-    DEBUG_ASSERT(!(page->flags.load(std::memory_order_relaxed) & (page_reserved | page_free_block)));
-    poison_region(page_data(page), page_size);
-    give_single(page);
+    if (!drop_ref(page))
+        return;
+    IrqGuard irq;
+    give_single(stocks[machine::hart_index()], page);
+}
+
+void page_unref_all(std::span<VmPage* const> pages) {
+    IrqGuard irq;
+    Stock& stock = stocks[machine::hart_index()];
+    for (VmPage* page : pages)
+        if (drop_ref(page))
+            give_single(stock, page);
 }
 
 paddr_t page_pa_elsewhere(const VmPage* page) { return paddr_t{number_elsewhere(page)} << page_shift; }

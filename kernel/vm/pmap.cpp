@@ -33,27 +33,32 @@ void Table::unref() const {
             return;
         record->refs.store(1, std::memory_order_relaxed); // all others left in between
     }
-    for_each([](unsigned, Pte value) { page_unref(page_at(value.address())); });
+    VmPage* pages[64];
+    unsigned count = 0;
+    for_each([&](unsigned, Pte value) {
+        pages[count++] = page_at(value.address());
+        if (count == std::size(pages)) {
+            page_unref_all(pages);
+            count = 0;
+        }
+    });
+    page_unref_all(std::span(pages, count));
     page_count_kernel(-1);
     page_unref(record);
 }
 
 void Gather::flush() {
-    if (tables_)
+    if (table_count_ != 0)
         machine::tlb_shootdown(space_, 0, Pte::user_end);
     else if (start_ < end_)
         machine::tlb_shootdown(space_, start_, end_ - start_);
-    for (unsigned i = 0; i < count_; i++) {
-        auto* page = reinterpret_cast<VmPage*>(leaving_[i] & ~is_table);
-        if (leaving_[i] & is_table)
-            Table{static_cast<Pte*>(page_data(page)), page}.unref();
-        else
-            page_unref(page);
-    }
-    count_ = 0;
+    page_unref_all(std::span(pages_, page_count_));
+    for (unsigned i = 0; i < table_count_; i++)
+        Table{static_cast<Pte*>(page_data(tables_[i])), tables_[i]}.unref();
+    page_count_ = 0;
+    table_count_ = 0;
     start_ = ~vaddr_t{0};
     end_ = 0;
-    tables_ = false;
 }
 
 Pmap::Mapping PmapInternals::describe(Table table, Pte entry) {
@@ -80,7 +85,7 @@ Result<Table> PmapInternals::own(Pmap& pmap, Pte& link) {
     copy.record->owner = shared.record->owner;
     shared.for_each([&](unsigned i, Pte entry) {
         page_ref(page_at(entry.address()));
-        copy.entries[i] = entry.valid() ? entry.with_prot(entry.prot() & ~Prot::write) : entry;
+        copy.entries[i] = entry;
     });
     Table::store(link, Pte::table(page_pa(copy.record)));
     if (value.valid()) // else nobody can have followed it
@@ -226,6 +231,15 @@ void PmapInternals::put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot p
     page_unref(replaced);
 }
 
+void PmapInternals::put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages,
+                            Prot prot) {
+    const Table leaf{claim.table, claim.record};
+    unsigned i = Pte::index(va, 0);
+    for (VmPage* page : pages)
+        leaf.set(i++, Pte::leaf(page_pa(page), prot, true));
+    add_resident(pmap, static_cast<int64_t>(pages.size()));
+}
+
 Result<void> Pmap::enter(vaddr_t va, VmPage* page, Prot prot) {
     PmapInternals::put(*this, TRY(PmapInternals::leaf_for(*this, va)), va, page, prot);
     return {};
@@ -274,8 +288,9 @@ Result<Pmap::Claim> Pmap::claim(vaddr_t va, bool write) {
         return Claim{};
     Table leaf = Table::behind(value);
     Claim claim;
-    if (write || leaf.is_sole()) {
-        leaf = TRY(PmapInternals::own(*this, *link));
+    if (const bool sole = leaf.is_sole(); sole || write) {
+        if (!sole || leaf.is_sealed() || !value.valid())
+            leaf = TRY(PmapInternals::own(*this, *link));
         claim.table = leaf.entries;
         claim.record = leaf.record;
     } else if (!value.valid()) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include <vm/page_batch.hpp>
 #include <vm/pmap.hpp>
 
 namespace lentil {
@@ -94,11 +95,14 @@ public:
 
     void add(VmPage* page, vaddr_t va) {
         extend(va, va + page_size);
-        put(reinterpret_cast<uintptr_t>(page));
+        pages_[page_count_++] = page;
+        if (page_count_ == std::size(pages_))
+            flush();
     }
     void add_table(VmPage* record) {
-        tables_ = true;
-        put(reinterpret_cast<uintptr_t>(record) | is_table);
+        tables_[table_count_++] = record;
+        if (table_count_ == std::size(tables_))
+            flush();
     }
     /// Entries of the range changed, no page left.
     void extend(vaddr_t start, vaddr_t end) {
@@ -108,18 +112,11 @@ public:
     void flush();
 
 private:
-    static constexpr unsigned capacity = 120;
-    static constexpr uintptr_t is_table = 1;
-    void put(uintptr_t what) {
-        leaving_[count_++] = what;
-        if (count_ == capacity)
-            flush();
-    }
     machine::AddressSpace& space_;
     vaddr_t start_ = ~vaddr_t{0}, end_ = 0;
-    bool tables_ = false;
-    unsigned count_ = 0;
-    uintptr_t leaving_[capacity];
+    unsigned page_count_ = 0, table_count_ = 0;
+    VmPage* pages_[120];
+    VmPage* tables_[16];
 };
 
 /// What needs the pmap's private parts.
@@ -151,14 +148,14 @@ struct PmapInternals {
 
     /// The level-1 entry that links the leaf table of `va`, which may be empty; nullptr if there is not even that.
     static Pte* link_of(const Pmap& pmap, vaddr_t va) {
-        Table table = root(pmap);
+        auto* table = static_cast<Pte*>(machine::direct_map(pmap.space_.root));
         for (unsigned level = top_level; level > 1; level--) {
-            const Pte value = table.get(Pte::index(va, level));
+            const Pte value = Table::load(table[Pte::index(va, level)]);
             if (Table::is_empty(value))
                 return nullptr;
-            table = Table::behind(value);
+            table = static_cast<Pte*>(machine::direct_map(value.address()));
         }
-        return &table.entries[Pte::index(va, 1)];
+        return &table[Pte::index(va, 1)];
     }
     /// The leaf table behind a link, made this pmap's own if it is not. nomem changes nothing.
     static Result<Table> own(Pmap& pmap, Pte& link);
@@ -167,6 +164,8 @@ struct PmapInternals {
 
     /// Maps a page in a table of this pmap's own, taking over a reference.
     static void put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot prot);
+    /// The same for neighbours where nothing is mapped, in a claimed table; not the zero page.
+    static void put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages, Prot prot);
 
     /// visit(link, from, to) for the leaf tables of [start, end) that are there; the link is an entry of level 1.
     template<class F>

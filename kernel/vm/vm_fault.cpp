@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <vm/pmap_internal.hpp>
 #include <vm/vm_map_internal.hpp>
 
 namespace lentil {
@@ -92,20 +93,24 @@ FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, V
 }
 
 void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim) {
-    constexpr unsigned run = 4; // pages that were written one after the other before it is believed
-    constexpr vaddr_t block = 16 * page_size;
-    if (entry.page_by_page || has(entry.prot, Prot::exec) || entry.end - entry.start < block)
+    constexpr unsigned run = 4;                // pages that were written one after the other before it is believed
+    constexpr unsigned small = 16, large = 64; // pages in a block; the large one after a small one in full
+    constexpr vaddr_t block = small * page_size;
+    const vaddr_t next = va + page_size;
+    if (entry.page_by_page || has(entry.prot, Prot::exec) || entry.end - entry.start < block || next >= entry.end)
         return;
-    const vaddr_t end = std::min((va & ~(block - 1)) + block, entry.end);
-    const unsigned room = Pmap::room_behind_run(claim, va + page_size, run + 1,
-                                                static_cast<unsigned>((end - va - page_size) >> page_shift));
-    for (unsigned i = 1; i <= room; i++) {
-        VmPage* page = page_alloc_raw(0); // what nobody asked for is not worth emptying caches
-        if (!page)
-            return;
+    const auto pages_to = [&](vaddr_t size) {
+        return static_cast<unsigned>((std::min((va & ~(size - 1)) + size, entry.end) - next) >> page_shift);
+    };
+    unsigned room = Pmap::room_behind_run(claim, next, small + 1, pages_to(large * page_size));
+    if (room == 0)
+        room = Pmap::room_behind_run(claim, next, run + 1, pages_to(block));
+    VmPage* pages[large];
+    // What nobody asked for is not worth emptying caches.
+    const std::span<VmPage* const> got(pages, page_alloc_some(std::span(pages, room)));
+    for (VmPage* page : got)
         machine::zero_page(page_data(page));
-        (void)map.pmap_.enter(claim, va + i * page_size, page, entry.prot); // the claim has a table
-    }
+    PmapInternals::put_new(map.pmap_, claim, next, got, entry.prot);
 }
 
 void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {

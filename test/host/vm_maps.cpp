@@ -29,6 +29,37 @@ TEST_CASE_FIXTURE(Machine, "anonymous memory is zero, is made when written, and 
     CHECK(map->pmap().resident() == 1);
 }
 
+TEST_CASE_FIXTURE(Machine, "memory that is written upwards comes in blocks, unless single pages were asked for") {
+    constexpr vaddr_t size = 256 * page_size;
+    const auto resident_after = [](VmMap& map, std::initializer_list<unsigned> pages) {
+        for (const unsigned page : pages)
+            CHECK(poke(map, base + page * page_size, 1));
+        return map.pmap().resident();
+    };
+    TestMap upwards, single, downwards, small, end;
+    REQUIRE(upwards->map(anonymous(size, base)).ok());
+    CHECK(resident_after(*upwards, {0, 1, 2, 3}) == 4);
+    CHECK(resident_after(*upwards, {4}) == 16);
+    CHECK(resident_after(*upwards, {16}) == 64);
+    for (unsigned i = 0; i < 64; i++)
+        CHECK(peek(*upwards, base + i * page_size) == (i < 5 || i == 16));
+    REQUIRE(single->map(anonymous(size, base)).ok());
+    CHECK(single->advise(base, size, Advice::page_by_page).ok());
+    CHECK(resident_after(*single, {0, 1, 2, 3, 4, 5, 6}) == 7);
+    CHECK(single->advise(base, size, Advice::any_pages).ok());
+    CHECK(resident_after(*single, {7}) == 16);
+    REQUIRE(downwards->map(anonymous(size, base)).ok());
+    CHECK(resident_after(*downwards, {40, 39, 38, 37, 36, 35, 34}) == 7);
+    REQUIRE(small->map(anonymous(15 * page_size, base)).ok());
+    CHECK(resident_after(*small, {0, 1, 2, 3, 4, 5, 6}) == 7);
+    // Not past the end of the mapping, and not over what is there.
+    REQUIRE(end->map(anonymous(18 * page_size, base + 8 * page_size)).ok());
+    CHECK(poke(*end, base + 20 * page_size, 7));
+    CHECK(resident_after(*end, {12, 13, 14, 15, 16}) == 9); // 17, 18 and 19 came along
+    CHECK(resident_after(*end, {21, 22, 23, 24}) == 14);    // 25 is the last
+    CHECK(peek(*end, base + 20 * page_size) == 7);
+}
+
 TEST_CASE_FIXTURE(Machine, "maps are placed downwards from mmap_base; a free hint is taken, a taken one is not") {
     TestMap map;
     const vaddr_t first = *map->map(anonymous(page_size)), second = *map->map(anonymous(3 * page_size));
