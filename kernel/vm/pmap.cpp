@@ -236,7 +236,7 @@ void PmapInternals::put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, st
     const Table leaf{claim.table, claim.record};
     unsigned i = Pte::index(va, 0);
     for (VmPage* page : pages)
-        leaf.set(i++, Pte::leaf(page_pa(page), prot, true));
+        leaf.set(i++, Pte::leaf(page_pa(page), first_use_faults ? Prot::none : prot, true));
     add_resident(pmap, static_cast<int64_t>(pages.size()));
 }
 

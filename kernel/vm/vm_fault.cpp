@@ -191,7 +191,7 @@ FaultResult VmMapInternals::resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, P
         return make_present(map, entry, va, write, *claimed);
     if (has(mapping.prot, access)) {
         // It was the table that was shared, or another thread was faster, or this hart remembered an older entry; or it
-        // wants the accessed or dirty bit set, which this does. (Sealing a shared table sets the former.)
+        // wants the accessed or dirty bit set, which this does. (A shared table's entries have the former.)
         if (claimed->table)
             map.pmap_.raise_prot(va, mapping.prot);
         else
