@@ -2,6 +2,8 @@
 // Time, interrupts between harts and power of the simulated machine.
 #include <host/simulator.hpp>
 
+#include <machine/hart_identity.hpp>
+
 namespace lentil::machine {
 
 namespace {
@@ -10,6 +12,10 @@ constinit nanos_t now = 1'000'000'000;
 
 nanos_t now_ns() { return now; }
 nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(ticks); }
+const HartIdentity& hart_identity(unsigned) {
+    static constexpr HartIdentity nobody{};
+    return nobody;
+}
 uint64_t ns_per_tick() { return uint64_t{1} << 32; }
 
 void timer_arm(nanos_t deadline) { host_harts[host_hart].timer = deadline; }
