@@ -128,6 +128,8 @@ void cancel_while_moved(void*) {
     explore_done();
 }
 
+// ---- threads that wait beside a sleeping hart -------------------------------------------------------------------------
+
 std::atomic<int> offered_ran{0};
 
 /// Starts one thread after the other and goes on itself, while the other hart falls asleep after each: whoever finds the new
