@@ -2,8 +2,12 @@
 // The seeded scheduler of the simulated harts: stacks, interrupts, time, and who goes on.
 #include <cstdlib>
 #include <host/explorer.hpp>
+#if defined(LENTIL_TSAN)
+#include <sanitizer/tsan_interface.h>
+#else
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#endif
 #include <sys/mman.h>
 #include <vector>
 
@@ -51,12 +55,20 @@ void take_stack(Flow& flow) {
 }
 
 /// Whatever lay on the stack is gone.
-void clear_stack(const Flow& flow) { __asan_unpoison_memory_region(flow.bottom, flow.size); }
+void clear_stack([[maybe_unused]] const Flow& flow) {
+#if !defined(LENTIL_TSAN)
+    __asan_unpoison_memory_region(flow.bottom, flow.size);
+#endif
+}
 
 /// `function` runs on the flow's stack at the next switch to it.
 void prepare(Flow& flow, void (*function)()) {
     take_stack(flow);
     clear_stack(flow);
+#if defined(LENTIL_TSAN)
+    flow.sanitizer = __tsan_create_fiber(0); // what was done before it starts is ordered before it
+    __tsan_acquire(flow.bottom);             // and so is what the stack was used for before
+#endif
     // As host_switch_stack leaves it: registers that do not matter, the address to return to, and above it what a function
     // finds where its caller's return address would be.
     auto** const top = reinterpret_cast<void**>(flow.bottom + flow.size);
@@ -72,7 +84,17 @@ void prepare(Flow& flow, void (*function)()) {
     flow.sp = frame;
 }
 
-void switch_flow(Flow& from, Flow& to) {
+#if defined(LENTIL_TSAN)
+// The thread sanitizer takes every flow for a thread. What one hart does in its order is ordered; that another hart goes on
+// orders nothing, as if both ran at the same time.
+void switch_flow(Flow& from, Flow& to, bool same_hart) {
+    from.sanitizer = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(to.sanitizer, same_hart ? 0 : __tsan_switch_to_fiber_no_sync);
+    host_switch_stack(&from.sp, to.sp);
+}
+void entered() {}
+#else
+void switch_flow(Flow& from, Flow& to, bool) {
     __sanitizer_start_switch_fiber(&from.sanitizer, to.bottom, to.size);
     host_switch_stack(&from.sp, to.sp);
     __sanitizer_finish_switch_fiber(from.sanitizer, nullptr, nullptr);
@@ -80,6 +102,7 @@ void switch_flow(Flow& from, Flow& to) {
 
 /// First thing on a new stack.
 void entered() { __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr); }
+#endif
 
 void run_thread() {
     entered();
@@ -124,7 +147,7 @@ void go_on_with(unsigned hart) {
     lonely_spins = 0;
     Flow& from = *self().flow;
     host_hart = hart;
-    switch_flow(from, *self().flow);
+    switch_flow(from, *self().flow, false);
 }
 
 void count_point() {
@@ -173,6 +196,11 @@ void maybe_interrupt_kernel() {
 Context::~Context() {
     if (flow.bottom) {
         clear_stack(flow);
+#if defined(LENTIL_TSAN)
+        __tsan_release(flow.bottom);
+        if (flow.sanitizer)
+            __tsan_destroy_fiber(flow.sanitizer);
+#endif
         spare_stacks.push_back(flow.bottom);
     }
 }
@@ -226,7 +254,7 @@ void explore_switch(Context& from, Context& to) {
     if (to.flow.bottom == nullptr)
         prepare(to.flow, run_thread);
     hart.flow = &to.flow;
-    switch_flow(from.flow, to.flow);
+    switch_flow(from.flow, to.flow, true);
 }
 
 Result<void> hart_start(unsigned index) {
@@ -325,7 +353,9 @@ void enter_user_mode() {
 void explore_enter_user() {
     ASSERT(!self().irq_enabled);
     const Flow& flow = *self().flow;
+#if !defined(LENTIL_TSAN)
     __asan_handle_no_return();
+#endif
     clear_stack(flow);
     host_start_stack(flow.bottom + flow.size, enter_user_mode);
 }
@@ -353,7 +383,7 @@ void explore(const Plan& p) {
     exploring = true;
     MUST(hart_start(0)); // it was not
     static Flow outside;
-    switch_flow(outside, host_harts[0].boot);
+    switch_flow(outside, host_harts[0].boot, true);
     std::abort();
 }
 

@@ -4,6 +4,7 @@
 // always.
 #pragma once
 
+#include <cstring>
 #include <span>
 
 #include <machine/machine.hpp>
@@ -42,6 +43,16 @@ bool user_fetch32(uint32_t* word, vaddr_t address);
 char* user_memory(vaddr_t address, machine::Prot access);
 /// The instruction word at `address` as the hart fetches it, likewise.
 bool user_instruction(uint32_t* word, vaddr_t address);
+
+/// memcpy for memory that user mode shares as it likes, which is no business of the thread sanitizer's.
+inline void copy_user_bytes(void* to, const void* from, size_t n) {
+#if defined(LENTIL_TSAN)
+    for (size_t i = 0; i < n; i++)
+        static_cast<volatile char*>(to)[i] = static_cast<const volatile char*>(from)[i];
+#else
+    std::memcpy(to, from, n);
+#endif
+}
 
 /// The harts' clock.
 void set_time(nanos_t now_ns);

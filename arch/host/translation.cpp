@@ -158,13 +158,13 @@ void sync_instructions(HartSet harts) {
 
 size_t user_read(void* to, vaddr_t from, size_t n) {
     return for_each_piece(from, n, Prot::read, [&](char* memory, size_t done, size_t part) {
-        std::memcpy(static_cast<char*>(to) + done, memory, part);
+        host::copy_user_bytes(static_cast<char*>(to) + done, memory, part);
     });
 }
 
 size_t user_write(vaddr_t to, const void* from, size_t n) {
     return for_each_piece(to, n, Prot::write, [&](char* memory, size_t done, size_t part) {
-        std::memcpy(memory, static_cast<const char*>(from) + done, part);
+        host::copy_user_bytes(memory, static_cast<const char*>(from) + done, part);
     });
 }
 
@@ -188,9 +188,9 @@ bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t 
     char* const memory = translate(address, Prot::write);
     if (!memory)
         return false;
-    std::memcpy(old, memory, sizeof *old);
+    host::copy_user_bytes(old, memory, sizeof *old);
     if (*old == expected)
-        std::memcpy(memory, &desired, sizeof desired);
+        host::copy_user_bytes(memory, &desired, sizeof desired);
     return true;
 }
 

@@ -158,7 +158,7 @@ Stepped user_step(Trapframe& frame, FpState& fp) {
         const char* const memory = user_memory(at, Prot::read);
         if (!memory)
             return {Step::load_fault, at};
-        std::memcpy(&out, memory, size);
+        copy_user_bytes(&out, memory, size);
         if (i.funct3() < 3)
             out = static_cast<uint64_t>(as_signed(out << (64 - 8 * size)) >> (64 - 8 * size));
         set(out);
@@ -174,7 +174,7 @@ Stepped user_step(Trapframe& frame, FpState& fp) {
         char* const memory = user_memory(at, Prot::write);
         if (!memory)
             return {Step::store_fault, at};
-        std::memcpy(memory, &b, size);
+        copy_user_bytes(memory, &b, size);
         break;
     }
     case 0x13: {
@@ -224,10 +224,10 @@ Stepped user_step(Trapframe& frame, FpState& fp) {
         if (!memory)
             return {Step::store_fault, a};
         uint64_t old = 0;
-        std::memcpy(&old, memory, size);
+        copy_user_bytes(&old, memory, size);
         if (!amo(i.bits(27, 5), old, b, is_word, out))
             return {Step::illegal, pc};
-        std::memcpy(memory, &out, size);
+        copy_user_bytes(memory, &out, size);
         set(is_word ? extend32(old) : old);
         break;
     }

@@ -80,8 +80,8 @@ void uthread_charge(Uthread& uthread) {
     const CpuTimes times = thread_take_times(self);
     uthread.usage.user += times.user;
     uthread.usage.system += times.system;
-    uthread.usage.voluntary_switches += std::exchange(self.switches_voluntary, 0);
-    uthread.usage.involuntary_switches += std::exchange(self.switches_involuntary, 0);
+    uthread.usage.voluntary_switches += self.switches_voluntary.exchange(0, std::memory_order_relaxed);
+    uthread.usage.involuntary_switches += self.switches_involuntary.exchange(0, std::memory_order_relaxed);
 }
 
 } // namespace lentil

@@ -115,10 +115,10 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
 
     HartCounters::bump(hart.counters.context_switches);
     if (why == Leave::preempted && !self.is_idle) {
-        self.switches_involuntary++;
+        HartCounters::bump(self.switches_involuntary);
         HartCounters::bump(hart.counters.preemptions);
     } else {
-        self.switches_voluntary++;
+        HartCounters::bump(self.switches_voluntary);
     }
     if (self.is_idle) {
         harts_idle.remove(hart.index);
@@ -187,7 +187,8 @@ void sched_init_hart(unsigned hart_index) {
     if (harts_up.load().empty()) // the boot hart may start threads before it idles; other harts join in sched_idle
         harts_up.add(hart_index);
 #if defined(LENTIL_CHECKS)
-    lock_check::held_by_current = [] { return &current_thread().locks; };
+    if (!lock_check::held_by_current) // the boot hart, alone
+        lock_check::held_by_current = [] { return &current_thread().locks; };
 #endif
 }
 
@@ -446,7 +447,7 @@ void sched_idle() {
     ASSERT(self.is_idle);
     harts_up.add(hart.index);
 #if defined(LENTIL_CHECKS)
-    lock_check::threads_only = true;
+    lock_check::threads_only.store(1, std::memory_order_relaxed);
 #endif
     for (;;) {
         // Interrupts are off from the look at the queue to wait_for_interrupt, which returns for a pending interrupt all

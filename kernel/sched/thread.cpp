@@ -85,7 +85,8 @@ Thread& thread_make_idle(Hart& hart) {
     void* storage = boot_idle_storage;
     if (boot_idle_taken)
         storage = memory.allocate_thread();
-    boot_idle_taken = true; // the boot hart comes first, alone
+    else
+        boot_idle_taken = true; // the boot hart comes first, alone
     if (!storage)
         panic("no memory for an idle thread");
     Thread& idle = construct(storage, "idle");

@@ -83,11 +83,11 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     // -- accounting: charged to the uthread's clock by the hooks of the layer above -----------------------------------------
     /// Written by the thread (or the switch to it) alone, read by others through thread_times(): see there. In ticks of
     /// the time counter; the part of it spent in the kernel is arch.system_ticks.
-    std::atomic<uint64_t> times_mark{0};    ///< when the current stretch on a hart began
-    std::atomic<uint64_t> times_total{0};   ///< finished stretches
-    std::atomic<uint32_t> times_running{0}; ///< 1: on a hart
-    uint64_t times_system_before = 0;       ///< system time when the stretch began
-    uint64_t switches_voluntary = 0, switches_involuntary = 0;
+    std::atomic<uint64_t> times_mark{0};                                  ///< when the current stretch on a hart began
+    std::atomic<uint64_t> times_total{0};                                 ///< finished stretches
+    std::atomic<uint32_t> times_running{0};                               ///< 1: on a hart
+    uint64_t times_system_before = 0;                                     ///< system time when the stretch began
+    std::atomic<uint64_t> switches_voluntary{0}, switches_involuntary{0}; ///< written by its hart alone
 
     void (*entry)(void*) = nullptr; ///< what create() was given
     void* entry_argument = nullptr;

@@ -10,7 +10,7 @@
 namespace lentil::lock_check {
 
 constinit HeldByCurrent held_by_current = nullptr;
-constinit bool threads_only = false;
+constinit std::atomic<uint32_t> threads_only{0};
 
 namespace {
 
@@ -56,7 +56,7 @@ void released(const void* lock, Rank rank) {
         i--;
     if (i == 0) {
         // Taken before there were threads: the boot flow of control may do that.
-        if (!threads_only)
+        if (threads_only.load(std::memory_order_relaxed) == 0)
             return;
         char text[128];
         panic(format_to(text, "lock order: releasing {} (rank {:#x}), which this thread does not hold", lock, rank));
@@ -67,7 +67,7 @@ void released(const void* lock, Rank rank) {
 }
 
 void assert_may_sleep(std::source_location where) {
-    if (!held_by_current || !threads_only)
+    if (!held_by_current || threads_only.load(std::memory_order_relaxed) == 0)
         return;
     const HeldLocks& locks = *held_by_current();
     for (unsigned i = 0; i < locks.count; i++)

@@ -2,6 +2,7 @@
 // Checks the lock order at run time in builds with LENTIL_CHECKS: a stack of held locks for every thread.
 #pragma once
 
+#include <atomic>
 #include <source_location>
 
 #include <libkern/assert.hpp>
@@ -31,7 +32,7 @@ namespace lock_check {
 using HeldByCurrent = HeldLocks* (*)();
 extern HeldByCurrent held_by_current;
 /// Set when the boot hart goes idle: from then on only threads run, and assert_may_sleep() looks at interrupts too.
-extern bool threads_only;
+extern std::atomic<uint32_t> threads_only;
 /// Panics, naming both sites, if taking `lock` now breaks the order. Called before waiting for the lock.
 void acquiring(const void* lock, Rank rank, bool nested, std::source_location where);
 void released(const void* lock, Rank rank);

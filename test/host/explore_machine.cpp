@@ -34,6 +34,15 @@ using namespace lentil;
 extern "C" [[noreturn]] void kernel_main();
 extern "C" [[noreturn]] void secondary_main(unsigned index);
 
+#if defined(LENTIL_TSAN)
+extern "C" void AnnotateIgnoreReadsBegin(const char*, int);
+extern "C" void AnnotateIgnoreReadsEnd(const char*, int);
+extern "C" void AnnotateIgnoreWritesBegin(const char*, int);
+extern "C" void AnnotateIgnoreWritesEnd(const char*, int);
+/// The simulated TLBs and caches belong to no flow.
+extern "C" const char* __tsan_default_suppressions() { return "race:std::_Hashtable\n"; }
+#endif
+
 namespace {
 
 ExploreRun this_run;
@@ -42,11 +51,23 @@ std::deque<std::string> record;  ///< the last things that happened
 bool record_all = false;
 host::Plan plan;
 
-/// No points inside.
+/// No points inside, and no other hart runs: nothing that is read here can be a race.
 class Quiet {
 public:
-    Quiet() : was_(machine::exploring) { machine::exploring = false; }
-    ~Quiet() { machine::exploring = was_; }
+    Quiet() : was_(machine::exploring) {
+        machine::exploring = false;
+#if defined(LENTIL_TSAN)
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+    }
+    ~Quiet() {
+#if defined(LENTIL_TSAN)
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+        machine::exploring = was_;
+    }
     Quiet(const Quiet&) = delete;
     Quiet& operator=(const Quiet&) = delete;
 
