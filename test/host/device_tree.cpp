@@ -178,14 +178,16 @@ TEST_CASE("harts without an MMU or disabled are left alone, ids may have holes")
     CHECK(r->info.boot_hart == 2);
 }
 
-TEST_CASE("extensions count only if every usable hart has them") {
+TEST_CASE("extensions count only if every hart in use has them; a hart that lacks the base is not used") {
     Board board;
     board.harts = {{0, nullptr, nullptr, "rv64imac"}, {1}, {2, "riscv,sv39", nullptr, "rv64imafdc"}};
     const auto r = read(board.blob(), 1);
     CHECK_FALSE(r->facts.sstc);
     CHECK(r->info.hwcap == 0x112d);
+    // One that lacks letters of the boot hart's is left alone, and takes nothing from the others.
     board.harts.push_back({3, "riscv,sv39", nullptr, "rv64imac_sstc"});
-    CHECK(read(board.blob(), 1)->info.hwcap == 0x1105);
+    CHECK(read(board.blob(), 1)->info.hwcap == 0x112d);
+    CHECK(read(board.blob(), 1)->info.hart_count == 2);
 }
 
 TEST_CASE("cbo.zero is used only if every usable hart has it, with blocks of one size") {
