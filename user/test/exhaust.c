@@ -143,18 +143,17 @@ static void lender_survives(void) {
     still_works();
 }
 
-// A parent whose page tables alone need more than there is left: it cannot be copied, but it can lend.
+// A parent whose list of mappings alone needs more than there is left: it cannot be copied, but it can lend. (Its pages
+// and page tables would not do: the child shares those.)
 static void nothing(void) {}
 static void no_room_for_a_copy(void) {
-    enum { region = 2 << 20 };
-    long free_pages = check_value_in("/proc/lentil/objects", "pages_free"), count = free_pages / 3;
-    char* sparse =
-        mmap(NULL, (size_t)count * region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    CHECK(sparse != MAP_FAILED);
-    madvise(sparse, (size_t)count * region, MADV_NOHUGEPAGE);
-    for (long i = 0; i < count; ++i)
-        sparse[i * region] = 1; // a page and a page table each
-    long left = check_value_in("/proc/lentil/objects", "pages_free") - free_pages / 8;
+    enum { mappings = 60000, spare_pages = 1000 };
+    const size_t comb_size = (size_t)mappings * 4096;
+    char* comb = mmap(NULL, comb_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(comb != MAP_FAILED);
+    for (long i = 0; i < mappings; i += 2)
+        CHECK_EQ(mprotect(comb + i * 4096, 4096, PROT_READ), 0);
+    long left = check_value_in("/proc/lentil/objects", "pages_free") - spare_pages;
     CHECK(left > 0);
     char* rest = mmap(NULL, (size_t)left * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(rest != MAP_FAILED);
@@ -168,7 +167,7 @@ static void no_room_for_a_copy(void) {
     CHECK_EQ(check_counter("procs"), procs);
     CHECK_EQ(check_counter("forks"), forks + 5);
     munmap(rest, (size_t)left * 4096);
-    munmap(sparse, (size_t)count * region);
+    munmap(comb, comb_size);
     CHECK_EXITED(check_reap(spawn(nothing)), 0);
 }
 
