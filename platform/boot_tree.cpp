@@ -3,6 +3,7 @@
 #include <cstring>
 #include <iterator>
 
+#include <libkern/format.hpp>
 #include <platform/boot_memory.hpp>
 #include <platform/boot_tree.hpp>
 
@@ -251,6 +252,26 @@ const char* read_chosen(const DeviceTree& tree, BootInfo& info) {
 }
 
 } // namespace
+
+/// /chosen's stdout-path: a path or an alias, perhaps followed by ":" and line parameters.
+Node console_node(const DeviceTree& tree) {
+    const Node node = tree.find("/chosen");
+    auto path = node.text("stdout-path");
+    if (!path)
+        return {};
+    *path = path->substr(0, path->find(':'));
+    char name[128];
+    if (!path->starts_with('/')) {
+        *path = format_to(std::span(name).first(sizeof name - 1), "{}", *path);
+        name[path->size()] = '\0';
+        path = tree.find("/aliases").text(name);
+        if (!path)
+            return {};
+    }
+    *path = format_to(std::span(name).first(sizeof name - 1), "{}", *path);
+    name[path->size()] = '\0';
+    return tree.find(name);
+}
 
 bool isa_has(std::string_view isa, std::string_view extension) {
     bool found = false;

@@ -23,6 +23,9 @@ inline constexpr uint64_t least_memory = 8 << 20;
 const char* read_boot_tree(const DeviceTree& tree, uint64_t boot_hart_id, paddr_t memory_limit, machine::BootInfo& info,
                            TreeFacts& facts);
 
+/// The serial line that /chosen names; a false node if it names none.
+Node console_node(const DeviceTree& tree);
+
 /// Whether an ISA string ("rv64imafdc_zicsr_sstc") names an extension: one letter, or a longer name.
 bool isa_has(std::string_view isa, std::string_view extension);
 

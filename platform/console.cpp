@@ -3,6 +3,7 @@
 #include <debug/breakable_lock.hpp>
 #include <debug/log.hpp>
 #include <libkern/format.hpp>
+#include <platform/boot_tree.hpp>
 #include <platform/driver.hpp>
 
 namespace lentil::platform {
@@ -20,27 +21,6 @@ constinit char early_input[256] = {};
 constinit unsigned early_count = 0;
 
 void write_log(std::string_view text) { the_console.write(text); }
-
-/// /chosen's stdout-path: a path or an alias, perhaps followed by ":" and line parameters.
-Node stdout_node() {
-    DeviceTree& tree = device_tree();
-    const Node node = tree.find("/chosen");
-    auto path = node.text("stdout-path");
-    if (!path)
-        return {};
-    *path = path->substr(0, path->find(':'));
-    char name[128];
-    if (!path->starts_with('/')) {
-        *path = format_to(std::span(name).first(sizeof name - 1), "{}", *path);
-        name[path->size()] = '\0';
-        path = tree.find("/aliases").text(name);
-        if (!path)
-            return {};
-    }
-    *path = format_to(std::span(name).first(sizeof name - 1), "{}", *path);
-    name[path->size()] = '\0';
-    return tree.find(name);
-}
 
 } // namespace
 
@@ -68,7 +48,7 @@ void Console::set_input_handler(InputHandler handler) {
 }
 
 bool console_offer(Node node, const Uart& offered) {
-    const bool is_chosen = stdout_node().offset() == node.offset();
+    const bool is_chosen = console_node(device_tree()).offset() == node.offset();
     if (uart.write && (chosen || !is_chosen))
         return false;
     uart = offered;

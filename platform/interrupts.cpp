@@ -47,16 +47,6 @@ std::optional<Interrupt> interrupt_of(Node device, unsigned index) {
     return Interrupt{*controller, *number, *trigger};
 }
 
-/// The dense index of the hart whose own interrupt controller has this phandle.
-std::optional<unsigned> hart_of_controller(uint32_t phandle) {
-    const Node cpu = device_tree().by_phandle(phandle).parent();
-    const auto id = cpu ? cpu.number("reg") : std::nullopt;
-    for (unsigned i = 0; id && i < machine::boot_info.hart_count; i++)
-        if (machine::boot_info.harts[i].id == *id)
-            return i;
-    return std::nullopt;
-}
-
 } // namespace
 
 void interrupt_controller_add(InterruptController& controller) {
@@ -88,27 +78,6 @@ void handle_external_interrupt() {
     for (InterruptController* c = controllers; c; c = c->next)
         if (c->hart == self)
             c->handle();
-}
-
-std::optional<HartContext> supervisor_context(Node controller, unsigned limit) {
-    std::optional<HartContext> found;
-    const unsigned contexts = controller.cell_count("interrupts-extended") / 2;
-    for (unsigned n = 0; n < contexts && n < limit; n++) {
-        if (controller.cell("interrupts-extended", 2 * n + 1) != supervisor_external)
-            continue;
-        const auto hart = hart_of_controller(*controller.cell("interrupts-extended", 2 * n));
-        if (hart && (!found || *hart == machine::boot_info.boot_hart))
-            found = HartContext{n, *hart};
-    }
-    return found;
-}
-
-bool serves_supervisors(Node controller) {
-    const unsigned contexts = controller.cell_count("interrupts-extended") / 2;
-    for (unsigned n = 0; n < contexts; n++)
-        if (controller.cell("interrupts-extended", 2 * n + 1) == supervisor_external)
-            return true;
-    return false;
 }
 
 } // namespace lentil::platform

@@ -17,6 +17,7 @@ constexpr Driver drivers[] = {
     {"riscv,aplic", aplic_probe},
     {"ns16550a", ns16550_probe},
     {"ns16550", ns16550_probe},
+    {"snps,dw-apb-uart", ns16550_probe},
     {"sifive,uart0", sifive_uart_probe},
     {"google,goldfish-rtc", goldfish_rtc_probe},
     {"virtio,mmio", virtio_mmio_probe},
