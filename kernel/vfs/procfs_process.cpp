@@ -202,7 +202,12 @@ Result<void> fail_nth(TextBuffer& out, const ProcTarget& target) {
     const RefPtr<Uthread> uthread = fail_nth_target(target);
     if (!uthread)
         return Errno::srch;
-    out.add("{}\n", uthread->fail_nth);
+    // What is left is what the reader asks for: it must not be spent on the text, if the reader is who it is for.
+    const bool own = uthread.get() == &current_uthread();
+    const uint32_t left = own ? std::exchange(uthread->fail_nth, 0) : uthread->fail_nth;
+    out.add("{}\n", left);
+    if (own)
+        uthread->fail_nth = left;
     return {};
 }
 
