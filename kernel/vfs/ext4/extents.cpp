@@ -391,8 +391,12 @@ Result<bool> Node::remove_extents(uint32_t first, uint32_t end, bool free) {
                 tree.fix_keys(tree.depth);
         }
         blocks_ -= to - from;
-        if (free)
+        if (free) {
+            if (type != VnodeType::regular) // these went through the journal: replay must not bring them back
+                for (uint32_t n = 0; n < to - from; n++)
+                    fs().journal.forget(block + n);
             TRY(fs().free_blocks(block, to - from));
+        }
         first = to;
     }
     return true;
