@@ -45,10 +45,15 @@ def card_boot(report):
         check(not wrong, "; ".join(wrong[:3]))
         report.ok("the applet script prints on the Unleashed what it prints elsewhere")
 
+        mount = "mkdir /d && mount -t ext4 /dev/mmcblk0p4 /d"
+        written, status = machine.run(f"{mount} && seq 1 20000 >/d/numbers && umount /d && seq 1 20000 | md5sum")
+        check_equal(status, 0, "status of writing to the data partition")
         machine.send("reboot -f\n")
         machine.expect("U-Boot SPL", 60)
         machine.wait_for_shell()
         report.ok("a reboot from inside goes through the firmware again")
+        check_equal(machine.run(f"{mount} && md5sum </d/numbers"), (written, 0), "the file on the data partition")
+        report.ok("a file written to the card's data partition is there after a reboot")
         machine.send("exit\n")
         check_equal(machine.wait_for_end(), 0, "QEMU's exit code")
         report.ok("a power-off from inside ends the emulated Unleashed")
