@@ -112,7 +112,8 @@ Result<void> PageCache::fill(VmPage* page, uint64_t index) {
     if (index == next_miss_.load(std::memory_order_relaxed) || index == 0)
         window = std::min(max_window, index == 0 ? 4 : window_.load(std::memory_order_relaxed) * 2);
     const PageCounts counts = page_counts();
-    if (counts.free < reserve_of(counts) && reclaim(max_window * 2) < window)
+    // Many at once: finding them means a look at all pages.
+    if (counts.free < reserve_of(counts) && reclaim(std::max<size_t>(max_window * 2, counts.total / 32)) < window)
         window = 1;
     const uint32_t seen = generation();
     VmPage* pages[max_window] = {page};
