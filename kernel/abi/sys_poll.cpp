@@ -76,6 +76,8 @@ Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
     constexpr uint32_t batch = 16;
     Pollfd some[batch];
     unsigned found = 0;
+    Proc& proc = current_proc();
+    FdTable* const lone = proc.uthread_count == 1 ? proc.fds.get() : nullptr; // asked once for all
     for (uint32_t i = 0; i < count; i++) {
         if (i % batch == 0)
             TRY(copyin(some, (fds + i).address(), std::min(batch, count - i) * sizeof(Pollfd)));
@@ -83,7 +85,7 @@ Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
         uint32_t revents = 0;
         if (fd.fd >= 0) {
             const uint32_t wanted = static_cast<uint16_t>(fd.events);
-            const Result<FileHold> file = any_file(fd.fd);
+            const Result<FileHold> file = lone ? lone->hold(fd.fd) : any_file(fd.fd);
             revents = file.ok() ? (*file)->poll(wanted, nullptr) & (wanted | poll_events::err | poll_events::hup)
                                 : poll_events::nval;
         }

@@ -83,6 +83,9 @@ Result<RefPtr<SigActs>> SigActs::copy() const {
 namespace signals {
 
 SigAction action_of(const Proc& proc, int signo) {
+    // Its own table nobody takes from the current proc.
+    if (const Uthread* self = current_thread().uthread; self && self->proc == &proc && proc.sigacts)
+        return proc.sigacts->get(signo);
     const RefPtr<SigActs> table = table_of(proc);
     return table ? table->get(signo) : SigAction{};
 }
