@@ -347,38 +347,48 @@ void Fs::for_each_node(Visit visit) {
 // ---- after a crash: inodes that were on their way out ------------------------------------------------------------------
 
 Result<void> Fs::orphan_add(Node& node) {
+    if (failed())
+        return Errno::rofs;
     if (node.is_orphan)
         return {};
     const MetaRef block = TRY(buffers.get(1024 / block_bytes));
     auto* const s = block.at<SuperBlock>(1024 % block_bytes);
     node.next_orphan = s->last_orphan;
     node.is_orphan = true;
+    node.orphan_behind = first_orphan_;
+    if (first_orphan_)
+        first_orphan_->orphan_before = &node;
+    first_orphan_ = &node;
     s->last_orphan = node.number;
     journal.modify(*block);
     return node.store();
 }
 
 Result<void> Fs::orphan_remove(Node& node) {
+    if (failed())
+        return Errno::rofs;
     if (!node.is_orphan)
         return {};
     const MetaRef block = TRY(buffers.get(1024 / block_bytes));
     auto* const s = block.at<SuperBlock>(1024 % block_bytes);
-    node.is_orphan = false;
+    // One that the mount found is always the first.
     if (s->last_orphan == node.number) {
         s->last_orphan = node.next_orphan;
         journal.modify(*block);
     } else {
-        // The one before: in use too, since every orphan is a node in the table.
-        Node* before = nullptr;
-        for_each_node([&](Node& n) {
-            if (n.is_orphan && n.next_orphan == node.number)
-                before = &n;
-        });
-        if (!before)
+        if (!node.orphan_before)
             return fail("a broken list of orphans");
-        before->next_orphan = node.next_orphan;
-        TRY(before->store());
+        node.orphan_before->next_orphan = node.next_orphan;
+        TRY(node.orphan_before->store());
     }
+    if (node.orphan_before)
+        node.orphan_before->orphan_behind = node.orphan_behind;
+    else if (first_orphan_ == &node)
+        first_orphan_ = node.orphan_behind;
+    if (node.orphan_behind)
+        node.orphan_behind->orphan_before = node.orphan_before;
+    node.orphan_before = node.orphan_behind = nullptr;
+    node.is_orphan = false;
     node.next_orphan = 0;
     return {};
 }

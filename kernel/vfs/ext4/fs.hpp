@@ -143,6 +143,7 @@ private:
     Mutex<Rank::fs_background> background_lock_; ///< who holds nodes without being a user of them
     static constexpr unsigned node_buckets = 512;
     Node* nodes_[node_buckets] = {};
+    Node* first_orphan_ = nullptr; ///< op lock
     size_t node_count_ = 0;
 };
 

@@ -96,6 +96,9 @@ public:
     uint32_t generation = 0, flags = 0; ///< op lock
     uint32_t next_orphan = 0;           ///< op lock; 0: last of the list
     bool is_orphan = false;             ///< op lock
+    /// Op lock: its neighbours among the orphans made since the mount, in the order of the list on the disk. They live: an
+    /// orphan goes only after it left the list, or when nothing is written any more.
+    Node *orphan_before = nullptr, *orphan_behind = nullptr;
 
     // ---- extents (extents.cpp); with map_lock_, changes in an operation ----
     /// Any lock up to fs_map but that; takes it.
