@@ -10,8 +10,8 @@ namespace lentil::platform {
 
 namespace {
 
-constexpr uint64_t domain_config = 0, source_config = 0x4, set_pending_number = 0x1cdc, set_enable_number = 0x1edc,
-                   clear_enable = 0x1f00, target = 0x3004;
+constexpr uint64_t domain_config = 0, source_config = 0x4, set_pending_number = 0x1cdc, inputs = 0x1d00,
+                   set_enable_number = 0x1edc, clear_enable = 0x1f00, target = 0x3004;
 constexpr uint64_t delivery_base = 0x4000, delivery_stride = 32;
 enum Delivery : uint64_t { deliver = 0, threshold = 8, claim = 0x1c };
 constexpr uint32_t domain_enabled = 1 << 8, domain_messages = 1 << 2;
@@ -26,6 +26,7 @@ public:
     void received(uint32_t number) override;
 
 private:
+    void ask_again(uint32_t number);
     uint64_t delivery(Delivery r) const { return delivery_base + context_ * delivery_stride + r; }
 
     Mmio registers_;
@@ -92,6 +93,7 @@ bool Aplic::enable(uint32_t number, uint32_t trigger) {
     }
     registers_.write32(target + 4 * (number - 1), where);
     registers_.write32(set_enable_number, number);
+    ask_again(number); // a level that is there already makes no edge, and so no message
     return true;
 }
 
@@ -100,9 +102,16 @@ void Aplic::handle() {
         dispatch(top >> 16);
 }
 
+/// A source whose level is still there gets another message (4.9.2). Looked at first: not every APLIC does that itself
+/// (QEMU 7.2 sends one in any case, and so without end).
+void Aplic::ask_again(uint32_t number) {
+    if (messages_ && (registers_.read32(inputs + 4 * (number / 32)) >> (number % 32) & 1) != 0)
+        registers_.write32(set_pending_number, number);
+}
+
 void Aplic::received(uint32_t number) {
     dispatch(number);
-    registers_.write32(set_pending_number, number); // if its level is still there, another message (4.9.2)
+    ask_again(number);
 }
 
 constinit Aplic aplics[8];
