@@ -81,6 +81,13 @@ bool Fs::has_super(uint32_t group) const {
     return false;
 }
 
+bool Fs::bitmap_is_sound(const MetaRef& map, uint32_t bits, uint16_t sum_lo, uint16_t sum_hi) const {
+    if (!checksums())
+        return true;
+    const uint32_t sum = crc32c(seed, map.data(), bits / 8);
+    return descriptor_bytes >= 64 ? sum == (sum_lo | uint32_t{sum_hi} << 16) : (sum & 0xffff) == sum_lo;
+}
+
 Result<MetaRef> Fs::block_bitmap(uint32_t group) {
     Described desc = TRY(Described::get(*this, group));
     const uint64_t at = join(desc.d.block_bitmap_lo, desc.d.block_bitmap_hi);
@@ -111,19 +118,10 @@ Result<MetaRef> Fs::block_bitmap(uint32_t group) {
         return map;
     }
     MetaRef map = TRY(buffers.get(at));
-    if (!g.checked_blocks) {
-        if (checksums()) {
-            uint32_t stored = desc.d.block_bitmap_checksum_lo,
-                     sum = crc32c(seed, map.data(), super.blocks_per_group / 8);
-            if (descriptor_bytes >= 64)
-                stored |= uint32_t{desc.d.block_bitmap_checksum_hi} << 16;
-            else
-                sum &= 0xffff;
-            if (sum != stored)
-                return fail("a block bitmap with a wrong checksum");
-        }
-        g.checked_blocks = true;
-    }
+    if (!g.checked_blocks &&
+        !bitmap_is_sound(map, super.blocks_per_group, desc.d.block_bitmap_checksum_lo, desc.d.block_bitmap_checksum_hi))
+        return fail("a block bitmap with a wrong checksum");
+    g.checked_blocks = true;
     return map;
 }
 
@@ -142,19 +140,10 @@ Result<MetaRef> Fs::inode_bitmap(uint32_t group) {
         return map;
     }
     MetaRef map = TRY(buffers.get(at));
-    if (!g.checked_inodes) {
-        if (checksums()) {
-            uint32_t stored = desc.d.inode_bitmap_checksum_lo,
-                     sum = crc32c(seed, map.data(), super.inodes_per_group / 8);
-            if (descriptor_bytes >= 64)
-                stored |= uint32_t{desc.d.inode_bitmap_checksum_hi} << 16;
-            else
-                sum &= 0xffff;
-            if (sum != stored)
-                return fail("an inode bitmap with a wrong checksum");
-        }
-        g.checked_inodes = true;
-    }
+    if (!g.checked_inodes &&
+        !bitmap_is_sound(map, super.inodes_per_group, desc.d.inode_bitmap_checksum_lo, desc.d.inode_bitmap_checksum_hi))
+        return fail("an inode bitmap with a wrong checksum");
+    g.checked_inodes = true;
     return map;
 }
 

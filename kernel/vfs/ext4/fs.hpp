@@ -69,6 +69,8 @@ public:
     Result<MetaRef> descriptor(uint32_t group, GroupDescriptor*& out);
     Result<MetaRef> block_bitmap(uint32_t group);
     Result<MetaRef> inode_bitmap(uint32_t group);
+    /// Whether a bitmap has the checksum that its group's descriptor says; true where there are none.
+    bool bitmap_is_sound(const MetaRef& map, uint32_t bits, uint16_t sum_lo, uint16_t sum_hi) const;
     /// Up to `want` neighbouring blocks near `goal`. `hold` sets them aside only (commit_held, drop_held). nospc.
     Result<BlockRun> allocate(uint64_t goal, uint32_t want, bool hold);
     Result<void> commit_held(BlockRun run);
