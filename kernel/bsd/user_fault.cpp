@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Faults of user mode become signals.
+#include <bsd/oom.hpp>
 #include <bsd/ptrace.hpp>
 #include <bsd/signal_impl.hpp>
-#include <libkern/format.hpp>
 #include <vm/vm_user.hpp>
 
 namespace lentil {
@@ -36,7 +36,9 @@ bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot a
     FaultResult result = FaultResult::no_mapping;
     const uint32_t fail_nth = checks_enabled ? std::exchange(self.fail_nth, 0) : 0; // of calls, not of faults
     if (user_range_ok(address, 1))
-        result = current_map().fault(address, access);
+        do
+            result = current_map().fault(address, access);
+        while (result == FaultResult::out_of_memory && oom_make_room());
     if constexpr (checks_enabled)
         self.fail_nth = fail_nth;
     if (result == FaultResult::ok) [[likely]] {
@@ -52,11 +54,8 @@ bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot a
         info.signo = sig_bus;
         info.code = si_code::bus_adrerr;
         break;
-    case FaultResult::out_of_memory:
+    case FaultResult::out_of_memory: // The caller is ending.
         // Also for the kernel's own copies: EFAULT would tell the program a lie about its pointer.
-        if (signal_begin_group_exit(*self.proc, wait_status::killed(sig_kill)))
-            kprint("out of memory: killed process {} ({})\n", self.proc->pid,
-                   static_cast<const char*>(self.proc->comm));
         return false;
     }
     if (in_kernel)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <bsd/oom.hpp>
 #include <libkern/parse.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/procfs.hpp>
@@ -165,6 +166,12 @@ Result<void> children(TextBuffer& out, const ProcTarget& target) {
 
 // ---- settings --------------------------------------------------------------------------------------------------------
 
+/// A thousandth of all memory is a point, as oom_score_adj counts it.
+Result<void> oom_points(TextBuffer& out, const ProcTarget& target) {
+    out.add("{}\n", oom_score(*target.proc) * 1000 / page_counts().total);
+    return {};
+}
+
 Result<void> oom_score_adj(TextBuffer& out, const ProcTarget& target) {
     out.add("{}\n", target.proc->oom_score_adj.load(std::memory_order_relaxed));
     return {};
@@ -297,6 +304,7 @@ constexpr ProcfsItem pid_items[] = {
     {.name = "limits", .type = file, .mode = 0444, .generate = limits},
     {.name = "mounts", .type = file, .mode = 0444, .generate = procfs_mounts},
     {.name = "mountinfo", .type = file, .mode = 0444, .generate = procfs_mountinfo},
+    {.name = "oom_score", .type = file, .mode = 0444, .generate = oom_points},
     {.name = "oom_score_adj", .type = file, .mode = 0644, .generate = oom_score_adj, .write = set_oom_score_adj},
     {.name = "exe", .type = link, .mode = 0777, .link = link_to<executable_of>, .follow = follow_to<executable_of>},
     {.name = "cwd", .type = link, .mode = 0777, .link = link_to<cwd_of>, .follow = follow_to<cwd_of>},

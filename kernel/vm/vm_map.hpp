@@ -81,7 +81,7 @@ enum class FaultResult : uint32_t {
     no_mapping,   ///< SIGSEGV, SEGV_MAPERR
     protection,   ///< SIGSEGV, SEGV_ACCERR
     beyond_end,   ///< SIGBUS, BUS_ADRERR: past the end of the object
-    out_of_memory ///< the process is killed, a line on the console
+    out_of_memory ///< somebody has to go (bsd/oom.hpp)
 };
 
 /// One address space. Shared by tasks (CLONE_VM, loans); counted.
@@ -138,6 +138,8 @@ public:
         uint32_t entries = 0;
     };
     Totals totals();
+    /// Pages that nothing else holds: those that would be free if this map were gone.
+    uint64_t own_pages();
     /// High-water mark of the resident set. No lock.
     uint64_t peak_resident_bytes() const { return pmap_.peak_resident() * page_size; }
     /// Calls `visit` for every entry in address order with the map locked (visit must not fault or block on the map).

@@ -220,6 +220,20 @@ VmMap::Totals VmMap::totals() {
     return t;
 }
 
+uint64_t VmMap::own_pages() {
+    uint64_t pages = 0;
+    MutexGuard guard(lock_);
+    for (const VmMapEntry& e : entries_)
+        pmap_.for_each(
+            e.start, e.end,
+            [](vaddr_t, const Pmap::Mapping& mapping, void* context) {
+                const bool sole = mapping.other_tables == 0 && mapping.page->refs.load(std::memory_order_relaxed) == 1;
+                *static_cast<uint64_t*>(context) += sole;
+            },
+            &pages);
+    return pages;
+}
+
 void VmMap::for_each_entry(void (*visit)(const VmMapEntry&, void*), void* context) {
     MutexGuard guard(lock_);
     for (const VmMapEntry& e : entries_)

@@ -171,6 +171,102 @@ static void no_room_for_a_copy(void) {
     CHECK_EXITED(check_reap(spawn(nothing)), 0);
 }
 
+// A child that touches this much of memory of its own and waits; killed by whoever started it, or by the kernel.
+struct holder {
+    pid_t pid;
+    long pages;
+};
+static void start_holder(struct holder* holder, long pages, const char* adjustment) {
+    int ready[2];
+    char c;
+    CHECK_EQ(pipe(ready), 0);
+    holder->pages = pages;
+    holder->pid = fork();
+    CHECK(holder->pid >= 0);
+    if (holder->pid == 0) {
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+        if (write(fd, adjustment, strlen(adjustment)) < 0)
+            _exit(50);
+        char* p = mmap(NULL, (size_t)pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        for (long i = 0; i < pages; ++i)
+            p[i * 4096] = 1;
+        if (write(ready[1], "r", 1) != 1)
+            _exit(51);
+        for (;;)
+            pause();
+    }
+    CHECK_EQ(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+}
+static bool is_alive(const struct holder* holder) { return waitpid(holder->pid, NULL, WNOHANG) == 0; }
+static void end_holder(const struct holder* holder) {
+    CHECK_EQ(kill(holder->pid, SIGKILL), 0);
+    CHECK_SIGNALED(check_reap(holder->pid), SIGKILL);
+}
+static long oom_score_of(const struct holder* holder) {
+    char name[64], text[32] = "";
+    snprintf(name, sizeof name, "/proc/%d/oom_score", holder->pid);
+    CHECK(check_read_file(name, text, sizeof text) > 0);
+    return atol(text);
+}
+// Touches pages until one of both is gone; returns whether that was `expected`.
+static void one_goes(const struct holder* expected, const struct holder* other) {
+    long pages = check_value_in("/proc/lentil/objects", "pages_free") + 64; // a little more than there is
+    char* p = mmap(NULL, (size_t)pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    for (long i = 0; i < pages; ++i)
+        p[i * 4096] = 1;
+    munmap(p, (size_t)pages * 4096);
+    CHECK_SIGNALED(check_reap(expected->pid), SIGKILL);
+    CHECK(is_alive(other));
+}
+
+static void largest_goes(void) {
+    long free_pages = check_value_in("/proc/lentil/objects", "pages_free");
+    struct holder small, large;
+    start_holder(&large, free_pages / 2, "0");
+    start_holder(&small, free_pages / 4, "0");
+    CHECK(oom_score_of(&large) > oom_score_of(&small));
+    CHECK(oom_score_of(&small) > 0);
+    one_goes(&large, &small);
+    end_holder(&small);
+}
+static void adjustment_counts(void) {
+    long free_pages = check_value_in("/proc/lentil/objects", "pages_free");
+    struct holder small, large, keeper;
+    start_holder(&keeper, free_pages / 4, "-1000");
+    start_holder(&large, free_pages / 2, "0");
+    CHECK_EQ(oom_score_of(&keeper), 0);
+    one_goes(&large, &keeper);
+    start_holder(&large, free_pages / 2, "0");
+    start_holder(&small, free_pages / 16, "500"); // half of memory more than it has
+    CHECK(oom_score_of(&small) > oom_score_of(&large));
+    one_goes(&small, &large);
+    end_holder(&large);
+    end_holder(&keeper);
+}
+static void borrowed_holder(void) {
+    for (long i = 0; i < big_size; i += 4096)
+        big[i] = 1;
+    _exit(45);
+}
+// The lender holds nearly all there is, its borrower adds the rest.
+static void borrower_goes_of_two(void) {
+    struct holder bystander;
+    start_holder(&bystander, check_value_in("/proc/lentil/objects", "pages_free") / 8, "0");
+    big = mmap(NULL, big_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(big != MAP_FAILED);
+    long mine = check_value_in("/proc/lentil/objects", "pages_free") * 3 / 4;
+    for (long i = 0; i < mine; ++i)
+        big[i * 4096] = 1;
+    pid_t pid = borrow(borrowed_holder);
+    munmap(big, big_size);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+    CHECK(is_alive(&bystander));
+    end_holder(&bystander);
+}
+
 static const struct check_case cases[] = {
     {"a child that takes all memory gets ENOMEM or is killed, and all of it comes back", one_taker, 300, false},
     {"six children that take all memory at once come to an end", several_takers, 300, false},
@@ -180,5 +276,9 @@ static const struct check_case cases[] = {
     {"LX-23 EC-96 a borrower that runs out of memory ends, its lender never in its stead", lender_survives, 300, true},
     {"BS-10 EC-98 where the copy for a fork has no room, fork gives ENOMEM and vfork works", no_room_for_a_copy, 300,
      true},
+    {"memory that is taken by several ends the one that has most, not whoever asks next", largest_goes, 300, true},
+    {"oom_score_adj moves the choice, and with -1000 a process is never chosen", adjustment_counts, 300, true},
+    {"LX-23 EC-96 of a lender and a borrower it is the borrower who goes, whoever touched the memory",
+     borrower_goes_of_two, 300, true},
 };
 CHECK_MAIN(cases)
