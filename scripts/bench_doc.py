@@ -50,7 +50,7 @@ def page(text):
 def picture():
     """What fork, vfork and posix_spawn cost by the size of the parent, one panel each, both axes logarithmic."""
     panels = (("fork, _exit, wait", "fork_exit"), ("vfork, _exit, wait", "vfork_exit"), ("posix_spawn, wait", "spawn_raw"))
-    width, height, left, top, inner, tall, gap = 1060, 360, 70, 50, 270, 230, 55
+    width, height, left, top, inner, tall, gap = 1090, 360, 95, 50, 270, 230, 55
     low, high = 3.5, 8.0  # powers of ten of instructions
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
            'font-family="system-ui, sans-serif" font-size="12"><rect width="100%" height="100%" fill="#ffffff"/>']
