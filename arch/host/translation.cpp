@@ -143,7 +143,7 @@ void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length) {
         host::shootdown_hook();
 }
 
-uint64_t tlb_remote_shootdowns() { return host::counters().remote_targets; }
+Counts counts() { return {.remote_shootdowns = host::counters().remote_targets}; }
 
 void tlb_flush_local(AddressSpace& space, vaddr_t start, size_t length) {
     if (host_harts[host_hart].space == &space)

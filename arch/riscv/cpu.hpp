@@ -66,6 +66,12 @@ struct alignas(64) HartArch {
     uint64_t id = 0;                ///< the firmware's
     AddressSpace* space = nullptr;  ///< loaded in satp
     ThreadArch* fp_owner = nullptr; ///< whose floating-point registers were loaded last
+    /// For counts(): written by the hart itself.
+    std::atomic<uint64_t> space_switches{0}, fences{0};
+
+    static void bump(std::atomic<uint64_t>& counter) {
+        counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
 };
 
 static_assert(offsetof(HartArch, emergency_top) == HART_EMERGENCY_TOP);

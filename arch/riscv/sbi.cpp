@@ -12,7 +12,10 @@ struct Return {
     uint64_t value;
 };
 
+constinit std::atomic<uint64_t> call_count{0};
+
 Return ecall(Extension ext, uint32_t function, uint64_t v0, uint64_t v1, uint64_t v2, uint64_t v3, uint64_t v4) {
+    call_count.fetch_add(1, std::memory_order_relaxed);
     register uint64_t a0 asm("a0") = v0;
     register uint64_t a1 asm("a1") = v1;
     register uint64_t a2 asm("a2") = v2;
@@ -63,6 +66,8 @@ void for_each_mask(HartSet harts, F&& f) {
 }
 
 } // namespace
+
+uint64_t calls() { return call_count.load(std::memory_order_relaxed); }
 
 Result<uint64_t> call(Extension ext, uint32_t function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
                       uint64_t a4) {

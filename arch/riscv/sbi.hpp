@@ -33,6 +33,9 @@ uint64_t machine_vendor();
 uint64_t machine_architecture();
 uint64_t machine_implementation();
 
+/// How often the firmware was called since boot.
+uint64_t calls();
+
 /// Absolute, in ticks of the time counter; also clears a pending timer interrupt.
 void set_timer(uint64_t ticks);
 /// Harts by their dense index.

@@ -18,11 +18,13 @@ constinit AddressSpace the_kernel_space;
 constinit std::atomic<uint64_t> remote_shootdowns{0};
 
 void flush_user_local() {
+    HartArch::bump(this_hart().fences);
     uint64_t asid = 0; // in a register: rs2 = x0 would drop the kernel's global entries too
     asm volatile("sfence.vma zero, %0" ::"r"(asid) : "memory");
 }
 
 void flush_local(vaddr_t start, size_t length) {
+    HartArch::bump(this_hart().fences); // a lost count does not matter
     if (length > flush_all_above || has_erratum(Erratum::fence_by_address)) {
         asm volatile("sfence.vma" ::: "memory");
         return;
@@ -68,6 +70,7 @@ void activate(AddressSpace& space) {
     // Visible as a target before the first walk of its tables: a shoot-down either sees us or we see its entries.
     space.active.add(hart.index);
     hart.space = &space;
+    HartArch::bump(hart.space_switches);
     riscv::csr_write<riscv::Csr::satp>(riscv::satp_sv39 | uint64_t{space.asid} << riscv::satp_asid_shift |
                                        space.root >> page_shift);
     flush_user_local();
@@ -80,7 +83,14 @@ void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length) {
     flush(space.active.load(), start, length);
 }
 
-uint64_t tlb_remote_shootdowns() { return remote_shootdowns.load(std::memory_order_relaxed); }
+Counts counts() {
+    Counts sum{.remote_shootdowns = remote_shootdowns.load(std::memory_order_relaxed), .firmware_calls = sbi::calls()};
+    online_harts.load().for_each([&](unsigned i) {
+        sum.space_switches += hart_table[i].space_switches.load(std::memory_order_relaxed);
+        sum.fences += hart_table[i].fences.load(std::memory_order_relaxed);
+    });
+    return sum;
+}
 
 void tlb_flush_local(AddressSpace&, vaddr_t start, size_t length) { flush_local(start, length); }
 

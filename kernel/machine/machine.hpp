@@ -104,8 +104,14 @@ void init_root(void* root_table);
 void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length);
 /// The same on this hart alone: enough after rights were added, since others merely take a fault that finds them.
 void tlb_flush_local(AddressSpace& space, vaddr_t start, size_t length);
-/// How often that (or the kernel's) had to reach another hart, since boot.
-uint64_t tlb_remote_shootdowns();
+/// What costs far more than its instructions, of all harts since boot. Not exact while harts are at work.
+struct Counts {
+    uint64_t space_switches = 0;    ///< loads of another address space
+    uint64_t fences = 0;            ///< times a hart forgot translations
+    uint64_t remote_shootdowns = 0; ///< times that had to reach another hart
+    uint64_t firmware_calls = 0;
+};
+Counts counts();
 /// Forgets kernel translations on every hart.
 void tlb_shootdown_kernel(vaddr_t start, size_t length);
 /// Fills a page of RAM (by its kernel address) with zeros, the fastest way the harts have.

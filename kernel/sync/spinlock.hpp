@@ -12,6 +12,9 @@
 
 namespace lentil {
 
+/// How often a hart had to wait for another to leave a spin lock, since boot.
+inline constinit std::atomic<uint64_t> spin_waits{0};
+
 /// One word, taken by whoever comes first after a release. Not a queue on purpose: in a virtual machine the next in a
 /// queue may be a hart that its host has stopped for milliseconds, and all others would wait for it.
 template<Rank R>
@@ -35,9 +38,12 @@ private:
 
     void acquire() {
         while (held_.exchange(1, std::memory_order_acquire) != 0)
-            do
-                machine::cpu_relax();
-            while (held_.load(std::memory_order_relaxed) != 0);
+            [[unlikely]] {
+                spin_waits.fetch_add(1, std::memory_order_relaxed);
+                do
+                    machine::cpu_relax();
+                while (held_.load(std::memory_order_relaxed) != 0);
+            }
     }
     void release() { held_.store(0, std::memory_order_release); }
 

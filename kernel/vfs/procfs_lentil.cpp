@@ -53,8 +53,11 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
     }
     uint64_t syscalls = 0;
     sched_harts().for_each([&](unsigned i) { syscalls += hart_syscalls(hart_by_index(i)); });
-    out.add("syscalls {}\nshootdowns {}\nchecks {}\n", syscalls, machine::tlb_remote_shootdowns(),
-            checks_enabled ? 1 : 0);
+    const machine::Counts done = machine::counts();
+    out.add("syscalls {}\nspace_switches {}\nfences {}\nshootdowns {}\nfirmware_calls {}\n", syscalls,
+            done.space_switches, done.fences, done.remote_shootdowns, done.firmware_calls);
+    line("spin_waits", spin_waits);
+    out.add("checks {}\n", checks_enabled ? 1 : 0);
     return {};
 }
 
