@@ -3,6 +3,9 @@
 
     scripts/test                    all of it: lint, host, model, boot
     scripts/test STAGE [PATTERN]    one stage; PATTERN chooses host programs, or boot tests by their sentence
+    scripts/test --ad-faults [PATTERN]
+                                    the boot tests on a debug kernel of another build, in which user pages fault at their first
+                                    access and at their first write, as harts may have it that do not set A and D by themselves
 
 lint   layers, file sizes, licences, formatting
 host   doctest programs on this machine, under ASan and UBSan
@@ -167,6 +170,10 @@ def boot(counts, pattern):
 
 def main():
     words = sys.argv[1:]
+    ad_faults = words[:1] == ["--ad-faults"]
+    if ad_faults:
+        words[:1] = ["boot"]
+        os.environ["LENTIL_TEST_KERNEL"] = os.path.join(TOP, "build/ad-faults/Image")
     if words and words[0] not in STAGES:
         print(__doc__, file=sys.stderr)
         return 2
@@ -178,7 +185,7 @@ def main():
         started = time.monotonic()
         builds = [["scripts/build"] + (["boot-tests"] if stages == ["boot"] else [])]
         if "boot" in stages:
-            builds.append(["scripts/build", "--checks", "boot"])
+            builds.append(["scripts/build", "--checks", *(["--ad-faults"] if ad_faults else []), "boot"])
         for build in builds:
             if subprocess.run(build, cwd=TOP, stdin=subprocess.DEVNULL, check=False).returncode:
                 counts.result(f"{' '.join(build)} succeeds", "the build failed")

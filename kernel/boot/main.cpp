@@ -87,9 +87,9 @@ extern "C" [[noreturn]] void kernel_main() {
     log_set_quiet(cmdline_has("quiet"));
     kprint("{} on {}, {} hart{}\n", version_string, info.model, info.hart_count, info.hart_count == 1 ? "" : "s");
     vm_init();
-#if defined(LENTIL_CHECKS)
-    first_use_faults = cmdline_has("ad_faults");
-#endif
+    first_use_choose(cmdline_has("ad_faults"));
+    if (first_use_faults)
+        kprint("ad_faults: user pages fault at their first access and at their first write\n");
     sched_init_hart(info.boot_hart);
     clock_init();
     install_hooks();

@@ -2,6 +2,7 @@
 // /proc/lentil: what this kernel counts. Lines of a name and a number, for tests and for the curious.
 #include <sched/hart.hpp>
 #include <vfs/procfs.hpp>
+#include <vm/first_use.hpp>
 #include <vm/kmem.hpp>
 #include <vm/page.hpp>
 
@@ -57,7 +58,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
     out.add("syscalls {}\nspace_switches {}\nfences {}\nshootdowns {}\nfirmware_calls {}\n", syscalls,
             done.space_switches, done.fences, done.remote_shootdowns, done.firmware_calls);
     line("spin_waits", spin_waits);
-    out.add("checks {}\n", checks_enabled ? 1 : 0);
+    out.add("checks {}\nad_faults {}\n", checks_enabled ? 1 : 0, first_use_faults ? 1 : 0);
     return {};
 }
 

@@ -6,7 +6,7 @@
 
 namespace lentil {
 
-#if defined(LENTIL_CHECKS)
+#if defined(LENTIL_CHECKS) && !defined(LENTIL_AD_FAULTS)
 constinit bool first_use_faults = false;
 #endif
 

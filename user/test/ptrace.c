@@ -392,6 +392,7 @@ static void memory(void) {
 extern char steps_start[], steps_end[];
 static volatile unsigned long step_word;
 static void steps_act(void) {
+    *(volatile long*)shared = 0; // a fault at the sc.d below would drop its reservation
     __asm__ volatile(".globl steps_start\n steps_start: ebreak\n"
                      " li t0, 3\n"
                      "1: addi t0, t0, -1\n" // 3 rounds of 2
