@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The driver table and what the found devices serve.
+#include <algorithm>
+#include <iterator>
+
 #include <libkern/format.hpp>
 #include <platform/driver.hpp>
 #include <platform/platform.hpp>
@@ -32,20 +35,43 @@ constinit DeviceTree the_tree;
 constinit ClockReader the_clock = nullptr;
 constinit PowerSwitch the_power = nullptr, the_last_power = nullptr;
 
-/// Whether an earlier entry of the table fits the node too: then it was probed already.
-bool probed_before(const Driver& driver, Node node) {
-    for (const Driver* d = drivers; d < &driver; d++)
-        if (d->probe == driver.probe && node.compatible_with(d->compatible))
-            return true;
-    return false;
+/// A node and the first driver of the table that fits it.
+struct Match {
+    const Driver* driver = nullptr;
+    Node node;
+};
+constexpr unsigned most_matches = 128;
+
+/// The property is looked up once: that is what costs.
+const Driver* driver_of(Node node) {
+    const auto words = node.data("compatible");
+    if (!words)
+        return nullptr;
+    const std::string_view list(reinterpret_cast<const char*>(words->data()), words->size());
+    const Driver* first = std::end(drivers);
+    for (size_t at = 0, end; (end = list.find('\0', at)) != list.npos; at = end + 1)
+        first = std::find_if(drivers, first,
+                             [&](const Driver& driver) { return driver.compatible == list.substr(at, end - at); });
+    return first == std::end(drivers) ? nullptr : first;
 }
 
+/// The tree is walked once; then the drivers come in their order.
 void probe(bool early) {
+    static constinit Match matches[most_matches];
+    unsigned count = 0;
+    for (Node node = the_tree.root(); node; node = the_tree.next(node))
+        if (const Driver* const driver = driver_of(node); driver && driver->early == early && node.enabled()) {
+            if (count == most_matches) {
+                kprint("{}: too many devices; not used\n", node.name());
+                continue;
+            }
+            matches[count++] = {driver, node};
+        }
     for (const Driver& driver : drivers)
-        for (Node node = the_tree.root(); driver.early == early && node; node = the_tree.next(node))
-            if (node.compatible_with(driver.compatible) && node.enabled() && !probed_before(driver, node))
-                if (const char* complaint = driver.probe(node))
-                    kprint("{}: {}\n", node.name(), complaint);
+        for (unsigned i = 0; i < count; i++)
+            if (matches[i].driver == &driver)
+                if (const char* complaint = driver.probe(matches[i].node))
+                    kprint("{}: {}\n", matches[i].node.name(), complaint);
 }
 
 } // namespace
