@@ -154,6 +154,15 @@ inline void wait_for_interrupt() {
         panic("waiting for an interrupt, but none is simulated");
     explore_wait_for_interrupt();
 }
+template<size_t n>
+bool user_read_words(uint64_t* to, vaddr_t from) {
+    return user_read(to, from, n * 8) == n * 8;
+}
+template<size_t n>
+bool user_write_words(vaddr_t to, const uint64_t* from) {
+    return user_write(to, from, n * 8) == n * 8;
+}
+
 inline void context_switch(Context& from, Context& to) {
     if (!exploring)
         panic("a context switch, but there is one flow of control");

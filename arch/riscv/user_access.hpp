@@ -27,4 +27,37 @@ inline size_t user_write(vaddr_t to, const void* from, size_t n) {
     return allowed - riscv_user_copy(reinterpret_cast<void*>(to), from, allowed);
 }
 
+extern "C" {
+bool riscv_user_read_1(uint64_t* to, vaddr_t from);
+bool riscv_user_read_2(uint64_t* to, vaddr_t from);
+bool riscv_user_read_3(uint64_t* to, vaddr_t from);
+bool riscv_user_read_4(uint64_t* to, vaddr_t from);
+bool riscv_user_write_1(vaddr_t to, const uint64_t* from);
+bool riscv_user_write_2(vaddr_t to, const uint64_t* from);
+bool riscv_user_write_3(vaddr_t to, const uint64_t* from);
+bool riscv_user_write_4(vaddr_t to, const uint64_t* from);
+}
+
+/// Aligned words need no loop, and no word of them lies in two pages of which one may fault.
+template<size_t n>
+inline bool user_read_words(uint64_t* to, vaddr_t from) {
+    constexpr bool (*read[])(uint64_t*, vaddr_t) = {riscv_user_read_1, riscv_user_read_2, riscv_user_read_3,
+                                                    riscv_user_read_4};
+    if (from > Pte::user_end - n * 8)
+        return false;
+    if (from % 8 != 0) [[unlikely]]
+        return riscv_user_copy(to, reinterpret_cast<const void*>(from), n * 8) == 0;
+    return read[n - 1](to, from);
+}
+template<size_t n>
+inline bool user_write_words(vaddr_t to, const uint64_t* from) {
+    constexpr bool (*write[])(vaddr_t, const uint64_t*) = {riscv_user_write_1, riscv_user_write_2, riscv_user_write_3,
+                                                           riscv_user_write_4};
+    if (to > Pte::user_end - n * 8)
+        return false;
+    if (to % 8 != 0) [[unlikely]]
+        return riscv_user_copy(reinterpret_cast<void*>(to), from, n * 8) == 0;
+    return write[n - 1](to, from);
+}
+
 } // namespace lentil::machine

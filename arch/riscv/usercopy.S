@@ -120,6 +120,47 @@ shifted_fault:
     add     a1, a1, t4
     j       copy_bytes
 
+// bool riscv_user_read_N(to, from), riscv_user_write_N(to, from): N words, aligned; all or, after a fault, nothing good.
+// Only one side is the user's, and only its accesses are made while user pages can be accessed.
+.macro user_words n, registers:vararg
+    .globl riscv_user_read_\n
+riscv_user_read_\n:
+    begin_user_access
+    .set .Lword_at, 0
+    .irp r, \registers
+    X word_fault, ld \r, .Lword_at(a1)
+    .set .Lword_at, .Lword_at + 8
+    .endr
+    end_user_access
+    .set .Lword_at, 0
+    .irp r, \registers
+    sd      \r, .Lword_at(a0)
+    .set .Lword_at, .Lword_at + 8
+    .endr
+    li      a0, 1
+    ret
+    .globl riscv_user_write_\n
+riscv_user_write_\n:
+    .set .Lword_at, 0
+    .irp r, \registers
+    ld      \r, .Lword_at(a1)
+    .set .Lword_at, .Lword_at + 8
+    .endr
+    begin_user_access
+    .set .Lword_at, 0
+    .irp r, \registers
+    X word_fault, sd \r, .Lword_at(a0)
+    .set .Lword_at, .Lword_at + 8
+    .endr
+    end_user_access
+    li      a0, 1
+    ret
+.endm
+user_words 1, a2
+user_words 2, a2, a3
+user_words 3, a2, a3, a4
+user_words 4, a2, a3, a4, a5
+
 // size_t riscv_user_zero(to, n): how many bytes were not cleared.
     .globl riscv_user_zero
 riscv_user_zero:

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The signal frame of Linux riscv64: written before a handler runs, read back by rt_sigreturn.
-#include <cstring>
-
 #include <abi/linux_signal.hpp>
 #include <abi/signal_frame.hpp>
 #include <abi/syscall.hpp>
@@ -44,17 +42,26 @@ LinuxStack altstack_of(const UthreadSignals& sig) {
     return {sig.altstack_base, sig.altstack_flags, 0, sig.altstack_size};
 }
 
-/// The parts of the frame that mean something, between its registers and its empty room.
-struct UcontextHead {
+/// The frame up to x1, which the trapframe has ready.
+struct FrameHead {
+    LinuxSiginfo info;
     uint64_t flags, link;
     LinuxStack stack;
     uint64_t mask;
+    uint64_t room[16]; ///< of a larger mask, and before the context
+    uint64_t pc;
 };
-static_assert(sizeof(UcontextHead) == offsetof(LinuxUcontext, mask_room));
-/// Zero if nothing follows; the end of the floating-point state.
-using Extensions = uint32_t[3];
-constexpr size_t extensions_at = offsetof(LinuxSigcontext, fp) + sizeof(LinuxFpState) - sizeof(Extensions);
-constexpr size_t fcsr_at = offsetof(LinuxSigcontext, fp) + offsetof(LinuxFpState, fcsr);
+static_assert(sizeof(FrameHead) == offsetof(LinuxSigframe, uc.context) + sizeof(uint64_t) &&
+              offsetof(FrameHead, mask) == offsetof(LinuxSigframe, uc.mask));
+constexpr vaddr_t x1_at = sizeof(FrameHead);
+constexpr vaddr_t fp_at = offsetof(LinuxSigframe, uc.context.fp);
+static_assert(fp_at == x1_at + 31 * sizeof(uint64_t));
+/// What follows the floating-point state ends it: three words that are zero if there are no extensions (of a fourth that
+/// means nothing). The kernel's own form of that state has what the frame has up to the control register.
+using Extensions = uint64_t[2];
+constexpr vaddr_t extensions_at = sizeof(LinuxSigframe) - sizeof(Extensions);
+static_assert(offsetof(machine::FpState, fcsr) == offsetof(LinuxFpState, fcsr) &&
+              sizeof(machine::FpState) == offsetof(LinuxFpState, fcsr) + sizeof(uint64_t));
 
 /// Where the frame goes; fault if the alternate stack would overflow.
 Result<vaddr_t> frame_address(const machine::Trapframe& frame, const UthreadSignals& sig, const SigAction& action) {
@@ -70,9 +77,10 @@ Result<vaddr_t> frame_address(const machine::Trapframe& frame, const UthreadSign
 
 } // namespace
 
-LinuxSiginfo to_linux(const SigInfo& info) {
-    LinuxSiginfo out;
-    __builtin_memset(&out, 0, sizeof out);
+namespace {
+
+void fill(LinuxSiginfo& out, const SigInfo& info) {
+    out = {};
     out.signo = info.signo;
     out.error = info.error;
     out.code = info.code;
@@ -100,6 +108,13 @@ LinuxSiginfo to_linux(const SigInfo& info) {
         out.poll.fd = info.fd;
         break;
     }
+}
+
+} // namespace
+
+LinuxSiginfo to_linux(const SigInfo& info) {
+    LinuxSiginfo out;
+    fill(out, info);
     return out;
 }
 
@@ -138,23 +153,21 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
     UthreadSignals& sig = current_uthread().sig;
     const vaddr_t address = TRY(frame_address(frame, sig, action));
 
-    // Straight to the user's stack, piece by piece; what is left out of it was the user's before.
-    const vaddr_t uc = address + offsetof(LinuxSigframe, uc);
-    const vaddr_t context = uc + offsetof(LinuxUcontext, context);
-    const LinuxSiginfo out_info = to_linux(info);
-    const UcontextHead head{0, 0, altstack_of(sig), old_mask.bits};
-    const uint64_t pc = frame.pc();
+    // Straight to the user's stack, in few pieces; what is left out of it was the user's before.
+    FrameHead head{.info = {},
+                   .flags = 0,
+                   .link = 0,
+                   .stack = altstack_of(sig),
+                   .mask = old_mask.bits,
+                   .room = {},
+                   .pc = frame.pc()};
+    fill(head.info, info);
     machine::fp_save(thread.arch);
-    const auto fcsr = static_cast<uint32_t>(thread.arch.fp.fcsr);
+    TRY(copyout(address, &head, sizeof head));
+    TRY(copyout(address + x1_at, &frame.reg(1), 31 * sizeof(uint64_t)));
+    TRY(copyout(address + fp_at, &thread.arch.fp, sizeof thread.arch.fp));
     const Extensions none{};
-    TRY(copyout(address, &out_info, sizeof out_info));
-    TRY(copyout(uc, &head, sizeof head));
-    TRY(zeroout(uc + sizeof head, offsetof(LinuxUcontext, context) - sizeof head));
-    TRY(copyout(context, &pc, sizeof pc));
-    TRY(copyout(context + sizeof pc, &frame.reg(1), 31 * sizeof(uint64_t)));
-    TRY(copyout(context + offsetof(LinuxSigcontext, fp), thread.arch.fp.f, sizeof thread.arch.fp.f));
-    TRY(copyout(context + fcsr_at, &fcsr, sizeof fcsr));
-    TRY(copyout(context + extensions_at, none, sizeof none));
+    TRY(copyout_value(address + extensions_at, none));
 
     if (sig.altstack_flags & stack_flags::autodisarm) {
         sig.altstack_base = sig.altstack_size = 0;
@@ -172,30 +185,28 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
 Result<void> pop_signal_frame(machine::Trapframe& frame) {
     Thread& thread = current_thread();
     Uthread& self = current_uthread();
-    const vaddr_t handler_sp = frame.sp();
-    const vaddr_t uc = handler_sp + offsetof(LinuxSigframe, uc);
-    const vaddr_t context = uc + offsetof(LinuxUcontext, context);
-    UcontextHead head;
-    uint32_t fcsr;
+    const vaddr_t address = frame.sp();
     Extensions extensions;
-    uint64_t regs[32];
-    TRY(copyin(&head, uc, sizeof head));
-    TRY(copyin(regs, context, sizeof regs));
+    LinuxStack stack;
+    uint64_t mask;
+    vaddr_t pc;
+    TRY(copyin_value(extensions, address + extensions_at));
+    if (extensions[0] >> 32 != 0 || extensions[1] != 0)
+        return Errno::inval; // an extension that nobody wrote
+    TRY(copyin_value(stack, address + offsetof(FrameHead, stack)));
+    TRY(copyin_value(mask, address + offsetof(FrameHead, mask)));
+    TRY(copyin_value(pc, address + offsetof(FrameHead, pc)));
     machine::fp_save(thread.arch); // what is in the hart's registers must not be saved over what comes now
-    TRY(copyin(thread.arch.fp.f, context + offsetof(LinuxSigcontext, fp), sizeof thread.arch.fp.f));
-    TRY(copyin(&fcsr, context + fcsr_at, sizeof fcsr));
-    TRY(copyin(extensions, context + extensions_at, sizeof extensions));
-    for (const uint32_t word : extensions)
-        if (word != 0)
-            return Errno::inval; // an extension that nobody wrote
-
-    frame.set_pc(regs[0]);
-    std::memcpy(&frame.reg(1), regs + 1, 31 * sizeof(uint64_t));
-    thread.arch.fp.fcsr = fcsr & 0xff;
+    TRY(copyin(&thread.arch.fp, address + fp_at, sizeof thread.arch.fp));
+    // Straight to their place, at last: if the frame ends in the midst of them, its owner dies of it or has to
+    // know, as on Linux.
+    TRY(copyin(&frame.reg(1), address + x1_at, 31 * sizeof(uint64_t)));
+    frame.set_pc(pc);
+    thread.arch.fp.fcsr &= 0xff;
     machine::fp_load(thread.arch);
-    signal_set_mask(self, SigSet{head.mask});
+    signal_set_mask(self, SigSet{mask});
     // A stack that cannot be set (the handler still ran on it) stays as it is, as on Linux.
-    (void)set_altstack(self, head.stack, handler_sp);
+    (void)set_altstack(self, stack, address);
     return {};
 }
 

@@ -18,7 +18,7 @@ Result<void> check_size(uint64_t size) {
 
 SigInfo info_of_caller(int signo, int code) {
     Proc& self = current_proc();
-    return {.signo = signo, .code = code, .pid = self.pid, .uid = self.cred()->uid};
+    return {.signo = signo, .code = code, .pid = self.pid, .uid = self.real_uid()};
 }
 
 Result<void> check_signo_or_zero(int signo) {
@@ -191,9 +191,9 @@ Result<void> sys_rt_sigaction(int signo, UserPtr<LinuxSigaction> action, UserPtr
                   offsetof(SigAction, flags) == 8 && offsetof(SigAction, mask) == 16);
     SigAction fresh, was;
     if (action)
-        TRY(copyin(&fresh, action.address(), sizeof fresh));
+        TRY(copyin_value(fresh, action.address()));
     TRY(signal_set_action(signo, action ? &fresh : nullptr, old ? &was : nullptr));
-    return old ? copyout(old.address(), &was, sizeof was) : Result<void>{};
+    return old ? copyout_value(old.address(), was) : Result<void>{};
 }
 
 Result<void> sys_rt_sigprocmask(int how, UserPtr<uint64_t> set, UserPtr<uint64_t> old, uint64_t size) {

@@ -101,6 +101,10 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
         SpinGuard guard(tables_lock);
         return cred_;
     }
+    uid_t real_uid() const {
+        SpinGuard guard(tables_lock);
+        return cred_->uid;
+    }
     void set_cred(RefPtr<const Cred> fresh);
     RefPtr<FdTable> fd_table() const {
         SpinGuard guard(tables_lock);

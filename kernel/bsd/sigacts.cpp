@@ -30,6 +30,11 @@ SigAction SigActs::get(int signo) const {
     return set_.has(signo) ? at(signo) : SigAction{};
 }
 
+vaddr_t SigActs::handler(int signo) const {
+    SpinGuard guard(lock_);
+    return set_.has(signo) ? at(signo).handler : SigAction::default_action;
+}
+
 void SigActs::set(int signo, const SigAction& action) { exchange(signo, action, nullptr); }
 
 void SigActs::exchange(int signo, const SigAction& action, SigAction* old) {
@@ -82,12 +87,27 @@ Result<RefPtr<SigActs>> SigActs::copy() const {
 
 namespace signals {
 
-SigAction action_of(const Proc& proc, int signo) {
+namespace {
+
+/// look(table or nullptr) with the table of `proc`.
+template<class F>
+auto with_table(const Proc& proc, F look) {
     // Its own table nobody takes from the current proc.
     if (const Uthread* self = current_thread().uthread; self && self->proc == &proc && proc.sigacts)
-        return proc.sigacts->get(signo);
+        return look(proc.sigacts.get());
     const RefPtr<SigActs> table = table_of(proc);
-    return table ? table->get(signo) : SigAction{};
+    return look(table.get());
+}
+
+} // namespace
+
+SigAction action_of(const Proc& proc, int signo) {
+    return with_table(proc, [&](const SigActs* table) { return table ? table->get(signo) : SigAction{}; });
+}
+
+vaddr_t handler_of(const Proc& proc, int signo) {
+    return with_table(proc,
+                      [&](const SigActs* table) { return table ? table->handler(signo) : SigAction::default_action; });
 }
 
 void set_action(Proc& proc, int signo, const SigAction& action) { table_of(proc)->set(signo, action); }
@@ -123,7 +143,7 @@ bool take_signal(Uthread& uthread, SigSet wanted, SigInfo& info) {
     }
     if (signo == 0)
         return false;
-    info = pending_take(*from, signo);
+    pending_take(*from, signo, info);
     return true;
 }
 
@@ -144,6 +164,18 @@ void signal_recalculate(Uthread& uthread) {
         thread_interrupt(*thread, level);
 }
 
+namespace {
+
+/// What `uthread` was chosen for and does not take any more.
+void offer_to_others(Uthread& uthread) {
+    Proc& proc = *uthread.proc;
+    ProcTreeGuard tree(proc_tree_lock);
+    SignalGuard guard(proc.sig.lock);
+    signals::retarget(proc, uthread);
+}
+
+} // namespace
+
 void signal_set_mask(Uthread& uthread, SigSet mask) {
     Proc& proc = *uthread.proc;
     bool others = false;
@@ -154,11 +186,21 @@ void signal_set_mask(Uthread& uthread, SigSet mask) {
         signal_recalculate(uthread);
         others = !(proc.sig.shared.set & newly_blocked).empty();
     }
-    if (others) { // what this uthread was chosen for and does not take any more
-        ProcTreeGuard tree(proc_tree_lock);
+    if (others)
+        offer_to_others(uthread);
+}
+
+void signals::block_more(Uthread& uthread, SigSet more) {
+    Proc& proc = *uthread.proc;
+    bool others = false;
+    {
         SignalGuard guard(proc.sig.lock);
-        signals::retarget(proc, uthread);
+        const SigSet newly_blocked = more & ~uthread.sig.mask;
+        uthread.sig.mask = (uthread.sig.mask | more) & ~unblockable;
+        others = !(proc.sig.shared.set & newly_blocked).empty();
     }
+    if (others)
+        offer_to_others(uthread);
 }
 
 void signal_set_temporary_mask(Uthread& uthread, SigSet mask) {

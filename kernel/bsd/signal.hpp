@@ -27,6 +27,7 @@ public:
 
     SigActs() {} // not defaulted, or `T()` would clear all of it first
     SigAction get(int signo) const;
+    vaddr_t handler(int signo) const; ///< of that action
     void set(int signo, const SigAction& action);
     /// The same; `old`, if it is wanted, becomes the action until now.
     void exchange(int signo, const SigAction& action, SigAction* old);

@@ -182,10 +182,10 @@ bool run_handler(Uthread& self, machine::Trapframe& frame, const SigInfo& info, 
         return false;
     }
     self.sig.has_saved_mask = false;
-    SigSet mask = self.sig.mask | action.mask;
+    SigSet blocked = action.mask;
     if (!(action.flags & sa_flags::nodefer))
-        mask.add(info.signo);
-    signal_set_mask(self, mask);
+        blocked.add(info.signo);
+    signals::block_more(self, blocked);
     return true;
 }
 
@@ -196,12 +196,17 @@ Step take_one(machine::Trapframe& frame) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
     thread_clear_interrupt(current_thread());
-    TracedDelivery traced{};
+    SigInfo info;
+    bool taken = false, intercepted = false;
     if (self.traced.load(std::memory_order_relaxed)) [[unlikely]] {
         RestartView view(self, frame);
-        traced = ptrace_before_signals(self);
+        const TracedDelivery traced = ptrace_before_signals(self);
         if (traced.stopped)
             return Step::again;
+        intercepted = traced.intercepts;
+        taken = traced.has_signal;
+        if (taken)
+            info = traced.info;
     }
     SignalGuard guard(proc.sig.lock);
     if (proc.sig.group_exit) {
@@ -213,7 +218,7 @@ Step take_one(machine::Trapframe& frame) {
         guard.unlock();
         uthread_exit(wait_status::killed(sig_kill));
     }
-    if (proc.sig.stopping && !traced.intercepts) {
+    if (proc.sig.stopping && !intercepted) {
         guard.unlock();
         stop_self(self);
         return Step::again;
@@ -223,8 +228,6 @@ Step take_one(machine::Trapframe& frame) {
         self.sig.has_saved_mask = false;
     }
 
-    SigInfo info = traced.info;
-    bool taken = traced.has_signal;
     const SigSet wanted = ~signals::blocked_for(self);
     int signo = taken ? info.signo : next_signal(self.sig.pending.set, ~wanted);
     if (signo == 0)
@@ -236,7 +239,7 @@ Step take_one(machine::Trapframe& frame) {
         self.sig.has_saved_mask = false;
         return signals::needed_level(self) != 0 ? Step::again : Step::done;
     }
-    if (traced.intercepts && !taken && signo != sig_kill) {
+    if (intercepted && !taken && signo != sig_kill) {
         taken = signals::take_signal(self, SigSet::of(signo), info);
         guard.unlock();
         if (!taken || !ask_tracer(self, frame, info))

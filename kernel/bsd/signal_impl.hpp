@@ -13,7 +13,11 @@ using SignalGuard = SpinGuard<Rank::signal>;
 
 /// The action of `proc` for `signo`; the default one once it has no table any more.
 SigAction action_of(const Proc& proc, int signo);
+vaddr_t handler_of(const Proc& proc, int signo);
 void set_action(Proc& proc, int signo, const SigAction& action);
+/// Adds to what the current uthread blocks, when it is known to have nothing that interrupts it, or is about to look at
+/// its signals again anyhow. Takes the lock.
+void block_more(Uthread& uthread, SigSet more);
 
 /// What `uthread` does not take now: its mask, and what its proc's loan defers.
 SigSet blocked_for(const Uthread& uthread);

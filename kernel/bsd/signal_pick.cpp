@@ -45,8 +45,7 @@ Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& 
     return Enqueued::added;
 }
 
-SigInfo pending_take(Pending& pending, int signo) {
-    SigInfo info{.signo = signo}; // what is known of one that lost its information: as if sent by nobody
+void pending_take(Pending& pending, int signo, SigInfo& info) {
     QueuedSignal* oldest = nullptr;
     bool more = false;
     for (QueuedSignal& entry : pending.queue) {
@@ -60,12 +59,13 @@ SigInfo pending_take(Pending& pending, int signo) {
     }
     if (!more)
         pending.set.remove(signo);
-    if (oldest) {
-        info = oldest->info;
-        pending.queue.erase(pending.queue.iterator_to(*oldest));
-        leave(*oldest, &info);
+    if (!oldest) {
+        info = {.signo = signo}; // lost its information: as if sent by nobody
+        return;
     }
-    return info;
+    info = oldest->info;
+    pending.queue.erase(pending.queue.iterator_to(*oldest));
+    leave(*oldest, &info);
 }
 
 void pending_drop(Pending& pending, SigSet set) {

@@ -21,8 +21,8 @@ struct SignalQuota {
 
 /// Puts `info` behind `pending`. Signals that the kernel itself generates count, but are exempt from the limit.
 Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& info);
-/// Takes the oldest `signo`; the bit goes with the last one.
-SigInfo pending_take(Pending& pending, int signo);
+/// Takes the oldest `signo` into `info`; the bit goes with the last one.
+void pending_take(Pending& pending, int signo, SigInfo& info);
 /// Drops all signals of `set`.
 void pending_drop(Pending& pending, SigSet set);
 /// Takes an entry that belongs to somebody out of its queue without telling anyone.

@@ -33,7 +33,7 @@ bool dies_of(const Proc& proc, const Uthread& uthread, int signo) {
 
 bool is_fatal(const Proc& proc, Uthread* target, int signo) {
     if (default_action(signo) != DefaultAction::terminate ||
-        signals::action_of(proc, signo).handler != SigAction::default_action || signals::is_unkillable(proc))
+        signals::handler_of(proc, signo) != SigAction::default_action || signals::is_unkillable(proc))
         return false;
     if (signo == sig_kill)
         return true;
@@ -55,8 +55,8 @@ bool is_ignored(const Proc& proc, const Uthread* target, int signo) {
         target = &*proc.uthreads.begin();
     if (target && target->sig.mask.has(signo))
         return false;
-    const SigAction action = signals::action_of(proc, signo);
-    return discards(action, signo) || (signals::is_unkillable(proc) && action.handler == SigAction::default_action);
+    const vaddr_t handler = signals::handler_of(proc, signo);
+    return discards(handler, signo) || (signals::is_unkillable(proc) && handler == SigAction::default_action);
 }
 
 /// Drops `set` from every queue of the proc.
@@ -185,7 +185,7 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     trace(Probe::proc_signal_send, proc.pid, target ? target->tid : 0, signo, info.code);
     kqueue_note_signal_locked(proc, signo);
     SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
-    if (UserCounts* user = user_counts_locked(proc.cred()->uid))
+    if (UserCounts* user = user_counts_locked(proc.real_uid()))
         quota.count = &user->signals;
     SignalGuard guard(proc.sig.lock);
     if (proc.sig.group_exit) {

@@ -108,25 +108,23 @@ inline constexpr SigSet tty_stop_signals{stop_signals.bits & ~SigSet::of(sig_sto
 constexpr bool is_signal(int64_t signo) { return signo >= 1 && signo <= signal_count; }
 constexpr bool is_real_time(int signo) { return signo >= sig_rtmin; }
 
+/// Those whose default action has no effect when they are taken (continuing happens when it is sent).
+inline constexpr SigSet ignored_by_default{SigSet::of(sig_chld).bits | SigSet::of(sig_urg).bits |
+                                           SigSet::of(sig_winch).bits | SigSet::of(sig_cont).bits};
+
 constexpr DefaultAction default_action(int signo) {
     if (stop_signals.has(signo))
         return DefaultAction::stop;
-    switch (signo) {
-    case sig_cont: return DefaultAction::resume;
-    case sig_chld:
-    case sig_urg:
-    case sig_winch: return DefaultAction::ignore;
-    default: return DefaultAction::terminate;
-    }
+    if (!ignored_by_default.has(signo))
+        return DefaultAction::terminate;
+    return signo == sig_cont ? DefaultAction::resume : DefaultAction::ignore;
 }
 
-/// Whether `action` throws `signo` away without an effect (continuing happens when it is sent).
-constexpr bool discards(const SigAction& action, int signo) {
-    if (action.handler == SigAction::ignore)
-        return true;
-    const DefaultAction d = default_action(signo);
-    return action.handler == SigAction::default_action && (d == DefaultAction::ignore || d == DefaultAction::resume);
+/// Whether an action with `handler` throws `signo` away without an effect.
+constexpr bool discards(vaddr_t handler, int signo) {
+    return handler == SigAction::ignore || (handler == SigAction::default_action && ignored_by_default.has(signo));
 }
+constexpr bool discards(const SigAction& action, int signo) { return discards(action.handler, signo); }
 
 /// The signal of `pending` to deliver next while `blocked` are not: synchronous ones first, then the lowest number;
 /// 0 if there is none.

@@ -143,6 +143,9 @@ StepPlan step_plan(Trapframe& frame, std::span<const uint8_t> code);
 size_t user_read(void* to, vaddr_t from, size_t n);
 size_t user_write(vaddr_t to, const void* from, size_t n);
 size_t user_zero(vaddr_t to, size_t n);
+/// A few words that are copied as wholes or not at all: the inline functions user_read_words<n> and user_write_words<n>
+/// take n 8-byte words, 1 to user_words_most; false on a fault, and for a range that is not in the user half.
+inline constexpr size_t user_words_most = 4;
 /// Copies a string with its terminator; returns its length without it, or -1 on a fault, or `max` if there was no
 /// terminator among the first `max` bytes.
 long user_read_string(char* to, vaddr_t from, size_t max);
@@ -232,8 +235,8 @@ static_assert(PteContract<Pte> && sizeof(Pte) == 8);
 
 /// Inline functions that <machine_impl.hpp> must offer.
 template<class T>
-concept CpuContract = requires(Thread* thread, Context& context, bool enabled, paddr_t pa, const void* p, T& fp,
-                               Trapframe& frame, ThreadArch& ta) {
+concept CpuContract = requires(uint64_t* to, const uint64_t* from, Thread* thread, Context& context, bool enabled,
+                               paddr_t pa, vaddr_t va, const void* p, T& fp, Trapframe& frame, ThreadArch& ta) {
     { current_thread() } -> std::same_as<Thread*>;
     set_current_thread(thread);
     { ticks() } -> std::same_as<uint64_t>;      ///< the time counter, what now_ns() is made of
@@ -245,6 +248,8 @@ concept CpuContract = requires(Thread* thread, Context& context, bool enabled, p
     { irq_enabled() } -> std::same_as<bool>;
     wait_for_interrupt(); ///< returns when an interrupt pends, even while disabled
     cpu_relax();
+    { user_read_words<3>(to, va) } -> std::same_as<bool>;
+    { user_write_words<3>(va, from) } -> std::same_as<bool>;
     context_switch(context, context);          ///< saves into the first, resumes the second
     { direct_map(pa) } -> std::same_as<void*>; ///< kernel address of physical memory
     { direct_map_pa(p) } -> std::same_as<paddr_t>;

@@ -2,6 +2,7 @@
 // Physical pages: records carved from RAM itself, a buddy allocator, and a small stock of single pages for
 // every hart.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -202,20 +203,10 @@ void give_single(Stock& stock, VmPage* page) {
     stock.count.store(count + 1, std::memory_order_relaxed);
 }
 
-/// Whether that was the last reference.
-bool drop_ref(VmPage* page) {
-    // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
-    if (page->refs.load(std::memory_order_acquire) != 1) {
-        const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
-        ASSERT(before != 0);
-        if (before != 1)
-            return false;
-    } else {
-        page->refs.store(0, std::memory_order_relaxed);
-    }
+/// Of a page whose last reference went.
+void make_unused(const VmPage* page) {
     DEBUG_ASSERT(!(page->flags.load(std::memory_order_relaxed) & (page_reserved | page_free_block)));
     poison_region(page_data(page), page_size);
-    return true;
 }
 
 /// Of a page just taken.
@@ -357,18 +348,25 @@ VmPage* page_alloc_raw(unsigned order) {
     return page;
 }
 
-size_t page_alloc_some(std::span<VmPage*> out) {
-    size_t count = 0;
-    IrqGuard irq;
-    Stock& stock = stocks[machine::hart_index()];
-    for (VmPage*& page : out) {
-        page = take_single(stock);
-        if (!page)
-            break;
-        make_used(page, 0);
-        count++;
+PageRun page_alloc_run(unsigned most) {
+    PageRun run;
+    {
+        SpinGuard guard(lock);
+        run.count = static_cast<unsigned>(
+            std::min<uint64_t>({most, free_in_lists.load(std::memory_order_relaxed) / 16, 1 << max_order}));
+        if (run.count == 0)
+            return {};
+        auto order = static_cast<unsigned>(std::bit_width(run.count - 1));
+        while (!(run.first = buddy_alloc(order)))
+            if (order-- == 0)
+                return {};
+        run.count = std::min(run.count, 1u << order);
+        const PageNumber number = number_of(run.first);
+        free_blocks(number + run.count, number + (1u << order));
     }
-    return count;
+    for (unsigned i = 0; i < run.count; i++)
+        make_used(run.first + i, 0);
+    return run;
 }
 
 Result<VmPage*> page_alloc_order(unsigned order) {
@@ -402,19 +400,29 @@ void page_free_order(VmPage* first, unsigned order) {
     buddy_free(number_of(first), order);
 }
 
-void page_unref(VmPage* page) {
-    if (!drop_ref(page))
-        return;
-    IrqGuard irq;
-    give_single(stocks[machine::hart_index()], page);
+void page_unref(VmPage* page) { PageDrop().add(page); }
+
+bool PageDrop::drop_shared(VmPage* page) {
+    const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
+    ASSERT(before != 0);
+    return before == 1;
 }
 
-void page_unref_all(std::span<VmPage* const> pages) {
+void PageDrop::give(VmPage* first, VmPage* end) {
+    for (const VmPage* page = first; page != end; page++)
+        make_unused(page);
+    const auto count = static_cast<PageNumber>(end - first);
+    if (count >= Stock::batch) { // as one block rather than through the stock
+        const PageNumber number = number_of(first);
+        if (range_of(number) == range_of(number_of(end - 1))) {
+            SpinGuard guard(lock);
+            return free_blocks(number, number + count);
+        }
+    }
     IrqGuard irq;
     Stock& stock = stocks[machine::hart_index()];
-    for (VmPage* page : pages)
-        if (drop_ref(page))
-            give_single(stock, page);
+    for (VmPage* page = first; page != end; page++)
+        give_single(stock, page);
 }
 
 paddr_t page_pa_elsewhere(const VmPage* page) { return paddr_t{number_elsewhere(page)} << page_shift; }

@@ -2,15 +2,50 @@
 // Single pages, many at a time.
 #pragma once
 
-#include <span>
-
 #include <vm/page.hpp>
 
 namespace lentil {
 
-/// As many single pages as page_alloc_raw() would give, at most the span's size, each with a reference; how many.
-size_t page_alloc_some(std::span<VmPage*> out);
-/// page_unref() of each.
-void page_unref_all(std::span<VmPage* const> pages);
+/// Neighbours in RAM; each is a page by itself, with a reference of its own.
+struct PageRun {
+    VmPage* first = nullptr;
+    unsigned count = 0;
+};
+/// A run of up to `most` pages that nobody asked for yet: so at most a sixteenth of what is free, in one piece that is
+/// there, without emptying caches; empty if there is none.
+PageRun page_alloc_run(unsigned most);
+/// page_unref() of many: of pages whose records are neighbours the memory goes back as one.
+class PageDrop {
+public:
+    PageDrop() = default;
+    PageDrop(const PageDrop&) = delete;
+    PageDrop& operator=(const PageDrop&) = delete;
+    ~PageDrop() { flush(); }
+
+    void add(VmPage* page) {
+        // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
+        if (page->refs.load(std::memory_order_acquire) == 1)
+            page->refs.store(0, std::memory_order_relaxed);
+        else if (!drop_shared(page))
+            return;
+        if (page != end_) {
+            flush();
+            first_ = page;
+        }
+        end_ = page + 1;
+    }
+
+private:
+    /// Whether that was the last reference.
+    static bool drop_shared(VmPage* page);
+    void flush() {
+        if (first_ != end_)
+            give(first_, end_);
+    }
+    static void give(VmPage* first, VmPage* end);
+
+    VmPage* first_ = nullptr;
+    VmPage* end_ = nullptr;
+};
 
 } // namespace lentil

@@ -33,16 +33,10 @@ void Table::unref() const {
             return;
         record->refs.store(1, std::memory_order_relaxed); // all others left in between
     }
-    VmPage* pages[64];
-    unsigned count = 0;
-    for_each([&](unsigned, Pte value) {
-        pages[count++] = page_at(value.address());
-        if (count == std::size(pages)) {
-            page_unref_all(pages);
-            count = 0;
-        }
-    });
-    page_unref_all(std::span(pages, count));
+    {
+        PageDrop pages;
+        for_each([&](unsigned, Pte value) { pages.add(page_at(value.address())); });
+    }
     page_count_kernel(-1);
     page_unref(record);
 }
@@ -52,7 +46,11 @@ void Gather::flush() {
         machine::tlb_shootdown(space_, 0, Pte::user_end);
     else if (start_ < end_)
         machine::tlb_shootdown(space_, start_, end_ - start_);
-    page_unref_all(std::span(pages_, page_count_));
+    {
+        PageDrop pages;
+        for (unsigned i = 0; i < page_count_; i++)
+            pages.add(pages_[i]);
+    }
     for (unsigned i = 0; i < table_count_; i++)
         Table{static_cast<Pte*>(page_data(tables_[i])), tables_[i]}.unref();
     page_count_ = 0;
@@ -116,8 +114,8 @@ Result<Table> PmapInternals::leaf_for(Pmap& pmap, vaddr_t va) {
 
 int64_t PmapInternals::resident_in(Table leaf) {
     int64_t pages = 0;
-    VmPage* const zero = zero_page();
-    leaf.for_each([&](unsigned, Pte value) { pages += page_at(value.address()) != zero; });
+    const paddr_t zero = page_pa(zero_page());
+    leaf.for_each([&](unsigned, Pte value) { pages += value.address() != zero; });
     return pages;
 }
 
@@ -231,13 +229,15 @@ void PmapInternals::put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot p
     page_unref(replaced);
 }
 
-void PmapInternals::put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages,
-                            Prot prot) {
-    const Table leaf{claim.table, claim.record};
-    unsigned i = Pte::index(va, 0);
-    for (VmPage* page : pages)
-        leaf.set(i++, Pte::leaf(page_pa(page), first_use_faults ? Prot::none : prot, true));
-    add_resident(pmap, static_cast<int64_t>(pages.size()));
+void PmapInternals::put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, PageRun pages, Prot prot) {
+    const unsigned first = Pte::index(va, 0);
+    const paddr_t pa = page_pa(pages.first);
+    if (first_use_faults)
+        prot = Prot::none;
+    for (unsigned i = 0; i < pages.count; i++)
+        Table::store(claim.table[first + i], Pte::leaf(pa + i * page_size, prot, true));
+    Table{claim.table, claim.record}.mark_used(first, first + pages.count);
+    add_resident(pmap, pages.count);
 }
 
 Result<void> Pmap::enter(vaddr_t va, VmPage* page, Prot prot) {

@@ -38,6 +38,11 @@ struct Table {
         store(entries[i], value);
         record->owner |= uint64_t{1} << i / group;
     }
+    /// The entries [first, end), one at least, were stored to.
+    void mark_used(unsigned first, unsigned end) const {
+        const unsigned low = first / group, high = (end - 1) / group;
+        record->owner |= (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high));
+    }
     /// Clears an entry; forget_empty() has to follow.
     void clear(unsigned i) const { store(entries[i], Pte{}); }
     /// Takes the groups around entries [first, end) off the record that became empty.
@@ -165,7 +170,7 @@ struct PmapInternals {
     /// Maps a page in a table of this pmap's own, taking over a reference.
     static void put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot prot);
     /// The same for neighbours where nothing is mapped, in a claimed table; not the zero page.
-    static void put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages, Prot prot);
+    static void put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, PageRun pages, Prot prot);
 
     /// visit(link, from, to) for the leaf tables of [start, end) that are there; the link is an entry of level 1.
     template<class F>

@@ -94,7 +94,8 @@ FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, V
 
 void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim) {
     constexpr unsigned run = 4;                // pages that were written one after the other before it is believed
-    constexpr unsigned small = 16, large = 64; // pages in a block; the large one after a small one in full
+    constexpr unsigned small = 16, large = 64; // pages in a block; the large one after a small one in full,
+    constexpr unsigned largest = 512;          // and then all that one table maps: what others do with a huge page
     constexpr vaddr_t block = small * page_size;
     const vaddr_t next = va + page_size;
     if (entry.page_by_page || has(entry.prot, Prot::exec) || entry.end - entry.start < block || next >= entry.end)
@@ -102,15 +103,20 @@ void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, cons
     const auto pages_to = [&](vaddr_t size) {
         return static_cast<unsigned>((std::min((va & ~(size - 1)) + size, entry.end) - next) >> page_shift);
     };
-    unsigned room = Pmap::room_behind_run(claim, next, small + 1, pages_to(large * page_size));
+    unsigned room = Pmap::room_behind_run(claim, next, large + 1, pages_to(largest * page_size));
+    if (room == 0)
+        room = Pmap::room_behind_run(claim, next, small + 1, pages_to(large * page_size));
     if (room == 0)
         room = Pmap::room_behind_run(claim, next, run + 1, pages_to(block));
-    VmPage* pages[large];
-    // What nobody asked for is not worth emptying caches.
-    const std::span<VmPage* const> got(pages, page_alloc_some(std::span(pages, room)));
-    for (VmPage* page : got)
-        machine::zero_page(page_data(page));
-    PmapInternals::put_new(map.pmap_, claim, next, got, entry.prot);
+    if (room == 0)
+        return;
+    const PageRun pages = page_alloc_run(room);
+    if (pages.count == 0)
+        return;
+    auto* data = static_cast<char*>(page_data(pages.first));
+    for (unsigned i = 0; i < pages.count; i++, data += page_size)
+        machine::zero_page(data);
+    PmapInternals::put_new(map.pmap_, claim, next, pages, entry.prot);
 }
 
 void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {

@@ -73,15 +73,17 @@ bool VmMapInternals::is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respec
     return !e || (respect_gap && e->start >= end ? room_end(*e) : e->start) >= end;
 }
 
-Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length) {
+Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length, vaddr_t alignment) {
     auto below = [&](vaddr_t top) -> vaddr_t {
         auto it = map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
         if (it != map.entries_.end())
             top = std::min(top, room_end(*it));
         for (;;) {
             const vaddr_t bottom = it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
-            if (top > bottom && top - bottom >= length)
-                return top - length;
+            if (top > bottom && top - bottom >= length) {
+                const vaddr_t aligned = (top - length) & ~(alignment - 1);
+                return aligned >= bottom ? aligned : top - length;
+            }
             if (it == map.entries_.begin())
                 return 0;
             --it;
@@ -321,7 +323,7 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
                 return Errno::nomem;
             at = page_floor(request.address);
             if (at < I::min_address || at > I::user_end - length || !I::is_free(*this, at, at + length, true))
-                at = TRY(I::find_space(*this, length));
+                at = TRY(I::find_space(*this, length, object ? page_size : I::whole_tables(length)));
         }
         if (entry_count_ >= I::max_entries)
             return Errno::nomem;

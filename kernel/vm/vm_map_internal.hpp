@@ -37,11 +37,17 @@ struct VmMapInternals {
     /// Whether every page of [start, end) belongs to an entry.
     static bool is_mapped(VmMap& map, vaddr_t start, vaddr_t end);
     static bool is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respect_gap);
-    /// Where `length` bytes fit, as high as possible below mmap_base, else anywhere.
-    static Result<vaddr_t> find_space(VmMap& map, uint64_t length);
+    /// Where `length` bytes fit, as high as possible below mmap_base, else anywhere; at a multiple of `alignment` (a power
+    /// of two) if there is one in the room found.
+    static Result<vaddr_t> find_space(VmMap& map, uint64_t length, vaddr_t alignment = page_size);
 
     /// Makes an entry and puts nothing anywhere; no lock needed.
     static Result<VmMapEntry*> new_entry(VmMap& map);
+    /// The alignment with which memory that fills leaf tables shares none of them: then they come and go as wholes.
+    static constexpr vaddr_t whole_tables(uint64_t length) {
+        constexpr vaddr_t table = vaddr_t{page_size} * machine::Pte::entries;
+        return length % table == 0 ? table : page_size;
+    }
     /// Everything but place and offset.
     static void copy_attributes(VmMapEntry& to, const VmMapEntry& from);
     /// Links a complete entry; counts its size. `like`: see VmObject::add_mapping.

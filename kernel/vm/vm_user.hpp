@@ -21,6 +21,35 @@ Result<void> copyin(void* to, vaddr_t from, size_t n);
 Result<void> copyout(vaddr_t to, const void* from, size_t n);
 Result<void> zeroout(vaddr_t to, size_t n);
 
+/// Whether T is a few words, which have a shorter way.
+template<class T>
+inline constexpr bool is_few_words = sizeof(T) % 8 == 0 && sizeof(T) / 8 <= machine::user_words_most &&
+                                     alignof(T) % 8 == 0;
+
+/// The same as copyin() and copyout() for one value.
+template<class T>
+Result<void> copyin_value(T& to, vaddr_t from) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    if constexpr (is_few_words<T>) {
+        if (machine::user_read_words<sizeof(T) / 8>(reinterpret_cast<uint64_t*>(&to), from)) [[likely]]
+            return {};
+        return Errno::fault;
+    } else {
+        return copyin(&to, from, sizeof to);
+    }
+}
+template<class T>
+Result<void> copyout_value(vaddr_t to, const T& from) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    if constexpr (is_few_words<T>) {
+        if (machine::user_write_words<sizeof(T) / 8>(to, reinterpret_cast<const uint64_t*>(&from))) [[likely]]
+            return {};
+        return Errno::fault;
+    } else {
+        return copyout(to, &from, sizeof from);
+    }
+}
+
 /// A user pointer to T that has not been looked at yet.
 template<class T>
 class UserPtr {
@@ -35,13 +64,13 @@ public:
 
     Result<T> read() const {
         T value{};
-        TRY(copyin(&value, address_, sizeof value));
+        TRY(copyin_value(value, address_));
         return value;
     }
     Result<void> write(const T& value) const {
         static_assert(std::has_unique_object_representations_v<T> || std::is_floating_point_v<T>,
                       "padding would leak kernel memory");
-        return copyout(address_, &value, sizeof value);
+        return copyout_value(address_, value);
     }
 
 private:
