@@ -99,6 +99,7 @@ extern "C" [[noreturn]] void riscv_boot(uint64_t hart_id, paddr_t tree_address, 
 
     time_init(facts.ticks_per_second, facts.sstc);
     zero_page_init(facts.zero_block);
+    fixups_check();
     has_fp = (boot_info.hwcap & fp_capabilities) == fp_capabilities;
     harts_init();
     asm volatile("mv tp, %0" ::"r"(boot_thread(boot_info.boot_hart)) : "memory");

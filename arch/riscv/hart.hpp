@@ -25,6 +25,7 @@ void time_init(uint64_t ticks_per_second, bool sstc);
 void timer_init_self();
 /// What cbo.zero fills, in bytes; 0: not every hart has it. Before the first page is zeroed.
 void zero_page_init(uint64_t block);
+void fixups_check(); ///< that their order is what a search takes it for
 
 /// Which other part of the machine may save and restore floating-point registers: all harts have F and D.
 extern bool has_fp;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a trap was, and who answers it.
+#include <algorithm>
 #include <riscv/errata.hpp>
 #include <riscv/hart.hpp>
 
@@ -22,11 +23,12 @@ struct Fixup {
 };
 extern "C" const Fixup __ex_table_start[], __ex_table_end[];
 
+/// In the table's order, which is that of the code.
+constexpr auto by_instruction = [](const Fixup& f, uint64_t pc) { return f.instruction < pc; };
+
 const Fixup* find_fixup(uint64_t pc) {
-    for (const Fixup* f = __ex_table_start; f < __ex_table_end; f++)
-        if (f->instruction == pc)
-            return f;
-    return nullptr;
+    const Fixup* const f = std::lower_bound(__ex_table_start, __ex_table_end, pc, by_instruction);
+    return f != __ex_table_end && f->instruction == pc ? f : nullptr;
 }
 
 /// What an access of this cause wanted; none if it is no page fault.
@@ -89,6 +91,11 @@ void prepare_user(Trapframe& frame) {
 }
 
 } // namespace
+
+void fixups_check() {
+    ASSERT(std::is_sorted(__ex_table_start, __ex_table_end,
+                          [](const Fixup& a, const Fixup& b) { return a.instruction < b.instruction; }));
+}
 
 extern "C" void riscv_prepare_user(Trapframe& frame) { prepare_user(frame); }
 

@@ -20,6 +20,19 @@
     csrc    sstatus, t6
 .endm
 
+.macro copy_words at                // eight of them
+    .set .Lcopy_at, \at
+    .irp r, a4, a5, a6, a7, t0, t1, t2, t3
+    X copy_bytes, ld \r, .Lcopy_at(a1)
+    .set .Lcopy_at, .Lcopy_at + 8
+    .endr
+    .set .Lcopy_at, \at
+    .irp r, a4, a5, a6, a7, t0, t1, t2, t3
+    X copy_bytes, sd \r, .Lcopy_at(a0)
+    .set .Lcopy_at, .Lcopy_at + 8
+    .endr
+.endm
+
     .text
 // size_t riscv_user_copy(to, from, n): how many bytes were not copied. Either side may be the user's.
     .globl riscv_user_copy
@@ -42,24 +55,21 @@ riscv_user_copy:
     andi    t4, a1, 7
     bnez    t4, copy_shifted
 copy_aligned:                       // both sides, a2 bytes
+    srli    t4, a2, 8
+    beqz    t4, copy_less
+3:  copy_words 0
+    copy_words 64
+    copy_words 128
+    copy_words 192
+    addi    a0, a0, 256
+    addi    a1, a1, 256
+    addi    t4, t4, -1
+    bnez    t4, 3b
+    andi    a2, a2, 255
+copy_less:
     srli    t4, a2, 6
     beqz    t4, 4f
-3:  X copy_bytes, ld a4, 0(a1)
-    X copy_bytes, ld a5, 8(a1)
-    X copy_bytes, ld a6, 16(a1)
-    X copy_bytes, ld a7, 24(a1)
-    X copy_bytes, ld t0, 32(a1)
-    X copy_bytes, ld t1, 40(a1)
-    X copy_bytes, ld t2, 48(a1)
-    X copy_bytes, ld t3, 56(a1)
-    X copy_bytes, sd a4, 0(a0)
-    X copy_bytes, sd a5, 8(a0)
-    X copy_bytes, sd a6, 16(a0)
-    X copy_bytes, sd a7, 24(a0)
-    X copy_bytes, sd t0, 32(a0)
-    X copy_bytes, sd t1, 40(a0)
-    X copy_bytes, sd t2, 48(a0)
-    X copy_bytes, sd t3, 56(a0)
+3:  copy_words 0
     addi    a0, a0, 64
     addi    a1, a1, 64
     addi    t4, t4, -1

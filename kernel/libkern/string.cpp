@@ -22,6 +22,14 @@
     d = reinterpret_cast<unsigned char*>(out);
 }
 
+/// Eight words: all loads first, since a store may have to wait for what it stores.
+[[gnu::always_inline]] static inline void copy_8(uint64_t* to, const uint64_t* from) {
+    const uint64_t a = from[0], b = from[1], c = from[2], d = from[3], e = from[4], f = from[5], g = from[6],
+                   h = from[7];
+    to[0] = a, to[1] = b, to[2] = c, to[3] = d, to[4] = e, to[5] = f, to[6] = g, to[7] = h;
+    asm volatile("" ::: "memory"); // more at a time would need more registers than are free
+}
+
 extern "C" {
 
 void* memcpy(void* __restrict to, const void* __restrict from, size_t n) {
@@ -32,12 +40,17 @@ void* memcpy(void* __restrict to, const void* __restrict from, size_t n) {
             *d++ = *s++;
         auto* dw = reinterpret_cast<uint64_t*>(d);
         auto* sw = reinterpret_cast<const uint64_t*>(s);
-        for (; n >= 64; n -= 64, dw += 8, sw += 8) {
-            const uint64_t a = sw[0], b = sw[1], c = sw[2], e = sw[3], f = sw[4], g = sw[5], h = sw[6], i = sw[7];
-            dw[0] = a, dw[1] = b, dw[2] = c, dw[3] = e, dw[4] = f, dw[5] = g, dw[6] = h, dw[7] = i;
+        for (; n >= 256; n -= 256, dw += 32, sw += 32) { // pages, mostly
+            copy_8(dw, sw);
+            copy_8(dw + 8, sw + 8);
+            copy_8(dw + 16, sw + 16);
+            copy_8(dw + 24, sw + 24);
         }
-        for (; n >= 8; n -= 8)
+        for (; n >= 64; n -= 64, dw += 8, sw += 8)
+            copy_8(dw, sw);
+        for (uint64_t* const end = dw + n / 8; dw != end;)
             *dw++ = *sw++;
+        n &= 7;
         d = reinterpret_cast<unsigned char*>(dw);
         s = reinterpret_cast<const unsigned char*>(sw);
     } else if (n >= 32) {
@@ -71,10 +84,10 @@ void* memset(void* to, int value, size_t n) {
     const uint64_t word = byte * 0x0101010101010101u;
     for (; n >= 64; n -= 64, w += 8)
         w[0] = word, w[1] = word, w[2] = word, w[3] = word, w[4] = word, w[5] = word, w[6] = word, w[7] = word;
-    for (; n >= 8; n -= 8)
+    for (uint64_t* const end = w + n / 8; w != end;)
         *w++ = word;
     d = reinterpret_cast<unsigned char*>(w);
-    for (; n > 0; n--)
+    for (n &= 7; n > 0; n--)
         *d++ = byte;
     return to;
 }

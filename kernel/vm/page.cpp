@@ -29,12 +29,34 @@ struct FreeList {
     uint64_t blocks = 0;
 };
 
-/// Single pages of one hart; touched by that hart with interrupts off. `count` is read by page_counts
-/// elsewhere.
+/// Single pages of one hart; touched by that hart with interrupts off. The counts are read by page_counts elsewhere.
 struct Stock {
     static constexpr uint32_t capacity = 64, batch_order = 4, batch = 1 << batch_order;
     std::atomic<uint32_t> count{0};
     VmPage* pages[capacity] = {};
+
+    /// Pages that are free, but whose contents may save work.
+    struct Kept {
+        static constexpr uint32_t capacity = 12;
+        std::atomic<uint32_t> count{0};
+        VmPage* pages[capacity] = {};
+
+        VmPage* take() {
+            const uint32_t n = count.load(std::memory_order_relaxed);
+            if (n == 0)
+                return nullptr;
+            count.store(n - 1, std::memory_order_relaxed);
+            return pages[n - 1];
+        }
+        bool give(VmPage* page) {
+            const uint32_t n = count.load(std::memory_order_relaxed);
+            if (n == capacity)
+                return false;
+            pages[n] = page;
+            count.store(n + 1, std::memory_order_relaxed);
+            return true;
+        }
+    } kept[page_contents_count];
 };
 
 constinit RamRange ranges[max_ranges];
@@ -147,8 +169,12 @@ VmPage* take_single(Stock& stock) {
                     break;
                 stock.pages[count++] = page;
             }
-            if (count == 0)
+            if (count == 0) {
+                for (Stock::Kept& kept : stock.kept)
+                    if (VmPage* page = kept.take())
+                        return page;
                 return nullptr;
+            }
             std::reverse(stock.pages, stock.pages + count);
         }
     }
@@ -369,9 +395,10 @@ PageRun page_alloc_run(unsigned most) {
     return run;
 }
 
-Result<VmPage*> page_alloc_order(unsigned order) {
-    if (order > max_order || allocation_must_fail())
-        return Errno::nomem;
+namespace {
+
+/// After fault injection had its say.
+Result<VmPage*> alloc_order(unsigned order) {
     VmPage* page = page_alloc_raw(order);
     if (!page) [[unlikely]] {
         zone_reclaim();
@@ -382,11 +409,59 @@ Result<VmPage*> page_alloc_order(unsigned order) {
     return page;
 }
 
+[[maybe_unused]] bool is_zero(const VmPage* page) {
+    auto* words = static_cast<const uint64_t*>(page_data(page));
+    return std::all_of(words, words + page_size / sizeof *words, [](uint64_t word) { return word == 0; });
+}
+
+} // namespace
+
+Result<VmPage*> page_alloc_order(unsigned order) {
+    if (order > max_order || allocation_must_fail())
+        return Errno::nomem;
+    return alloc_order(order);
+}
+
 Result<VmPage*> page_alloc() { return page_alloc_order(0); }
 
+VmPage* page_take_kept(PageContents contents) {
+    IrqGuard irq;
+    VmPage* page = stocks[machine::hart_index()].kept[static_cast<size_t>(contents)].take();
+    if (page)
+        make_used(page, 0);
+    return page;
+}
+
+void page_unref_keeping(VmPage* page, PageContents contents) {
+    ASSERT(page->refs.load(std::memory_order_acquire) == 1);
+    {
+        IrqGuard irq;
+        page->refs.store(0, std::memory_order_relaxed);
+        make_unused(page);
+        if (stocks[machine::hart_index()].kept[static_cast<size_t>(contents)].give(page))
+            return;
+        page->refs.store(1, std::memory_order_relaxed);
+    }
+    page_unref(page);
+}
+
 Result<VmPage*> page_alloc_zeroed() {
-    VmPage* page = TRY(page_alloc_order(0));
+    if (allocation_must_fail())
+        return Errno::nomem;
+    VmPage* page = TRY(alloc_order(0));
     machine::zero_page(page_data(page));
+    return page;
+}
+
+Result<VmPage*> page_alloc_cleared() {
+    if (allocation_must_fail())
+        return Errno::nomem;
+    VmPage* page = page_take_kept(PageContents::zeros);
+    if (!page) {
+        page = TRY(alloc_order(0));
+        machine::zero_page(page_data(page));
+    }
+    DEBUG_ASSERT(is_zero(page));
     return page;
 }
 
@@ -400,7 +475,13 @@ void page_free_order(VmPage* first, unsigned order) {
     buddy_free(number_of(first), order);
 }
 
-void page_unref(VmPage* page) { PageDrop().add(page); }
+void page_unref(VmPage* page) {
+    if (!PageDrop::drop_ref(page))
+        return;
+    make_unused(page);
+    IrqGuard irq;
+    give_single(stocks[machine::hart_index()], page);
+}
 
 bool PageDrop::drop_shared(VmPage* page) {
     const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
@@ -441,8 +522,11 @@ PageCounts page_counts() {
     PageCounts counts{};
     counts.total = total_pages.load(std::memory_order_relaxed);
     counts.free = free_in_lists.load(std::memory_order_relaxed);
-    for (const Stock& stock : stocks)
+    for (const Stock& stock : stocks) {
         counts.free += stock.count.load(std::memory_order_relaxed);
+        for (const Stock::Kept& kept : stock.kept)
+            counts.free += kept.count.load(std::memory_order_relaxed);
+    }
     counts.kernel = static_cast<uint64_t>(std::max<int64_t>(0, kernel_pages.load(std::memory_order_relaxed)));
     return counts;
 }

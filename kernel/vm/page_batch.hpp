@@ -14,6 +14,20 @@ struct PageRun {
 /// A run of up to `most` pages that nobody asked for yet: so at most a sixteenth of what is free, in one piece that is
 /// there, without emptying caches; empty if there is none.
 PageRun page_alloc_run(unsigned most);
+/// What a free page may still hold that somebody will want: each hart keeps a few such pages apart. They count as free.
+enum class PageContents : uint32_t {
+    zeros,     ///< taken by page_alloc_cleared()
+    root_table ///< as machine::init_root() makes it
+};
+inline constexpr size_t page_contents_count = 2;
+/// page_unref() of a page that nobody else holds, with such contents.
+void page_unref_keeping(VmPage* page, PageContents contents);
+/// One of them with a reference; nullptr if this hart has none.
+VmPage* page_take_kept(PageContents contents);
+
+/// page_alloc_zeroed() for what will be cleared again and given back by page_unref_keeping(): the tables of a pmap.
+Result<VmPage*> page_alloc_cleared();
+
 /// page_unref() of many: of pages whose records are neighbours the memory goes back as one.
 class PageDrop {
 public:
@@ -23,10 +37,7 @@ public:
     ~PageDrop() { flush(); }
 
     void add(VmPage* page) {
-        // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
-        if (page->refs.load(std::memory_order_acquire) == 1)
-            page->refs.store(0, std::memory_order_relaxed);
-        else if (!drop_shared(page))
+        if (!drop_ref(page))
             return;
         if (page != end_) {
             flush();
@@ -35,8 +46,16 @@ public:
         end_ = page + 1;
     }
 
+    /// Whether it was the last reference.
+    static bool drop_ref(VmPage* page) {
+        // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
+        if (page->refs.load(std::memory_order_acquire) != 1)
+            return drop_shared(page);
+        page->refs.store(0, std::memory_order_relaxed);
+        return true;
+    }
+
 private:
-    /// Whether that was the last reference.
     static bool drop_shared(VmPage* page);
     void flush() {
         if (first_ != end_)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The pmap: walking and changing the page tables of one map. Pages leave in three steps: their entries are
 // cleared, all harts that could still translate forget them, then the references are dropped.
+#include <vm/fail.hpp>
 #include <vm/first_use.hpp>
 #include <vm/pmap_internal.hpp>
 
@@ -27,18 +28,16 @@ bool Table::seal() const {
     return any;
 }
 
-void Table::unref() const {
-    if (!is_sole()) {
-        if (record->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
-            return;
-        record->refs.store(1, std::memory_order_relaxed); // all others left in between
-    }
+void Table::free() const {
     {
         PageDrop pages;
-        for_each([&](unsigned, Pte value) { pages.add(page_at(value.address())); });
+        for_each([&](unsigned i, Pte value) {
+            pages.add(page_at(value.address()));
+            entries[i] = Pte{}; // nobody walks it any more
+        });
     }
     page_count_kernel(-1);
-    page_unref(record);
+    page_unref_keeping(record, PageContents::zeros);
 }
 
 void Gather::flush() {
@@ -184,9 +183,11 @@ Pmap::~Pmap() {
     ASSERT(space_.active.load().empty());
     uint64_t tables = 1, resident = 0;
     const Table root = PmapInternals::root(*this);
-    root.for_each([&](unsigned, Pte upper) {
+    root.for_each([&](unsigned at, Pte upper) {
+        root.entries[at] = Pte{};
         const Table middle = Table::behind(upper);
-        middle.for_each([&](unsigned, Pte link) {
+        middle.for_each([&](unsigned i, Pte link) {
+            middle.entries[i] = Pte{};
             const Table leaf = Table::behind(link);
             if constexpr (checks_enabled)
                 resident += static_cast<uint64_t>(PmapInternals::resident_in(leaf));
@@ -197,17 +198,22 @@ Pmap::~Pmap() {
         middle.unref();
         tables++;
     });
-    page_unref(root.record);
+    page_unref_keeping(root.record, PageContents::root_table);
     page_count_kernel(-1);
     DEBUG_ASSERT(tables == table_pages_.load(std::memory_order_relaxed));
     DEBUG_ASSERT(resident == resident_.load(std::memory_order_relaxed));
 }
 
 Result<void> Pmap::init() {
-    VmPage* page = TRY(page_alloc());
+    if (allocation_must_fail())
+        return Errno::nomem;
+    VmPage* page = page_take_kept(PageContents::root_table);
+    if (!page) {
+        page = TRY(page_alloc());
+        machine::init_root(page_data(page));
+    }
     page_count_kernel(1);
     PmapInternals::count_tables(*this, 1);
-    machine::init_root(page_data(page));
     space_.root = page_pa(page);
     return {};
 }
@@ -408,7 +414,7 @@ Result<void> Pmap::fork_to(Pmap& child) {
         middle.for_each([&](unsigned i, Pte link) {
             const Table leaf = Table::behind(link);
             if (!leaf.is_sealed()) {
-                if (std::popcount(leaf.record->owner) <= PmapInternals::sealed_at_once) {
+                if (leaf.uses_at_most(PmapInternals::sealed_at_once)) {
                     flush = leaf.seal() || flush;
                 } else if (link.valid()) {
                     flush = true;

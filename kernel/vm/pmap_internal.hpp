@@ -61,14 +61,14 @@ struct Table {
     template<class F>
     void for_each(unsigned first, unsigned end, F visit) const {
         unsigned g = first / group;
-        for (uint64_t groups = record->owner >> g; groups != 0 && g * group < end; groups >>= 1, g++) {
-            if ((groups & 0xff) == 0) {
-                groups >>= 7; // and 1
-                g += 7;
-                continue;
+        for (uint64_t groups = record->owner >> g; groups != 0; groups >>= 1, g++) {
+            if ((groups & 1) == 0) {
+                const auto unused = static_cast<unsigned>(std::countr_zero(groups));
+                groups >>= unused;
+                g += unused;
             }
-            if ((groups & 1) == 0)
-                continue;
+            if (g * group >= end)
+                break;
             for (unsigned i = std::max(first, g * group); i < std::min(end, (g + 1) * group); i++)
                 if (const Pte value = get(i); !is_empty(value))
                     visit(i, value);
@@ -86,7 +86,23 @@ struct Table {
     /// whether one had it.
     bool seal() const;
     /// Drops one link's reference; with the last one what the table holds. Any level, if upper tables are empty.
-    void unref() const;
+    void unref() const {
+        if (!is_sole()) {
+            if (record->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
+                return;
+            record->refs.store(1, std::memory_order_relaxed); // all others left in between
+        }
+        free();
+    }
+    /// The last reference.
+    void free() const;
+    /// Whether at most `count` groups are in use.
+    bool uses_at_most(unsigned count) const {
+        uint64_t groups = record->owner;
+        for (; count > 0; count--)
+            groups &= groups - 1;
+        return groups == 0;
+    }
 };
 
 /// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one
@@ -130,7 +146,7 @@ struct PmapInternals {
     static_assert(Pte::levels == 3);
     static constexpr vaddr_t span_of(unsigned level) { return vaddr_t{page_size} << (9 * level); }
     /// A forked table with at most this many groups in use is sealed right away: cheaper than a fault later.
-    static constexpr int sealed_at_once = 4;
+    static constexpr unsigned sealed_at_once = 4;
 
     static void add_resident(Pmap& pmap, int64_t pages) {
         const uint64_t now = pmap.resident_.load(std::memory_order_relaxed) + static_cast<uint64_t>(pages);
@@ -145,7 +161,7 @@ struct PmapInternals {
     }
     static Table root(const Pmap& pmap) { return Table::at(pmap.space_.root); }
     static Result<Table> new_table() {
-        VmPage* page = TRY(page_alloc_zeroed());
+        VmPage* page = TRY(page_alloc_cleared());
         page_count_kernel(1);
         return Table{static_cast<Pte*>(page_data(page)), page};
     }
