@@ -166,8 +166,9 @@ struct ProcessGroup : ZonedRefCounted<ProcessGroup> {
 struct Session : ZonedRefCounted<Session> {
     static constexpr const char* zone_name = "sessions";
     pid_t id = 0;
-    Proc* leader = nullptr; ///< t
-    Tty* tty = nullptr;     ///< t; controlling terminal
+    Proc* leader = nullptr;               ///< t
+    Tty* tty = nullptr;                   ///< t; controlling terminal, which clears this before it goes
+    RefPtr<ProcessGroup> hung_foreground; ///< t; in front of a terminal that hung up, until the leader ends
 };
 
 // -- finding (all return references; srch semantics are the caller's) -----------------------------------------------------

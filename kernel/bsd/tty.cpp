@@ -13,6 +13,7 @@ alignas(Tty) constinit std::byte console_storage[sizeof(Tty)]; // an object woul
 
 using TtyGuard = SpinGuard<Rank::tty_spin>;
 constexpr nanos_t tenth_of_second_ns = 100'000'000;
+constexpr size_t growth = 8; ///< output processing makes at most so many bytes of one
 
 } // namespace
 
@@ -20,10 +21,10 @@ void tty_init() { new (console_storage) Tty("console", 5 << 8 | 1); }
 
 Tty& console_tty() { return *std::launder(reinterpret_cast<Tty*>(console_storage)); }
 
-Tty* current_tty() {
+RefPtr<Tty> current_tty() {
     ProcTreeGuard tree(proc_tree_lock);
     const Proc& self = current_proc();
-    return self.group && self.group->session ? self.group->session->tty : nullptr;
+    return RefPtr<Tty>(self.group && self.group->session ? self.group->session->tty : nullptr);
 }
 
 void Tty::attach(Output output, void* device) {
@@ -48,13 +49,23 @@ void Tty::input(std::string_view bytes) {
     bool readable = false, resumed = false;
     for (const char c : bytes) {
         TtyEvents events;
+        bool was_stopped = false, stopped = false;
         {
             TtyOutput echo(output_, device_); // flushed after the lock is free
             TtyGuard guard(lock_);
+            was_stopped = line_.output_stopped();
             events = line_.input(c, echo);
+            stopped = line_.output_stopped();
+            guard.unlock();
+            if (events.flushed)
+                flush_output();
         }
         readable |= events.readable;
         resumed |= events.resumed;
+        if (was_stopped != stopped)
+            tell_master(stopped ? packet_status::stop : packet_status::start);
+        if (events.flushed)
+            tell_master(packet_status::flush_read);
         if (events.signo != 0)
             signal_foreground(events.signo);
     }
@@ -91,8 +102,9 @@ Result<Tty::Admission> Tty::admit(int signo) {
     return Errno::restart_sys;
 }
 
-Result<void> Tty::admit_change() {
-    TRY(admit(sig_ttou));
+Result<void> Tty::admit_change(TtySide side) {
+    if (side == TtySide::slave)
+        TRY(admit(sig_ttou));
     return {};
 }
 
@@ -130,12 +142,34 @@ void Tty::disassociate() {
     drop_session_locked();
 }
 
-void session_leader_ends(Proc& leader) {
-    Tty* tty = nullptr;
+void Tty::hang_up() {
+    hung_up_.store(1, std::memory_order_release);
     {
         ProcTreeGuard tree(proc_tree_lock);
-        if (leader.group && leader.group->session && leader.group->session->leader == &leader)
-            tty = leader.group->session->tty;
+        if (session) {
+            session->hung_foreground = foreground;
+            if (session->leader)
+                for (const int signo : {sig_hup, sig_cont})
+                    signal_send_locked(*session->leader, {.signo = signo, .code = si_code::kernel});
+        }
+        drop_session_locked();
+    }
+    read_waitq_.wake_all();
+    write_waitq_.wake_all();
+}
+
+void session_leader_ends(Proc& leader) {
+    RefPtr<Tty> tty;
+    {
+        ProcTreeGuard tree(proc_tree_lock);
+        if (!leader.group || !leader.group->session || leader.group->session->leader != &leader)
+            return;
+        Session& session = *leader.group->session;
+        tty = RefPtr<Tty>(session.tty);
+        if (const RefPtr<ProcessGroup> group = std::move(session.hung_foreground); group && !tty)
+            for (const int signo : {sig_hup, sig_cont})
+                for (ProcLinks& links : group->members)
+                    signal_send_locked(proc_of(links), {.signo = signo, .code = si_code::kernel});
     }
     if (tty)
         tty->disassociate();
@@ -156,6 +190,8 @@ Result<LineDiscipline::Taken> Tty::move_out(Uio& uio) {
         TtyGuard guard(lock_);
         taken = line_.take(std::span(piece, std::min(sizeof piece, uio.left())));
     }
+    if (taken.bytes != 0 || taken.line_end)
+        input_taken();
     if (taken.bytes != 0)
         TRY(uio.put(piece, taken.bytes));
     return taken;
@@ -165,14 +201,18 @@ Result<size_t> Tty::read_line(Uio& uio, bool nonblocking) {
     const size_t before = uio.moved();
     for (;;) {
         if (!ready(1)) {
+            if (is_hung_up())
+                return size_t{0};
             if (nonblocking)
                 return Errno::again;
             // Leaving canonical mode ends the wait too: then raw mode's rules count.
             if (wait_until(read_waitq_, "ttyin", [this] {
                     TtyGuard guard(lock_);
-                    return line_.ready() || !line_.canonical();
+                    return line_.ready() || !line_.canonical() || is_hung_up();
                 }) == WaitResult::interrupted)
                 return Errno::restart_sys;
+            if (is_hung_up())
+                continue;
         }
         LineDiscipline::Taken taken;
         do {
@@ -209,6 +249,8 @@ Result<size_t> Tty::read_raw(Uio& uio, bool nonblocking) {
                 deadline_ns = monotonic_ns() + interval_ns;
             continue;
         }
+        if (is_hung_up())
+            return moved;
         if (min == 0 && time == 0)
             return nonblocking ? Result<size_t>(Errno::again) : Result<size_t>(size_t{0});
         if (nonblocking)
@@ -217,7 +259,7 @@ Result<size_t> Tty::read_raw(Uio& uio, bool nonblocking) {
             read_waitq_, "ttyin",
             [this] {
                 TtyGuard guard(lock_);
-                return line_.canonical() || line_.ready();
+                return line_.canonical() || line_.ready() || is_hung_up();
             },
             Interruptible::yes, deadline_ns)) {
         case WaitResult::awoken: break;
@@ -231,6 +273,8 @@ Result<size_t> Tty::read_raw(Uio& uio, bool nonblocking) {
 }
 
 Result<size_t> Tty::read(Uio& uio, bool nonblocking) {
+    if (is_hung_up())
+        return size_t{0};
     if (TRY(admit(sig_ttin)) == Admission::end_of_file || uio.left() == 0)
         return size_t{0};
     bool canonical = false;
@@ -255,6 +299,10 @@ Result<size_t> Tty::write(Uio& uio, bool nonblocking) {
     auto moved = [&] { return uio.moved() - before; };
     while (uio.left() != 0) {
         auto may_go = [this] {
+            if (is_hung_up())
+                return true;
+            if (output_room() < growth)
+                return false;
             TtyGuard guard(lock_);
             return !line_.output_stopped();
         };
@@ -264,11 +312,16 @@ Result<size_t> Tty::write(Uio& uio, bool nonblocking) {
             if (wait_until(write_waitq_, "ttyout", may_go) == WaitResult::interrupted)
                 return moved() != 0 ? Result<size_t>(moved()) : Result<size_t>(Errno::restart_sys);
         }
+        if (is_hung_up())
+            return moved() != 0 ? Result<size_t>(moved()) : Result<size_t>(Errno::io);
+        MutexGuard order(output_lock_);
         char piece[256];
-        const Result<size_t> n = uio.take(piece, sizeof piece);
+        const size_t room = output_room() / growth;
+        if (room == 0)
+            continue; // another writer was faster
+        const Result<size_t> n = uio.take(piece, std::min(room, sizeof piece));
         if (!n.ok() || *n == 0)
             return moved() != 0 || n.ok() ? Result<size_t>(moved()) : Result<size_t>(n.error());
-        MutexGuard order(output_lock_);
         TtyOutput out(output_, device_); // goes to the device after the spin lock is free
         TtyGuard guard(lock_);
         for (size_t i = 0; i < *n; i++)
@@ -284,13 +337,18 @@ uint32_t Tty::poll(uint32_t events, PollTable* table) {
         if (events & (poll_events::out | poll_events::wrnorm))
             table->add(write_waitq_);
     }
-    TtyGuard guard(lock_);
     uint32_t ready = 0;
+    if (is_hung_up())
+        return (poll_events::in | poll_events::rdnorm | poll_events::out | poll_events::wrnorm | poll_events::hup |
+                poll_events::err) &
+               (events | poll_events::hup | poll_events::err);
+    const bool room = output_room() >= growth;
+    TtyGuard guard(lock_);
     const Termios& t = line_.termios();
     const size_t least = t.cc[tty_cc::time] == 0 && t.cc[tty_cc::min] != 0 ? t.cc[tty_cc::min] : 1;
     if (line_.ready(least))
         ready |= poll_events::in | poll_events::rdnorm;
-    if (!line_.output_stopped())
+    if (!line_.output_stopped() && room)
         ready |= poll_events::out | poll_events::wrnorm;
     return ready & events;
 }

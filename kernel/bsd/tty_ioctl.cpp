@@ -27,23 +27,44 @@ constexpr uint32_t speed_of(uint32_t cflag) {
     return code >= 1 && code <= 8 ? fast[code - 1] : 0;
 }
 
+/// Whether a remote terminal may stop and start the output by itself (packet mode).
+bool stops_by_usual_keys(const Termios& t) {
+    return (t.iflag & tty_iflag::ixon) && t.cc[tty_cc::stop] == ('S' & 31) && t.cc[tty_cc::start] == ('Q' & 31);
+}
+
 Result<void> put_int(vaddr_t to, int32_t value) { return copyout(to, &value, sizeof value); }
 
 } // namespace
 
-Result<void> Tty::set_termios(uint32_t cmd, vaddr_t from) {
+Result<void> Tty::set_termios(uint32_t cmd, vaddr_t from, TtySide side) {
     Termios fresh;
     TRY(copyin(&fresh, from, sizeof fresh)); // of termios2 the speeds follow; the line has its own
-    TRY(admit_change());
+    TRY(admit_change(side));
+    if (cmd == command::tcsetsf || cmd == command::tcsetsf2)
+        flush_input();
+    bool stopped_before = false, stops_before = false;
     {
         TtyGuard guard(lock_);
-        if (cmd == command::tcsetsf || cmd == command::tcsetsf2)
-            line_.flush_input();
+        stopped_before = line_.output_stopped();
+        stops_before = stops_by_usual_keys(line_.termios());
         line_.set_termios(fresh);
     }
+    if (stopped_before && !(fresh.iflag & tty_iflag::ixon))
+        tell_master(packet_status::start);
+    if (stops_before != stops_by_usual_keys(fresh))
+        tell_master(stops_before ? packet_status::no_stop : packet_status::do_stop);
     read_waitq_.wake_all(); // what counts as readable may have changed
     write_waitq_.wake_all();
     return {};
+}
+
+void Tty::flush_input() {
+    {
+        TtyGuard guard(lock_);
+        line_.flush_input();
+    }
+    input_taken();
+    tell_master(packet_status::flush_read);
 }
 
 Result<void> Tty::set_window(vaddr_t from) {
@@ -94,10 +115,10 @@ Result<void> Tty::give_up_controlling() {
     return {};
 }
 
-Result<void> Tty::set_foreground(vaddr_t from) {
+Result<void> Tty::set_foreground(vaddr_t from, TtySide side) {
     int32_t id = 0;
     TRY(copyin(&id, from, sizeof id));
-    TRY(admit_change());
+    TRY(admit_change(side));
     if (id < 0)
         return Errno::inval;
     ProcTreeGuard tree(proc_tree_lock);
@@ -109,18 +130,21 @@ Result<void> Tty::set_foreground(vaddr_t from) {
         return Errno::srch;
     if (group->session != self.group->session)
         return Errno::perm;
-    foreground = ref(group);
+    foreground = RefPtr<ProcessGroup>(group);
     return {};
 }
 
-Result<void> Tty::flow(uint64_t action) {
-    TRY(admit_change());
+Result<void> Tty::flow(uint64_t action, TtySide side) {
+    TRY(admit_change(side));
     TtyGuard guard(lock_);
     switch (action) {
     case 0: // TCOOFF
     case 1: // TCOON
         line_.stop_output(action == 0);
-        break;
+        guard.unlock();
+        tell_master(action == 0 ? packet_status::stop : packet_status::start);
+        write_waitq_.wake_all();
+        return {};
     case 2: // TCIOFF: ask the other side to stop
     case 3: {
         const uint8_t c = line_.termios().cc[action == 2 ? tty_cc::stop : tty_cc::start];
@@ -131,12 +155,12 @@ Result<void> Tty::flow(uint64_t action) {
     }
     default: return Errno::inval;
     }
-    guard.unlock();
-    write_waitq_.wake_all();
     return {};
 }
 
-Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
+Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument, TtySide side) {
+    if (is_hung_up() && side == TtySide::slave)
+        return cmd == command::tiocspgrp ? Errno::notty : Errno::io;
     switch (cmd) {
     case command::tcgets: {
         Termios t;
@@ -162,20 +186,20 @@ Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
     case command::tcsetsf:
     case command::tcsets2:
     case command::tcsetsw2:
-    case command::tcsetsf2: TRY(set_termios(cmd, argument)); break;
+    case command::tcsetsf2: TRY(set_termios(cmd, argument, side)); break;
     case command::tcsbrk:
     case command::tcsbrkp: // output is never behind; a break has no meaning for the devices there are
-        TRY(admit_change());
+        TRY(admit_change(side));
         break;
-    case command::tcxonc: TRY(flow(argument)); break;
+    case command::tcxonc: TRY(flow(argument, side)); break;
     case command::tcflsh:
-        TRY(admit_change());
+        TRY(admit_change(side));
         if (argument > 2)
             return Errno::inval;
-        if (argument != 1) {
-            TtyGuard guard(lock_);
-            line_.flush_input();
-        }
+        if (argument != 1)
+            flush_input();
+        if (argument != 0)
+            flush_output();
         break;
     case command::tiocgwinsz: {
         WindowSize w;
@@ -194,14 +218,14 @@ Result<uint64_t> Tty::ioctl(uint32_t cmd, uint64_t argument) {
         int32_t id = 0;
         {
             ProcTreeGuard tree(proc_tree_lock);
-            if (!is_controlling_locked(current_proc()))
+            if (side == TtySide::slave ? !is_controlling_locked(current_proc()) : cmd == command::tiocgsid && !session)
                 return Errno::notty;
             id = cmd == command::tiocgsid ? session->id : foreground_id_locked();
         }
         TRY(put_int(argument, id));
         break;
     }
-    case command::tiocspgrp: TRY(set_foreground(argument)); break;
+    case command::tiocspgrp: TRY(set_foreground(argument, side)); break;
     case command::fionread: {
         size_t n = 0;
         {

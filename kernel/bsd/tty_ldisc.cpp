@@ -76,8 +76,10 @@ TtyEvents LineDiscipline::input(char c, TtyOutput& out) {
                            : is_cc(c, tty_cc::susp) ? sig_tstp
                                                     : 0;
             if (events.signo != 0) {
-                if (!has_flag(tty_lflag::noflsh))
+                if (!has_flag(tty_lflag::noflsh)) {
                     flush_input();
+                    events.flushed = true;
+                }
                 events.resumed = stopped_;
                 stopped_ = false;
                 if (has_flag(tty_lflag::echo))

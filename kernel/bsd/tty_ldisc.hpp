@@ -43,6 +43,7 @@ struct TtyEvents {
     int signo = 0;         ///< for the foreground group: SIGINT, SIGQUIT, SIGTSTP
     bool readable = false; ///< readers should look
     bool resumed = false;  ///< output goes on
+    bool flushed = false;  ///< what was typed was thrown away
 };
 
 class LineDiscipline {
@@ -61,6 +62,13 @@ public:
     bool canonical() const { return termios_.lflag & tty_lflag::icanon; }
     /// Whether a read finds something: a line (or an end of file), or `least` bytes in raw mode.
     bool ready(size_t least = 1) const;
+    /// Bytes of input that find a place; a line too long to finish is cut off instead, so that it always can be.
+    size_t room() const {
+        if (canonical() && canonical_ == tail_)
+            return capacity;
+        const unsigned limit = canonical() ? capacity - 1 : capacity;
+        return count() < limit ? limit - count() : 0;
+    }
     /// Bytes that could be read now (FIONREAD).
     size_t available() const;
 

@@ -34,6 +34,16 @@ public:
         (first_ ? (first_->*M).previous : last_) = &member;
         first_ = &member;
     }
+    /// In front of `place`; nullptr: at the end.
+    void insert_before(T* place, T& member) {
+        if (!place)
+            return push_back(member);
+        if (!(place->*M).previous)
+            return push_front(member);
+        member.*M = {place, (place->*M).previous};
+        ((place->*M).previous->*M).next = &member;
+        (place->*M).previous = &member;
+    }
     /// `member` must be in this list.
     void erase(T& member) {
         DlistLinks<T>& links = member.*M;

@@ -36,6 +36,7 @@ enum class Rank : uint32_t {
     cwd = 0x8c,         ///< directories, limits, credentials pointers of one proc
     file_lock = 0x8d,   ///< advisory locks, counters of eventfds
     tty_spin = 0x8e,    ///< input queue filled from interrupts
+    pty = 0x8f,         ///< a pty's bytes on the way to its master, who is there; the table of ptys
     task = 0x90,        ///< a task's thread list
     thread_list = 0x92, ///< list of all threads
     futex = 0x94,       ///< a futex bucket; nested: by address

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The devices that need no hardware of their own: null, zero, full, random, urandom, kmsg, console, tty.
+// The devices that need no hardware of their own: null, zero, full, random, urandom, kmsg, console, tty, and the terminals' files.
 #include <algorithm>
 
 #include <bsd/random.hpp>
-#include <bsd/tty.hpp>
 #include <debug/log.hpp>
 #include <libkern/format.hpp>
-#include <vfs/device.hpp>
+#include <vfs/tty_file.hpp>
 
 namespace lentil {
 
@@ -120,43 +119,25 @@ private:
 
 Result<RefPtr<File>> log_open(Vnode& node, uint32_t flags) { return RefPtr<File>(TRY(make_ref<LogFile>(node, flags))); }
 
-/// An open terminal.
-class TtyFile final : public DeviceFile {
-public:
-    static constexpr const char* zone_name = "tty_files";
-    TtyFile(Vnode& node, uint32_t flags_value, Tty& tty, TtyName name)
-        : DeviceFile(node, flags_value), tty_(tty), name_(name) {}
-    void dispose() override { zone_delete(this); }
-    Result<size_t> read(Uio& uio) override { return tty_.read(uio, nonblocking()); }
-    Result<size_t> write(Uio& uio) override { return tty_.write(uio, nonblocking()); }
-    Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override { return tty_.ioctl(command, argument); }
-    uint32_t poll(uint32_t events, PollTable* table) override { return tty_.poll(events, table); }
-    Terminal terminal() override { return {&tty_, name_}; }
-
-private:
-    Tty& tty_;
-    const TtyName name_;
-};
-
 /// The console's line under its own name. Under the name "console" it never becomes a controlling terminal by being opened
 /// (Linux: init's children would fight over it).
 template<bool controlling>
 Result<RefPtr<File>> console_open(Vnode& node, uint32_t flags) {
     Tty& tty = console_tty();
-    RefPtr<TtyFile> file = TRY(make_ref<TtyFile>(node, flags, tty, controlling ? TtyName::own : TtyName::console));
+    RefPtr<File> file = TRY(TtyFile::open(node, flags, tty, controlling ? TtyName::own : TtyName::console));
     if (controlling)
         tty.opened(flags);
-    return RefPtr<File>(std::move(file));
+    return file;
 }
 
 /// /dev/tty: the caller's controlling terminal.
 Result<RefPtr<File>> controlling_tty_open(Vnode& node, uint32_t flags) {
     if (!has_uthread())
         return Errno::nxio;
-    Tty* tty = current_tty();
+    const RefPtr<Tty> tty = current_tty();
     if (!tty)
         return Errno::nxio;
-    return RefPtr<File>(TRY(make_ref<TtyFile>(node, flags, *tty, TtyName::controlling)));
+    return TtyFile::open(node, flags, *tty, TtyName::controlling);
 }
 
 using Kind = MemoryDeviceFile::Kind;
@@ -167,6 +148,7 @@ constinit CharDevice builtin[] = {
     {"random", make_device(1, 8), 0666, 0, random_open},
     {"urandom", make_device(1, 9), 0666, 0, random_open},
     {"kmsg", make_device(1, 11), 0644, 0, log_open},
+    {"ptmx", make_device(5, 2), 0666, 5, ptmx_open},
     {"tty", make_device(5, 0), 0666, 5, controlling_tty_open},
     {"console", make_device(5, 1), 0600, 0, console_open<false>},
     {"ttyS0", make_device(4, 64), 0660, 5, console_open<true>},

@@ -10,6 +10,8 @@ namespace lentil {
 Result<RefPtr<Mount>> tmpfs_mount(const MountRequest& request);
 /// A tmpfs with a node for every registered device.
 Result<RefPtr<Mount>> devfs_mount(const MountRequest& request);
+/// The slaves of all ptys, and ptmx. Options: uid=, gid=, mode=, ptmxmode=; newinstance changes nothing: there is one table.
+Result<RefPtr<Mount>> devpts_mount(const MountRequest& request);
 Result<RefPtr<Mount>> procfs_mount(const MountRequest& request);
 /// A disk or partition by its path in /dev, its name, or PARTUUID= (vfs/ext4).
 Result<RefPtr<Mount>> ext4_mount(const MountRequest& request);
