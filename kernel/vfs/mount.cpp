@@ -19,11 +19,8 @@ constinit Mount* first_detached = nullptr; // change_lock; lazily detached, each
 constinit std::atomic<uint32_t> next_id{1}, next_device{1};
 
 constexpr FileSystemType types[] = {
-    {"tmpfs", false, tmpfs_mount},
-    {"devtmpfs", false, devfs_mount},
-    {"devpts", false, devpts_mount},
-    {"proc", false, procfs_mount},
-    {"ext4", true, ext4_mount},
+    {"tmpfs", false, tmpfs_mount}, {"devtmpfs", false, devfs_mount}, {"devpts", false, devpts_mount},
+    {"proc", false, procfs_mount}, {"ext4", true, ext4_mount},
 };
 } // namespace
 

@@ -115,10 +115,10 @@ static void status_lines(void) {
     memset(untouched, 1, 1 << 20);
     CHECK_EQ(check_value_in("/proc/self/status", "VmSize") - size, 64 << 10);
     long more = check_value_in("/proc/self/status", "VmRSS") - resident;
-    CHECK(more >= 1 << 10 && more < 2 << 10);
+    CHECK(more >= 1 << 10 && more <= 2 << 10); // a long run brings the pages behind it, up to two megabytes
     for (int i = 16 << 20; i < 32 << 20; i += 4096)
         CHECK_EQ(((volatile char*)untouched)[i], 0); // what is only read costs nothing
-    CHECK(check_value_in("/proc/self/status", "VmRSS") - resident < 2 << 10);
+    CHECK(check_value_in("/proc/self/status", "VmRSS") - resident <= more + 64);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
