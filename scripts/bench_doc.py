@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Writes the tables and the picture of docs/performance.md from the recorded figures in test/cost (scripts/bench --record).
+"""Writes the tables and the pictures of docs/performance.md from the recorded figures in test/cost (scripts/bench --record).
 A table stands between `<!-- rows: NAME... -->` and `<!-- end -->`, the sentence with the means between `<!-- means -->` and
 `<!-- end -->`; the words around them are people's. --check says whether all that is up to date."""
 import math
@@ -14,7 +14,6 @@ sys.dont_write_bytecode = True
 import cost  # noqa: E402
 
 PAGE = os.path.join(cost.TOP, "docs/performance.md")
-PICTURE = os.path.join(cost.TOP, "docs/performance-growth.svg")
 SIZES = (1, 4, 16, 64, 256, 512)
 KERNELS = (("Debian's Linux", "linux-debian.txt", "#c0392b"), ("lean Linux", "linux-lean.txt", "#e08e0b"), ("Lentil", "lentil.txt", "#2471a3"))
 
@@ -31,9 +30,9 @@ def table(names):
 
 def means():
     debian, lean, ours = (cost.read(file) for _, file, _ in KERNELS)
-    rows = [row for row in debian if row in ours]
+    rows = [row for row in lean if row in ours]
     dear = [f"`{row}`" for row in rows if cost.ratio(row, ours[row], lean[row]) > 1]
-    absent = [f"`{row}`" for row in debian if row not in ours]
+    absent = [f"`{row}`" for row in lean if row not in ours]
     yield (f"Over {len(rows)} rows the geometric mean is {cost.mean(cost.ratio(row, ours[row], debian[row]) for row in rows):.3f} of "
            f"Debian's and {cost.mean(cost.ratio(row, ours[row], lean[row]) for row in rows):.3f} of the lean one's.")
     yield f"Dearer than the lean Linux: {', '.join(dear) or 'none'}." + (f" Does not run: {', '.join(absent)}." if absent else "")
@@ -47,9 +46,25 @@ def page(text):
     return re.sub(r"<!-- (rows|means):?([^>]*?) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
-def picture():
-    """What fork, vfork and posix_spawn cost by the size of the parent, one panel each, both axes logarithmic."""
-    panels = (("fork, _exit, wait", "fork_exit"), ("vfork, _exit, wait", "vfork_exit"), ("posix_spawn, wait", "spawn_raw"))
+def panel_rows(before, sizes, after):
+    return [(size, f"{before}_{size}{after}") for size in sizes]
+
+
+PICTURES = (
+    # file, panels of (title, what the x axis is, rows)
+    (os.path.join(cost.TOP, "docs/performance-growth.svg"), (
+        ("fork, _exit, wait", "MiB of the parent, touched in 4 KiB pages", panel_rows("fork_exit", SIZES, "M_4k")),
+        ("vfork, _exit, wait", "MiB of the parent, touched in 4 KiB pages", panel_rows("vfork_exit", SIZES, "M_4k")),
+        ("posix_spawn, wait", "MiB of the parent, touched in 4 KiB pages", panel_rows("spawn_raw", SIZES, "M_4k")))),
+    (os.path.join(cost.TOP, "docs/performance-counts.svg"), (
+        ("descriptors", "descriptors of the parent", panel_rows("*", (16, 128, 1000), "fd")),
+        ("threads", "threads of the parent, asleep", panel_rows("*", (1, 16, 64), "thr")),
+        ("mappings", "mappings of the parent, touched", panel_rows("*", (100, 1000, 10000), "map")))),
+)
+
+
+def picture(panels):
+    """One panel for each kind of growth, both axes logarithmic. Rows with a star stand for fork (a line) and vfork (a dashed one)."""
     width, height, left, top, inner, tall, gap = 1090, 360, 95, 50, 270, 230, 55
     low, high = 3.5, 8.0  # powers of ten of instructions
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
@@ -61,8 +76,11 @@ def picture():
     def height_of(value):
         return top + tall * (high - math.log10(value)) / (high - low)
 
-    for number, (title, rows) in enumerate(panels):
+    both = any("*" in row for _, _, rows in panels for _, row in rows)
+    shown = [kernel for kernel in KERNELS if all(row.replace("*", "fork_exit") in cost.read(kernel[1]) for _, _, rows in panels for _, row in rows)]
+    for number, (title, axis, rows) in enumerate(panels):
         x0 = left + number * (inner + gap)
+        first, last = rows[0][0], rows[-1][0]
         text(x0 + inner / 2, top - 18, title, size=14)
         for power in range(4, 9):
             y = height_of(10 ** power)
@@ -70,30 +88,31 @@ def picture():
             if number == 0:
                 text(x0 - 8, y + 4, f"{10 ** power:,}", "end", fill="#616e7c")
 
-        def place(size, x0=x0):
-            return x0 + inner * math.log2(size) / math.log2(SIZES[-1])
+        def place(size, x0=x0, first=first, last=last):
+            return x0 + inner * math.log2(size / first) / math.log2(last / first)
 
-        for size in SIZES:
+        for size, _ in rows:
             text(place(size), top + tall + 18, str(size), fill="#616e7c")
-        text(x0 + inner / 2, top + tall + 38, "MiB of the parent, touched in 4 KiB pages", fill="#616e7c")
-        for _, file, colour in KERNELS:
+        text(x0 + inner / 2, top + tall + 38, axis, fill="#616e7c")
+        for _, file, colour in shown:
             figures = cost.read(file)
-            points = [(place(size), height_of(figures[f"{rows}_{size}M_4k"])) for size in SIZES]
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-            out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
-            out.extend(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points)
-    for number, (name, _, colour) in enumerate(KERNELS):
+            for what, dash in (("fork_exit", ""), ("vfork_exit", ' stroke-dasharray="6 4"')) if both else (("", ""),):
+                points = [(place(size), height_of(figures[row.replace("*", what)])) for size, row in rows]
+                path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+                out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"{dash}/>')
+                out.extend(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points)
+    for number, (name, _, colour) in enumerate(shown):
         x = left + number * 150
         out.append(f'<rect x="{x}" y="{height - 22}" width="14" height="14" fill="{colour}"/>')
         text(x + 20, height - 10, name, "start")
-    text(width - 20, height - 10, "instructions for one operation; lower is cheaper", "end", fill="#616e7c")
+    text(width - 20, height - 10, ("fork: a line, vfork: dashed; " if both else "") + "instructions for one operation; lower is cheaper", "end", fill="#616e7c")
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
 def main():
     with open(PAGE, encoding="utf-8") as file:
         before = file.read()
-    wanted = {PAGE: page(before), PICTURE: picture()}
+    wanted = {PAGE: page(before)} | {path: picture(panels) for path, panels in PICTURES}
     if sys.argv[1:] == ["--check"]:
         for path, text in wanted.items():
             if not os.path.exists(path) or open(path, encoding="utf-8").read() != text:

@@ -144,3 +144,5 @@ uint64_t b_spawn_mt(const struct bench* b);
 uint64_t b_fork_exit_fd(const struct bench* b);
 uint64_t b_vfork_exit_fd(const struct bench* b);
 uint64_t b_vfork_exec_fd(const struct bench* b);
+uint64_t b_fork_exit_map(const struct bench* b);
+uint64_t b_vfork_exit_map(const struct bench* b);

@@ -50,6 +50,9 @@ void touch(char* m, size_t len) {
 #define STATIC "/bin/ytrue-static"
 #define DYN "/bin/ytrue-dyn"
 
+// A row for each number of things that the parent has.
+#define COUNTED(row, unit, iters, run, a, b, c)                                                                        \
+    {row "_" #a unit, iters, 3, run, a}, {row "_" #b unit, iters, 3, run, b}, { row "_" #c unit, iters, 3, run, c }
 // A row for each size of the parent, in MiB.
 #define SIZED(row, pages, iters, run, path)                                                                            \
     {row "_1M" pages, iters, 1, run, 1, path}, {row "_4M" pages, iters, 1, run, 4, path},                              \
@@ -143,6 +146,13 @@ static const struct bench table[] = {
     SIZED("vfork_exit", "_4k", 50, b_vfork_exit_big_PAGES_4K, NULL),
     SIZED("vfork_exec_raw", "_4k", 25, b_vfork_exec_big_PAGES_4K, RAW),
     SIZED("spawn_raw", "_4k", 25, b_spawn_big_PAGES_4K, RAW),
+    // growth
+    COUNTED("fork_exit", "fd", 20, b_fork_exit_fd, 16, 128, 1000),
+    COUNTED("vfork_exit", "fd", 50, b_vfork_exit_fd, 16, 128, 1000),
+    COUNTED("fork_exit", "thr", 10, b_fork_exit_mt, 1, 16, 64),
+    COUNTED("vfork_exit", "thr", 50, b_vfork_exit_mt, 1, 16, 64),
+    COUNTED("fork_exit", "map", 3, b_fork_exit_map, 100, 1000, 10000),
+    COUNTED("vfork_exit", "map", 20, b_vfork_exit_map, 100, 1000, 10000),
 };
 
 static int cmp_double(const void* a, const void* b) {

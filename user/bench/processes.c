@@ -149,7 +149,7 @@ IN_THREADED_PARENT(b_spawn)
 // The same in a process with arg more open files.
 #define WITH_FILES(fn)                                                                                                 \
     uint64_t fn##_fd(const struct bench* b) {                                                                          \
-        int fds[512];                                                                                                  \
+        int fds[1024];                                                                                                 \
         long n = 0;                                                                                                    \
         while (n < b->arg && (fds[n] = dup(0)) >= 0)                                                                   \
             n++;                                                                                                       \
@@ -161,3 +161,21 @@ IN_THREADED_PARENT(b_spawn)
 WITH_FILES(b_fork_exit)
 WITH_FILES(b_vfork_exit)
 WITH_FILES(b_vfork_exec)
+
+// The same in a process with arg more mappings of one page each, all touched.
+#define WITH_MAPS(fn)                                                                                                  \
+    uint64_t fn##_map(const struct bench* b) {                                                                         \
+        size_t len = (size_t)b->arg * PAGE;                                                                            \
+        char* m = map_anon(len, PAGES_4K);                                                                             \
+        if (!m)                                                                                                        \
+            return fail();                                                                                             \
+        touch(m, len);                                                                                                 \
+        int bad = 0;                                                                                                   \
+        for (size_t i = 0; i < len; i += 2 * PAGE)                                                                     \
+            bad |= mprotect(m + i, PAGE, PROT_READ);                                                                   \
+        uint64_t t = bad ? fail() : fn(b);                                                                             \
+        munmap(m, len);                                                                                                \
+        return t;                                                                                                      \
+    }
+WITH_MAPS(b_fork_exit)
+WITH_MAPS(b_vfork_exit)
