@@ -27,6 +27,8 @@ def table(ours):
         print(f"{row:28} {debian[row]:12.0f} {theirs:12.0f} {ours[row]:12.0f} {goals.get(row, math.nan):8.0f}{'*' if reached else ' '} "
               f"{cost.ratio(row, ours[row], debian[row]):8.3f} {cost.ratio(row, ours[row], theirs):7.3f}")
     rows = [row for row in rows if row in lean]
+    if not rows:
+        return
     dear = [row for row in rows if cost.ratio(row, ours[row], lean[row]) > 1]
     print(f"\n{len(rows)} of {len(lean)} rows with all three; * reaches its goal")
     print(f"geometric mean: {cost.mean(cost.ratio(row, ours[row], debian[row]) for row in rows):.3f} of Debian, "
