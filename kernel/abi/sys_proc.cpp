@@ -19,16 +19,16 @@ struct CloneRequest {
     uint64_t flags = 0;
     int exit_signal = 0;
     vaddr_t stack = 0; ///< top, as the stack pointer
-    vaddr_t parent_tid = 0, child_tid = 0, tls = 0;
+    vaddr_t parent_tid = 0, child_tid = 0, tls = 0, pidfd = 0;
     pid_t wanted_pid = 0;
 };
 
-/// Namespaces, cgroups and pidfds are not there: a caller that asks for them must hear of it.
-constexpr uint64_t known_flags = clone_flags::vm | clone_flags::fs | clone_flags::files | clone_flags::sighand |
-                                 clone_flags::ptrace | clone_flags::vfork | clone_flags::parent | clone_flags::thread |
-                                 clone_flags::sysvsem | clone_flags::settls | clone_flags::parent_settid |
-                                 clone_flags::child_cleartid | clone_flags::detached | clone_flags::untraced |
-                                 clone_flags::child_settid | clone_flags::io | clone_flags::clear_sighand;
+/// Namespaces and cgroups are not there: a caller that asks for them must hear of it.
+constexpr uint64_t known_flags =
+    clone_flags::vm | clone_flags::fs | clone_flags::files | clone_flags::sighand | clone_flags::ptrace |
+    clone_flags::vfork | clone_flags::parent | clone_flags::thread | clone_flags::sysvsem | clone_flags::settls |
+    clone_flags::parent_settid | clone_flags::child_cleartid | clone_flags::detached | clone_flags::untraced |
+    clone_flags::child_settid | clone_flags::io | clone_flags::clear_sighand | clone_flags::pidfd;
 
 Result<int> do_clone(const CloneRequest& c) {
     using namespace clone_flags;
@@ -40,6 +40,8 @@ Result<int> do_clone(const CloneRequest& c) {
     if ((f & thread) && !(f & sighand))
         return Errno::inval;
     if ((f & clear_sighand) && (f & sighand))
+        return Errno::inval;
+    if ((f & clone_flags::pidfd) && (f & (thread | detached))) // a descriptor names a whole process
         return Errno::inval;
     if (c.exit_signal < 0 || c.exit_signal > signal_count)
         return Errno::inval;
@@ -54,6 +56,7 @@ Result<int> do_clone(const CloneRequest& c) {
     r.child_tid_clear = f & child_cleartid ? c.child_tid : 0;
     r.set_tls = f & settls;
     r.tls = c.tls;
+    r.pidfd = f & clone_flags::pidfd ? c.pidfd : 0;
     if (f & vm)
         r.flags |= fork_flags::sharevm;
     if (f & fs)
@@ -101,6 +104,7 @@ Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
         if (id < 0)
             return Errno::inval;
         return proc_wait(WaitFor::group, id, options);
+    case waitid_which::pidfd: return wait_for_pidfd(id, options);
     default: return Errno::inval;
     }
 }
@@ -180,6 +184,9 @@ Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t
     c.exit_signal = static_cast<int>(flags & clone_flags::signal_mask);
     c.stack = stack;
     c.parent_tid = parent_tid;
+    c.pidfd = parent_tid; // one argument for both, so never both
+    if ((flags & clone_flags::pidfd) && (flags & clone_flags::parent_settid))
+        return Errno::inval;
     c.tls = tls;
     c.child_tid = child_tid;
     return do_clone(c);
@@ -215,6 +222,7 @@ Result<int> sys_clone3(vaddr_t address, uint64_t size) {
     c.stack = args.stack + args.stack_size;
     c.parent_tid = args.parent_tid;
     c.child_tid = args.child_tid;
+    c.pidfd = args.pidfd;
     c.tls = args.tls;
     return do_clone(c);
 }

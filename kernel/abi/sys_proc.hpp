@@ -5,6 +5,7 @@
 #include <abi/linux_proc.hpp>
 #include <abi/linux_time.hpp>
 #include <abi/syscall.hpp>
+#include <bsd/exit.hpp>
 
 namespace lentil::abi {
 
@@ -31,5 +32,10 @@ Result<uint64_t> sys_process_vm_readv(int pid, vaddr_t local, uint64_t local_cou
 Result<uint64_t> sys_process_vm_writev(int pid, vaddr_t local, uint64_t local_count, vaddr_t remote,
                                        uint64_t remote_count, uint64_t flags);
 Result<int> sys_clone3(vaddr_t args, uint64_t size);
+// abi/sys_pidfd.cpp
+Result<int> sys_pidfd_open(int pid, uint32_t flags);
+Result<int> sys_pidfd_getfd(int pidfd, int fd, uint32_t flags);
+/// waitid with P_PIDFD: again if the descriptor does not block and there is nothing to report.
+Result<WaitOutcome> wait_for_pidfd(int pidfd, uint32_t options);
 
 } // namespace lentil::abi

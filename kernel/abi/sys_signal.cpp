@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // System calls about signals and interval timers.
+#include <bit>
+
+#include <abi/files.hpp>
 #include <abi/signal_frame.hpp>
 #include <abi/sys_signal.hpp>
 #include <bsd/itimer.hpp>
+#include <bsd/pidfd.hpp>
 #include <bsd/signal_pick.hpp>
 #include <sched/clock.hpp>
 
@@ -258,6 +262,36 @@ Result<void> sys_rt_tgsigqueueinfo(int pid, int tid, int signo, vaddr_t info) {
         return Errno::inval;
     const SigInfo fresh = TRY(copyin_info(pid, signo, info));
     return send_to_thread(pid, tid, fresh);
+}
+
+Result<void> sys_pidfd_send_signal(int pidfd, int signo, vaddr_t info, uint32_t flags) {
+    constexpr uint32_t thread = 1, group = 4, known = thread | 2 | group; // 2: the process, which is what else there is
+    if ((flags & ~known) != 0 || !std::has_single_bit(flags | (flags == 0)))
+        return Errno::inval;
+    const FileHold file = TRY(open_file(pidfd));
+    if (!file->pidfd())
+        return Errno::badf;
+    const RefPtr<Proc> proc(file->pidfd()->proc());
+    if (!proc)
+        return Errno::srch;
+    TRY(check_signo_or_zero(signo));
+    SigInfo fresh = info_of_caller(signo, flags == thread ? si_code::tkill : si_code::user);
+    if (info) {
+        LinuxSiginfo claimed;
+        TRY(copyin(&claimed, info, sizeof claimed));
+        if (claimed.signo != signo)
+            return Errno::inval;
+        fresh = TRY(copyin_info(proc->pid, signo, info));
+    }
+    ProcTreeGuard tree(proc_tree_lock);
+    if (proc->state == ProcState::dead)
+        return Errno::srch;
+    if (flags == group) {
+        const pid_t id = proc->group->id;
+        tree.unlock();
+        return group_signal(id, fresh, true);
+    }
+    return send_checked_locked(*proc, flags == thread ? uthread_find_locked(proc->pid) : nullptr, fresh);
 }
 
 Result<void> sys_rt_sigreturn() {

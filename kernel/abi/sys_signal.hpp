@@ -27,6 +27,7 @@ Result<void> sys_rt_sigpending(UserPtr<uint64_t> set, uint64_t size);
 Result<int> sys_rt_sigtimedwait(UserPtr<uint64_t> set, vaddr_t info, UserPtr<Timespec> timeout, uint64_t size);
 Result<void> sys_rt_sigqueueinfo(int pid, int signo, vaddr_t info);
 Result<void> sys_rt_sigreturn();
+Result<void> sys_pidfd_send_signal(int pidfd, int signo, vaddr_t info, uint32_t flags);
 Result<void> sys_rt_tgsigqueueinfo(int pid, int tid, int signo, vaddr_t info);
 
 } // namespace lentil::abi

@@ -5,6 +5,7 @@
 #include <bsd/exit.hpp>
 #include <bsd/itimer.hpp>
 #include <bsd/kqueue.hpp>
+#include <bsd/pidfd.hpp>
 #include <bsd/posix_timer.hpp>
 #include <bsd/priority.hpp>
 #include <bsd/ptrace.hpp>
@@ -186,6 +187,7 @@ void take_down(Proc& proc) {
         proc.state = ProcState::zombie;
         signal_proc_gone_locked(proc);
         kqueue_note_exit_locked(proc);
+        pidfd_note_locked(proc);
         proc_report_end_locked(proc, reaped);
         loan_end = loan_release_locked(proc);
         gift = std::move(proc.task); // the lender was killed while its borrower was taken down: a task came after all
@@ -237,6 +239,7 @@ void proc_reap_locked(Proc& proc, ReapedProcs& reaped) {
     if (proc.leader_trace)
         ptrace_drop_locked(*proc.leader_trace);
     proc.state = ProcState::dead;
+    pidfd_note_locked(proc);
     if (proc.parent)
         proc.parent->children.erase(proc.parent->children.iterator_to(proc));
     all_procs->erase(all_procs->iterator_to(proc));

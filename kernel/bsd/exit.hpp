@@ -43,7 +43,8 @@ struct WaitOutcome {
     uid_t uid = 0;
     Usage usage; ///< the child's with its waited-for descendants
 };
-/// wait4/waitid in one. child if there is none to wait for; restart_sys if a signal came.
-Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options);
+/// wait4/waitid in one. child if there is none to wait for; restart_sys if a signal came. With `only` nobody else will do,
+/// whatever ids say.
+Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr);
 
 } // namespace lentil

@@ -106,6 +106,7 @@ public:
     virtual class Epoll* epoll() { return nullptr; }
     virtual class TimerFile* timer() { return nullptr; }
     virtual class Kqueue* kqueue() { return nullptr; }
+    virtual class PidFile* pidfd() { return nullptr; }
     /// The terminal behind it, and under which name it was opened.
     struct Terminal {
         class Tty* tty = nullptr;

@@ -4,6 +4,7 @@
 #include <bsd/fork.hpp>
 #include <bsd/itimer.hpp>
 #include <bsd/kqueue.hpp>
+#include <bsd/pidfd.hpp>
 #include <bsd/ptrace.hpp>
 #include <bsd/spawn.hpp>
 #include <bsd/vfork.hpp>
@@ -295,6 +296,9 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         TRY(spawn->prepare(*child, *uthread));
 
     TracedBirth birth = TRY(prepare_traced_birth(caller, request));
+    PidfdReservation pidfd;
+    if (request.pidfd) [[unlikely]]
+        TRY(pidfd.make(parent, request.pidfd));
     RefPtr<VforkLoan> loan;
     if (waits)
         loan = TRY(loan_prepare());
@@ -338,6 +342,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     trace(Probe::proc_create, child->pid, new_parent->pid, request.flags | static_cast<uint32_t>(request.kind) << 16,
           lends ? 0 : thread.thread->id);
     link_proc_locked(*child, new_parent, *uthread, std::move(group));
+    pidfd.keep_locked(*child);
     kqueue_note_fork_locked(parent, *child, knotes);
     const ForkOutcome outcome{pid.get(), lends};
     slot.keep();

@@ -38,8 +38,8 @@ struct ForkRequest {
     vaddr_t child_tid_clear = 0; ///< CLONE_CHILD_CLEARTID
     pid_t wanted_pid = 0;        ///< clone3 set_tid
     bool native_return = false;  ///< second return register: 1 in the child, 0 in the parent (NB-32)
-    int pidfd_out = -1;
-    Spawn* spawn = nullptr;           ///< what a spawned child is (bsd/spawn.hpp)
+    vaddr_t pidfd = 0;           ///< CLONE_PIDFD: where a descriptor of the new process is written, before it is born
+    Spawn* spawn = nullptr;      ///< what a spawned child is (bsd/spawn.hpp)
     RefPtr<Proc>* new_proc = nullptr; ///< empty; gets the new process before that can run (NB-31)
     bool untraced = false;            ///< CLONE_UNTRACED: the creator's tracer hears nothing and gets nobody
     bool trace_child = false;         ///< CLONE_PTRACE: the creator's tracer, if there is one, gets the child

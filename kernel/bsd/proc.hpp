@@ -82,7 +82,8 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     VforkLoan* loan = nullptr; ///< t; owned; open while this proc borrows, or its creator waits (FORK_PPWAIT)
     std::atomic<uint32_t> recall_wanted{0}; ///< parked uthreads must get threads of their own: loan_recall
 
-    struct Knote* knotes = nullptr; ///< t; who watches it (bsd/kqueue.hpp)
+    struct Knote* knotes = nullptr;  ///< t; who watches it (bsd/kqueue.hpp)
+    class PidFile* pidfds = nullptr; ///< t; that name it (bsd/pidfd.hpp)
 
     // -- what it runs in: own after exec or gift, nullptr while it only borrows -------------------------------------------
     RefPtr<Task> task; ///< t

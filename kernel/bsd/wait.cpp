@@ -10,6 +10,7 @@ struct Criteria {
     WaitFor what;
     pid_t id;
     uint32_t options;
+    const Proc* only;
 
     bool selects(pid_t tid, pid_t group) const {
         return what == WaitFor::any || (what == WaitFor::pid ? tid : group) == id;
@@ -17,7 +18,7 @@ struct Criteria {
     /// Tracees are waited for whatever signal they end with.
     bool matches(const Proc& child, bool traced) const {
         using namespace wait_options;
-        if (!selects(child.pid, child.group->id))
+        if (!selects(child.pid, child.group->id) || (only && only != &child))
             return false;
         if (traced || (options & all))
             return true;
@@ -45,7 +46,8 @@ Scan scan_tracees_locked(Proc& self, const Criteria& criteria, WaitOutcome& out,
     bool any = false;
     const bool keep = criteria.options & nowait;
     for (Tracing& tracing : self.tracees) {
-        if (!criteria.selects(tracing.tid, tracing.proc ? tracing.proc->group->id : tracing.group))
+        if (!criteria.selects(tracing.tid, tracing.proc ? tracing.proc->group->id : tracing.group) ||
+            (criteria.only && criteria.only != tracing.proc))
             continue;
         any = true;
         out.pid = tracing.tid;
@@ -133,13 +135,13 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
 
 } // namespace
 
-Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options) {
+Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only) {
     Proc& self = current_proc();
     if (what == WaitFor::group && id == 0) {
         ProcTreeGuard guard(proc_tree_lock);
         id = self.group->id;
     }
-    const Criteria criteria{what, id, options};
+    const Criteria criteria{what, id, options, only};
     WaitOutcome out;
     ReapedProcs reaped;
     Scan scan = Scan::nothing_yet;
