@@ -52,8 +52,13 @@ void for_each_extension(std::string_view isa, F&& f) {
 
 /// The old property is one string; the new one a list, which becomes the same string.
 void read_isa(Node cpu, char (&isa)[sizeof(HartInfo::isa)]) {
-    if (!cpu.has("riscv,isa-extensions"))
-        return copy_text(isa, cpu.text("riscv,isa").value_or(""));
+    if (!cpu.has("riscv,isa-extensions")) {
+        std::string_view text = cpu.text("riscv,isa").value_or("");
+        // Cut in the middle of a name it would say what the hart may not have.
+        if (text.size() >= sizeof isa)
+            text = text.substr(0, std::min(text.rfind('_', sizeof isa - 1), sizeof isa - 1));
+        return copy_text(isa, text);
+    }
     copy_text(isa, "rv64");
     size_t used = 4;
     for (unsigned i = 0;; i++) {

@@ -12,7 +12,8 @@ enum class Erratum : uint32_t {
     none = 0,
     /// CIP-453 (SiFive): after a fetch fault stval lacks the sign extension of kernel addresses.
     fault_address = 1,
-    /// CIP-1200 (SiFive): sfence.vma of one address may leave its translation; only that of all of them is to be trusted.
+    /// CIP-1200 (SiFive): sfence.vma of one address, or of one address space, may leave translations; only that of all of them is to
+    /// be trusted, here and in what the firmware is asked to do on other harts.
     fence_by_address = 2,
 };
 constexpr uint32_t operator|(Erratum a, Erratum b) { return static_cast<uint32_t>(a) | static_cast<uint32_t>(b); }

@@ -17,18 +17,20 @@ constexpr size_t flush_all_above = 32 * page_size; ///< longer ranges: one full 
 constinit AddressSpace the_kernel_space;
 constinit std::atomic<uint64_t> remote_shootdowns{0};
 
+void flush_all_local() { asm volatile("sfence.vma" ::: "memory"); }
+
 void flush_user_local() {
     HartArch::bump(this_hart().fences);
+    if (has_erratum(Erratum::fence_by_address)) // which spares no fence that chooses
+        return flush_all_local();
     uint64_t asid = 0; // in a register: rs2 = x0 would drop the kernel's global entries too
     asm volatile("sfence.vma zero, %0" ::"r"(asid) : "memory");
 }
 
 void flush_local(vaddr_t start, size_t length) {
     HartArch::bump(this_hart().fences); // a lost count does not matter
-    if (length > flush_all_above || has_erratum(Erratum::fence_by_address)) {
-        asm volatile("sfence.vma" ::: "memory");
-        return;
-    }
+    if (length > flush_all_above || has_erratum(Erratum::fence_by_address))
+        return flush_all_local();
     for (vaddr_t va = page_floor(start); va < start + length; va += page_size)
         asm volatile("sfence.vma %0" ::"r"(va) : "memory");
 }
@@ -42,7 +44,10 @@ void flush(HartSet harts, vaddr_t start, size_t length) {
     if (!harts.empty()) {
         remote_shootdowns.fetch_add(1, std::memory_order_relaxed);
         const bool all = length > flush_all_above || has_erratum(Erratum::fence_by_address);
-        sbi::remote_sfence_vma(harts, start, all ? ~uint64_t{0} : length);
+        if (all)
+            sbi::remote_sfence_vma(harts, 0, ~uint64_t{0});
+        else
+            sbi::remote_sfence_vma(harts, start, length);
     }
     irq_restore(irq);
 }

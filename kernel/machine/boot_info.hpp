@@ -14,7 +14,7 @@ struct MemoryRange {
 
 struct HartInfo {
     uint64_t id = 0;    ///< the firmware's hart id, any number
-    char isa[128] = {}; ///< its ISA string from the device tree
+    char isa[512] = {}; ///< its ISA string from the device tree; a longer one is cut behind a whole name
 };
 
 /// Filled in by arch/platform boot code from the device tree before kernel_main.

@@ -38,7 +38,5 @@ shape("two sockets, each with memory and an interrupt controller", harts=4, memo
       more=["-numa", "node,mem=256M,cpus=0-1,nodeid=0", "-numa", "node,mem=256M,cpus=2-3,nodeid=1"])
 shape("harts without the hypervisor extension", more=["-cpu", "rv64,h=off"])
 shape("harts of SiFive's U54 kind", more=["-cpu", "sifive-u54"], harts=2)
-shape("the errata of SiFive's U74 are worked around", "errata: CIP-453 worked around\r*\n(.|\\s)*errata: CIP-1200 worked around", harts=2,
-      more=["-cpu", "rv64,mvendorid=0x489,marchid=0x8000000000000007,mimpid=0x20181004"])
 if has_cpu_option("sv48=on"):
     shape("harts with Sv48", more=["-cpu", "rv64,sv48=on"])

@@ -228,6 +228,38 @@ TEST_CASE("ISA strings of all ages are understood") {
     CHECK_FALSE(isa_has("", "d"));
 }
 
+TEST_CASE("a boot hart that lacks floating point leaves the others in use, and takes it from all") {
+    Board board;
+    board.harts = {{1, "riscv,sv39", nullptr, "rv64imac"}, {2}, {3, "riscv,sv39", nullptr, "rv64ima"}};
+    const auto r = read(board.blob(), 1);
+    CHECK(r->complaint == "");
+    REQUIRE(r->info.hart_count == 2);
+    CHECK(r->info.harts[1].id == 2);
+    CHECK(r->info.hwcap == 0x1105); // i, m, a and c
+    CHECK(r->facts.lesser_harts == 1);
+}
+
+TEST_CASE("the extensions of long ISA strings are all known, and no half name is taken for a whole one") {
+    std::string isa = "rv64imafdch";
+    for (int i = 0; i < 40; i++)
+        isa += "_zlongname" + std::to_string(i);
+    isa += "_sstc";
+    Board board;
+    board.harts = {{0, "riscv,sv39", nullptr, isa.c_str()}};
+    CHECK(read(board.blob(), 0)->facts.sstc);
+
+    const size_t room = sizeof machine::HartInfo::isa;
+    for (size_t fill = room - 24; fill < room + 8; fill++) {
+        isa = "rv64imafdc_z";
+        isa.append(fill - isa.size(), 'x');
+        isa += "_zfhmin";
+        board.harts = {{0, "riscv,sv39", nullptr, isa.c_str()}};
+        const auto r = read(board.blob(), 0);
+        CHECK_FALSE(isa_has(r->info.harts[0].isa, "zfh"));
+        CHECK(isa_has(r->info.harts[0].isa, "zfhmin") == (isa.size() < room));
+    }
+}
+
 TEST_CASE("what is missing or impossible is said in words") {
     Board board;
     SUBCASE("boot hart") { CHECK(read(board.blob(), 9)->complaint.find("boot hart") != std::string::npos); }
