@@ -107,6 +107,7 @@ public:
 
 private:
     enum class Mode { commands, reading, writing_one, writing_many };
+    bool length_set = false; ///< small cards count in blocks of 1024 bytes until they are told otherwise
     bool powered = false, spi = false, idle_state = true, checks = false, application = false;
     Mode mode = Mode::commands;
     uint64_t at = 0; ///< sector of the next block
@@ -202,7 +203,7 @@ private:
     }
 
     bool place(uint32_t argument) {
-        if (kind != Kind::high_capacity && argument % block != 0)
+        if (kind != Kind::high_capacity && (!length_set || argument % block != 0))
             return false;
         at = kind == Kind::high_capacity ? argument : argument / block;
         return (at + 1) * block <= memory.size();
@@ -238,6 +239,7 @@ private:
             spi = true;
             idle_state = true;
             checks = false;
+            length_set = false;
             mode = Mode::commands;
             in_body = false;
             busy_until = 0;
@@ -267,7 +269,7 @@ private:
             return reply(r1, {static_cast<uint8_t>((idle_state ? 0 : 0x80) | (kind == Kind::high_capacity ? 0x40 : 0)),
                               0xff, 0x80, 0});
         case 59: checks = argument & 1; return reply(r1);
-        case 16: return reply(argument == block ? 0 : 0x40);
+        case 16: length_set = argument == block; return reply(length_set ? 0 : 0x40);
         case 13: return reply(r1, {status});
         case 9: {
             reply(0);
