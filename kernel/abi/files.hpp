@@ -9,7 +9,7 @@ namespace lentil::abi {
 /// The file behind `fd`, O_PATH descriptors included: badf.
 inline Result<FileHold> any_file(int fd) {
     Proc& proc = current_proc();
-    if (proc.uthread_count == 1) [[likely]]
+    if (proc.is_single()) [[likely]]
         return proc.fds->hold(fd);
     return FileHold::counted(TRY(proc.fd_table()->get(fd)).release());
 }

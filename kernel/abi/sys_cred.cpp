@@ -37,7 +37,7 @@ public:
             unsigned count = 0;
             {
                 ProcTreeGuard guard(proc_tree_lock);
-                count = proc_.uthread_count;
+                count = proc_.living_uthreads();
             }
             TRY(proc_slot_move(old_->uid, fresh_->uid, count));
             // It is too late to refuse here, where few programs look for an error: the next execve does (LX-27).

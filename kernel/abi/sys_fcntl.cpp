@@ -192,7 +192,7 @@ Result<void> sys_close_range(uint32_t first, uint32_t last, uint32_t flags) {
         std::swap(proc.fds, own); // the old one goes after the lock
         // Other threads use the proc's table without a reference. They would have kept the old one (on Linux it is theirs for
         // as long as they live), so it goes with the new one.
-        if (proc.uthread_count > 1)
+        if (!proc.is_single())
             proc.fds->replaced = std::move(own);
         guard.unlock();
         own.reset();

@@ -48,14 +48,14 @@ Result<FileHold> writable_file(int fd) {
 
 /// For /proc/PID/io: the call, and what it moved.
 Result<size_t> counted_read(Result<size_t> result) {
-    Usage& usage = current_uthread().usage;
+    OwnUsage& usage = current_uthread().usage;
     usage.reads++;
     usage.bytes_read += result ? *result : 0;
     return result;
 }
 
 Result<size_t> counted_write(Result<size_t> result) {
-    Usage& usage = current_uthread().usage;
+    OwnUsage& usage = current_uthread().usage;
     usage.writes++;
     usage.bytes_written += result ? *result : 0;
     return result;

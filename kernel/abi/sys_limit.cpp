@@ -10,19 +10,20 @@ constexpr uint64_t max_open_files = 1 << 20; ///< no process may ask for more de
 
 /// What else must know about a new limit. A borrower's limits are its own, the map it runs in is its lender's.
 void apply_limit(Proc& proc, Limit which, const LimitValue& value) {
-    RefPtr<Task> task;
+    RefPtr<VmMap> map;
     {
         ProcTreeGuard guard(proc_tree_lock);
-        task = proc.task;
+        if (proc.task)
+            map = proc.task->map_ref();
     }
     if (which == Limit::cpu)
         itimer_cpu_limit_changed(proc);
-    if (!task)
+    if (!map)
         return;
     if (which == Limit::as)
-        task->map().size_limit.store(value.soft, std::memory_order_relaxed);
+        map->size_limit.store(value.soft, std::memory_order_relaxed);
     if (which == Limit::stack)
-        task->map().stack_limit.store(value.soft, std::memory_order_relaxed);
+        map->stack_limit.store(value.soft, std::memory_order_relaxed);
 }
 
 Result<void> set_limit(Proc& proc, Limit which, const LimitValue& value) {

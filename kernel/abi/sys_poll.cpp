@@ -77,7 +77,7 @@ Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
     Pollfd some[batch];
     unsigned found = 0;
     Proc& proc = current_proc();
-    FdTable* const lone = proc.uthread_count == 1 ? proc.fds.get() : nullptr; // asked once for all
+    FdTable* const lone = proc.is_single() ? proc.fds.get() : nullptr; // asked once for all
     for (uint32_t i = 0; i < count; i++) {
         if (i % batch == 0)
             TRY(copyin(some, (fds + i).address(), std::min(batch, count - i) * sizeof(Pollfd)));

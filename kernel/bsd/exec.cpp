@@ -132,7 +132,7 @@ Result<void> become_only_uthread(Uthread& self) {
     Proc& proc = *self.proc;
     {
         ProcTreeGuard tree(proc_tree_lock);
-        if (proc.uthread_count == 1)
+        if (proc.is_single())
             return {};
         if (!signal_begin_exec_locked(proc, self))
             return Errno::restart_nointr; // another was faster, or the proc ends: the way out sees it
@@ -142,7 +142,7 @@ Result<void> become_only_uthread(Uthread& self) {
         proc.uthreads_waitq, "execve",
         [&] {
             ProcTreeGuard tree(proc_tree_lock);
-            return proc.uthread_count == 1;
+            return proc.is_single();
         },
         Interruptible::no);
     ProcTreeGuard tree(proc_tree_lock);
@@ -361,7 +361,7 @@ Result<void> exec_image(ExecRequest request) {
     guard.unlock();
 
     RefPtr<VmMap> old = proc.task->replace_map(std::move(prepared.image.map));
-    self.usage.max_resident_bytes = std::max(self.usage.max_resident_bytes, old->peak_resident_bytes());
+    self.usage.max_resident_bytes = std::max<uint64_t>(self.usage.max_resident_bytes, old->peak_resident_bytes());
     exec::enter_image(current_thread(), prepared.image);
     guard.relock();
     const bool waited_for = proc.loan != nullptr;

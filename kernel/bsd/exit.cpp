@@ -23,7 +23,7 @@ namespace {
 /// Orphans go to the nearest subreaper, or to init.
 Proc& heir_of_locked(const Proc& proc) {
     for (Proc* p = proc.parent; p && p != init_proc; p = p->parent)
-        if (p->is_subreaper && p->state == ProcState::active && p->uthread_count > 0)
+        if (p->is_subreaper && p->state == ProcState::active && p->living_uthreads() > 0)
             return *p;
     return *init_proc;
 }
@@ -127,8 +127,6 @@ RefPtr<Uthread> end_uthread_locked(Uthread& uthread, int32_t status) {
 void take_down(Proc& proc) {
     itimer_exit(proc);
     posix_timers_end(proc);
-    if (proc.group->session->leader == &proc)
-        session_leader_ends(proc);
 
     RefPtr<FdTable> fds;
     RefPtr<CwdInfo> cwd;
@@ -148,10 +146,12 @@ void take_down(Proc& proc) {
     {
         ProcTreeGuard guard(proc_tree_lock);
         task = std::move(proc.task);
+        if (Session& session = *proc.group->session; session.leader == &proc)
+            session_leader_ends_locked(session);
     }
     if (task) {
-        Usage& usage = current_uthread().usage;
-        usage.max_resident_bytes = std::max(usage.max_resident_bytes, task->map().peak_resident_bytes());
+        OwnUsage& usage = current_uthread().usage;
+        usage.max_resident_bytes = std::max<uint64_t>(usage.max_resident_bytes, task->peak_resident_bytes());
         if (acct_is_on())
             proc.memory_at_end = task->map().totals().size;
         task_leave();
@@ -214,7 +214,7 @@ void uthread_leave_map(Uthread& self) {
     robust_list_exit(self);
     const vaddr_t address = std::exchange(self.clear_child_tid, 0);
     // With nobody left to see it the store would only fault pages in.
-    const bool alone = !loan_is_borrower(*self.proc) && current_map().ref_count() == 1 && self.proc->uthread_count == 1;
+    const bool alone = !loan_is_borrower(*self.proc) && current_map().ref_count() == 1 && self.proc->is_single();
     if (address == 0 || alone)
         return;
     const int32_t zero = 0;
@@ -274,7 +274,7 @@ void uthread_exit(int32_t status) {
         ProcTreeGuard guard(proc_tree_lock);
         if (self.tid == proc.pid)
             proc.exit_status = status;
-        if (--proc.uthread_count > 0) {
+        if (proc.uthread_count.fetch_sub(1, std::memory_order_release) > 1) {
             trace(Probe::proc_lwp_exit, self.tid);
             ended = end_uthread_locked(self, status);
             current_thread().uthread = nullptr;

@@ -173,7 +173,7 @@ Result<void> check_no_signal(const Uthread& caller) {
 void link_uthread_locked(Proc& proc, Uthread& uthread) {
     uthread.ref(); // the list's
     proc.uthreads.push_back(uthread);
-    proc.uthread_count++;
+    proc.uthread_count.fetch_add(1, std::memory_order_relaxed);
     pid_insert_locked(uthread);
 }
 
@@ -308,7 +308,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         if (spawn)
             map = spawn->map();
         else if (request.flags & sharevm)
-            map = current_thread().task->map_ref();
+            map = ref(current_map());
         else
             map = TRY(current_map().fork());
         child->task = TRY(Task::create(std::move(map)));

@@ -35,7 +35,7 @@ struct CpuClocks {
 
 CpuClocks cpu_clocks(const Proc& proc) {
     const Usage usage = proc.usage();
-    return {usage.user, usage.user + usage.system, std::max(1U, proc.uthread_count)};
+    return {usage.user, usage.user + usage.system, std::max(1U, proc.living_uthreads())};
 }
 
 /// Whether `timer` expired on a clock that shows `now`; then it is set for its next period.

@@ -59,4 +59,39 @@ struct Usage {
     }
 };
 
+/// A count that one thread alone changes, while others may read it.
+template<class T>
+class OwnCount {
+public:
+    operator T() const { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
+    void operator=(T value) { __atomic_store_n(&value_, value, __ATOMIC_RELAXED); }
+    void operator+=(T by) { *this = *this + by; }
+    void operator++(int) { *this += 1; }
+
+private:
+    T value_ = 0;
+};
+
+/// A Usage that grows: the same fields, each whole for whoever looks.
+struct OwnUsage {
+    OwnCount<nanos_t> user, system;
+    OwnCount<uint64_t> max_resident_bytes, minor_faults, major_faults, blocks_in, blocks_out, voluntary_switches,
+        involuntary_switches, bytes_read, bytes_written, reads, writes;
+    operator Usage() const {
+        return {user,
+                system,
+                max_resident_bytes,
+                minor_faults,
+                major_faults,
+                blocks_in,
+                blocks_out,
+                voluntary_switches,
+                involuntary_switches,
+                bytes_read,
+                bytes_written,
+                reads,
+                writes};
+    }
+};
+
 } // namespace lentil

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <bsd/proc.hpp>
+#include <bsd/vfork.hpp>
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
 #include <vm/fail.hpp>
@@ -173,10 +174,7 @@ RefPtr<VmMap> proc_map(const Proc& proc) {
     ProcTreeGuard guard(proc_tree_lock);
     if (proc.task)
         return proc.task->map_ref();
-    for (const Uthread& u : proc.uthreads) // a borrower has only the thread that it was lent
-        if (Thread* thread = u.thread.load(std::memory_order_relaxed); thread && thread->task)
-            return thread->task->map_ref();
-    return nullptr;
+    return loan_map_locked(proc);
 }
 
 RefPtr<Proc> proc_next(pid_t pid) {

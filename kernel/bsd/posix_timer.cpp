@@ -53,7 +53,7 @@ struct PosixTimer : QueuedSignal {
             callout.arm(expiry.deadline_ns());
             return;
         }
-        const nanos_t harts = clock == TimerClock::process_cpu ? std::max<nanos_t>(proc->uthread_count, 1) : 1;
+        const nanos_t harts = clock == TimerClock::process_cpu ? std::max<nanos_t>(proc->living_uthreads(), 1) : 1;
         callout.arm(monotonic_ns() + std::max((expiry.at_ns - now) / harts, least_look_ns));
     }
     Pending& queue() { return notice.target ? notice.target->sig.pending : proc->sig.shared; }

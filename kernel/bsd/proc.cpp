@@ -71,7 +71,7 @@ Usage Proc::usage_locked() const {
     for (const Uthread& u : uthreads)
         total.add(u.usage_locked());
     if (task)
-        total.max_resident_bytes = std::max(total.max_resident_bytes, task->map().peak_resident_bytes());
+        total.max_resident_bytes = std::max(total.max_resident_bytes, task->peak_resident_bytes());
     return total;
 }
 

@@ -62,7 +62,7 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     ProcList<&ProcLinks::sibling_link> children; ///< t
     RefPtr<ProcessGroup> group;                  ///< t
     List<Uthread, &Uthread::proc_link> uthreads; ///< t; each entry owns one reference
-    unsigned uthread_count = 0;                  ///< t; living
+    std::atomic<unsigned> uthread_count{0};      ///< t to change; living
     int32_t exit_signal = sig_chld;              ///< t; to the parent at the end; 0: none
     int32_t exit_status = 0;                     ///< t; wait status once zombie
     bool has_execed = false;                     ///< t; setpgid by the parent is over (EACCES)
@@ -84,6 +84,11 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
 
     struct Knote* knotes = nullptr;  ///< t; who watches it (bsd/kqueue.hpp)
     class PidFile* pidfds = nullptr; ///< t; that name it (bsd/pidfd.hpp)
+
+    unsigned living_uthreads() const { return uthread_count.load(std::memory_order_relaxed); }
+    /// For its own uthread: there is no other, and what others did before they ended is seen. It stays so until the caller
+    /// makes one.
+    bool is_single() const { return uthread_count.load(std::memory_order_acquire) == 1; }
 
     // -- what it runs in: own after exec or gift, nullptr while it only borrows -------------------------------------------
     RefPtr<Task> task; ///< t

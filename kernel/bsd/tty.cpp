@@ -133,8 +133,7 @@ void Tty::drop_session_locked() {
     foreground.reset();
 }
 
-void Tty::disassociate() {
-    ProcTreeGuard tree(proc_tree_lock);
+void Tty::disassociate_locked() {
     if (foreground)
         for (const int signo : {sig_hup, sig_cont})
             for (ProcLinks& links : foreground->members)
@@ -146,11 +145,10 @@ void Tty::hang_up() {
     hung_up_.store(1, std::memory_order_release);
     {
         ProcTreeGuard tree(proc_tree_lock);
-        if (session) {
+        if (session && session->leader) { // its end tells the foreground group
             session->hung_foreground = foreground;
-            if (session->leader)
-                for (const int signo : {sig_hup, sig_cont})
-                    signal_send_locked(*session->leader, {.signo = signo, .code = si_code::kernel});
+            for (const int signo : {sig_hup, sig_cont})
+                signal_send_locked(*session->leader, {.signo = signo, .code = si_code::kernel});
         }
         drop_session_locked();
     }
@@ -158,21 +156,15 @@ void Tty::hang_up() {
     write_waitq_.wake_all();
 }
 
-void session_leader_ends(Proc& leader) {
-    RefPtr<Tty> tty;
-    {
-        ProcTreeGuard tree(proc_tree_lock);
-        if (!leader.group || !leader.group->session || leader.group->session->leader != &leader)
-            return;
-        Session& session = *leader.group->session;
-        tty = RefPtr<Tty>(session.tty);
-        if (const RefPtr<ProcessGroup> group = std::move(session.hung_foreground); group && !tty)
-            for (const int signo : {sig_hup, sig_cont})
-                for (ProcLinks& links : group->members)
-                    signal_send_locked(proc_of(links), {.signo = signo, .code = si_code::kernel});
-    }
-    if (tty)
-        tty->disassociate();
+void session_leader_ends_locked(Session& session) {
+    session.leader = nullptr; // the session may outlive it, and its memory may soon be another process
+    const RefPtr<ProcessGroup> hung = std::move(session.hung_foreground);
+    if (session.tty)
+        session.tty->disassociate_locked();
+    else if (hung)
+        for (const int signo : {sig_hup, sig_cont})
+            for (ProcLinks& links : hung->members)
+                signal_send_locked(proc_of(links), {.signo = signo, .code = si_code::kernel});
 }
 
 // ---- reading -------------------------------------------------------------------------------------------------------

@@ -58,8 +58,8 @@ public:
         return session.get() != nullptr;
     }
     /// The session leader ended, or gave the terminal up: SIGHUP and SIGCONT to the foreground group, no session any more.
-    /// No lock held.
-    void disassociate();
+    /// proc_tree_lock held.
+    void disassociate_locked();
     /// The line is gone: SIGHUP and SIGCONT to the session's leader, no session any more, an end for all who wait. From
     /// then on reads find the end of the file, all else gives io. No lock held.
     void hang_up();
@@ -119,8 +119,8 @@ private:
     std::atomic<uint32_t> hung_up_{0};
 };
 
-/// The end of a session leader: its controlling terminal, if any, is disassociated.
-void session_leader_ends(Proc& leader);
+/// The end of a session's leader: its controlling terminal, if any, is disassociated. proc_tree_lock held.
+void session_leader_ends_locked(Session& session);
 
 /// Makes the console's terminal. Once, at boot, before anything else here.
 void tty_init();

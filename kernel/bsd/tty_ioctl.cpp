@@ -103,15 +103,13 @@ Result<void> Tty::make_controlling(uint64_t steal) {
 }
 
 Result<void> Tty::give_up_controlling() {
-    {
-        ProcTreeGuard tree(proc_tree_lock);
-        const Proc& self = current_proc();
-        if (!is_controlling_locked(self))
-            return Errno::notty;
-        if (self.group->session->leader != &self)
-            return Errno::perm; // one terminal for the whole session: only its leader can part with it
-    }
-    disassociate();
+    ProcTreeGuard tree(proc_tree_lock);
+    const Proc& self = current_proc();
+    if (!is_controlling_locked(self))
+        return Errno::notty;
+    if (self.group->session->leader != &self)
+        return Errno::perm; // one terminal for the whole session: only its leader can part with it
+    disassociate_locked();
     return {};
 }
 

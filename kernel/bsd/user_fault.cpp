@@ -30,7 +30,7 @@ void user_exception(machine::Trapframe& frame, machine::UserException what, vadd
 }
 
 bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot access, bool in_kernel) {
-    if (!has_uthread() || !current_thread().task)
+    if (!has_uthread() || !current_thread().map)
         return false;
     Uthread& self = current_uthread();
     FaultResult result = FaultResult::no_mapping;

@@ -61,7 +61,7 @@ struct Uthread : ZonedRefCounted<Uthread> {
     uint32_t fail_nth = 0;
 
     // -- accounting ------------------------------------------------------------------------------------------------
-    Usage usage; ///< of finished stretches; without what `thread` holds while it executes
+    OwnUsage usage; ///< of finished stretches; without what `thread` holds while it executes
     /// All up to now. proc_tree_lock held, or of the current uthread.
     Usage usage_locked() const;
 

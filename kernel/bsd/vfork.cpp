@@ -102,7 +102,7 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
     proc_counts.loans_open++;
     if (depth > proc_counts.loans_max_depth.load(std::memory_order_relaxed))
         proc_counts.loans_max_depth = depth;
-    proc_counts.pages_not_copied += thread.task->map().pmap().resident();
+    proc_counts.pages_not_copied += current_map().pmap().resident();
 }
 
 namespace {
@@ -347,6 +347,11 @@ pid_t loan_lent_to(const Uthread& uthread) {
 pid_t loan_borrowed_from(const Proc& proc) {
     ProcTreeGuard guard(proc_tree_lock);
     return proc.loan && proc.loan->lender ? proc.loan->lender->proc->pid : 0;
+}
+
+RefPtr<VmMap> loan_map_locked(const Proc& proc) {
+    // The thread's task changes under the lock only, and leaves with the loan.
+    return proc.loan && proc.loan->state == State::lent ? proc.loan->thread->task->map_ref() : nullptr;
 }
 
 pid_t loan_lender_at_panic(const Proc& proc) {

@@ -87,6 +87,8 @@ bool loan_exempts_from_job_control(const Proc& proc);
 /// For /proc: the pid of the proc that `uthread` lent its thread to (0: none), and whom `proc` borrows from.
 pid_t loan_lent_to(const Uthread& uthread);
 pid_t loan_borrowed_from(const Proc& proc);
+/// The map that `proc` borrows; nullptr if it is no borrower. proc_tree_lock held.
+RefPtr<VmMap> loan_map_locked(const Proc& proc);
 /// The pid of the proc whose thread `proc` borrows (0: none), without a lock: for a panic's report, all else stands still.
 pid_t loan_lender_at_panic(const Proc& proc);
 

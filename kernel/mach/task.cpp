@@ -12,6 +12,7 @@ void Task::adopt(Thread& thread) {
         threads_.push_back(thread);
         thread_count_.fetch_add(1, std::memory_order_release);
         thread.task = this;
+        thread.map = map_.get();
     }
     // With interrupts off this hart cannot switch to the thread between the store and the load of the new space.
     IrqGuard irq;
@@ -26,6 +27,7 @@ void Task::remove(Thread& thread) {
     threads_.erase(threads_.iterator_to(thread));
     thread_count_.fetch_sub(1, std::memory_order_release);
     thread.task = nullptr;
+    thread.map = nullptr;
 }
 
 void Task::transfer(Thread& thread, Task& to) {
@@ -39,7 +41,7 @@ void Task::transfer(Thread& thread, Task& to) {
     SpinGuard guard(to.lock_);
     to.threads_.push_back(thread);
     to.thread_count_.fetch_add(1, std::memory_order_release);
-    // One store: the thread may be running meanwhile, and must find a task with its map at every instant.
+    // The thread may be running meanwhile. It looks at `map` alone, which stays, until it knows of its new task.
     thread.task = &to;
 }
 
@@ -51,6 +53,7 @@ RefPtr<VmMap> Task::replace_map(RefPtr<VmMap> map) {
         SpinGuard guard(lock_);
         std::swap(map_, map);
     }
+    self.map = map_.get();
     self.space = &map_->pmap().space();
     machine::activate(*self.space);
     return map;

@@ -13,8 +13,18 @@ public:
     static constexpr const char* zone_name = "tasks";
     static Result<RefPtr<Task>> create(RefPtr<VmMap> map);
 
+    /// For its own threads: exec replaces the map.
     VmMap& map() const { return *map_.get(); }
-    RefPtr<VmMap> map_ref() const { return map_; }
+    RefPtr<VmMap> map_ref() const {
+        SpinGuard guard(lock_);
+        return map_;
+    }
+
+    /// The map's; for anybody.
+    uint64_t peak_resident_bytes() const {
+        SpinGuard guard(lock_);
+        return map_->peak_resident_bytes();
+    }
 
     /// Puts a thread that does not run yet (or the current one) into the task: its map is what it runs in from now on.
     void adopt(Thread& thread);
@@ -31,7 +41,7 @@ public:
     explicit Task(RefPtr<VmMap> map) : map_(std::move(map)) {}
 
 private:
-    SpinLock<Rank::task> lock_;
+    mutable SpinLock<Rank::task> lock_;
     RefPtr<VmMap> map_;
     List<Thread, &Thread::task_link> threads_;
     std::atomic<uint32_t> thread_count_{0};
@@ -45,6 +55,6 @@ void task_leave();
 [[noreturn]] void thread_return_to_user();
 
 /// The map of the calling thread. It must run in a task.
-inline VmMap& current_map() { return current_thread().task->map(); }
+inline VmMap& current_map() { return *current_thread().map; }
 
 } // namespace lentil

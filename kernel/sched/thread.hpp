@@ -16,6 +16,7 @@ namespace lentil {
 
 struct Hart;    // sched/hart.hpp
 class Task;     // mach/task.hpp: an opaque slot for this layer
+class VmMap;    // vm/vm_map.hpp: another
 struct Uthread; // bsd/uthread.hpp: likewise
 class Waitq;
 
@@ -60,7 +61,8 @@ struct Thread : ThreadHead, RefCounted<Thread> {
 
     // -- identity slots of the layers above; owned and interpreted by them ------------------------------------------
     Uthread* uthread = nullptr;             ///< who it executes as; nullptr for kernel threads
-    Task* task = nullptr;                   ///< whose map it runs in; nullptr for kernel threads
+    Task* task = nullptr;                   ///< it belongs to; nullptr for kernel threads
+    VmMap* map = nullptr;                   ///< the task's, of which a gift of the running thread changes nothing
     machine::AddressSpace* space = nullptr; ///< loaded when it runs; nullptr: kernel_space()
     bool user_frame_replaced = false;       ///< t; the system call in flight wrote the user registers itself
 

@@ -37,7 +37,7 @@ Snapshot look(const ProcTarget& target, const Uthread* uthread) {
             s.terminal_group = foreground != 0 ? foreground : -1;
         }
     }
-    s.threads = proc.uthread_count;
+    s.threads = proc.living_uthreads();
     s.exit_signal = proc.exit_signal;
     s.exit_status = proc.exit_status;
     s.usage = target.uthread ? target.uthread->usage_locked() : proc.usage_locked();

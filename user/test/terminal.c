@@ -132,6 +132,28 @@ static void no_session_for_leaders(void) {
     CHECK_EXITED(check_reap(pid), 0);
 }
 
+// Born into a session whose leader is gone, where its memory may have been the leader's.
+static void move_to_own_group(void) { CHECK_EQ(setpgid(0, 0), 0); }
+static void outlive_the_leader(void) {
+    CHECK_SOON(shared[0], 10); // waited for
+    for (int i = 0; i < 30; ++i)
+        CHECK_EXITED(check_reap(spawn(move_to_own_group)), 0);
+    shared[1] = 1;
+}
+static void lead_and_leave(void) {
+    CHECK(setsid() > 0);
+    spawn(outlive_the_leader);
+}
+static void leaderless(void) {
+    shared = shared_memory(4096);
+    for (int i = 0; i < 5; ++i) {
+        shared[0] = shared[1] = 0;
+        CHECK_EXITED(check_reap(spawn(lead_and_leave)), 0);
+        shared[0] = 1;
+        CHECK_SOON(shared[1], 20);
+    }
+}
+
 static const struct check_case cases[] = {
     {"a terminal takes groups of its session alone, and is given up by its leader alone", foreground_rules, 0, false},
     {"a session's terminal is taken away by nobody without the right to", stolen, 0, false},
@@ -140,6 +162,7 @@ static const struct check_case cases[] = {
     {"who ignores or blocks SIGTTIN reads EIO, who ignores or blocks SIGTTOU may change the terminal", ignored, 0,
      false},
     {"a leader of a group cannot make a session", no_session_for_leaders, 0, false},
+    {"who is born when the session's leader is gone is not taken for it", leaderless, 60, false},
 };
 
 // For test/boot: waits for a line that is typed, and says how much of it is left after TCSANOW and after TCSAFLUSH.
