@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The seeded scheduler of the simulated harts: stacks, interrupts, time, and who goes on.
 #include <cstdlib>
+#include <cstring>
 #include <host/explorer.hpp>
 #if defined(LENTIL_TSAN)
 #include <sanitizer/tsan_interface.h>
@@ -9,7 +10,6 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 #include <sys/mman.h>
-#include <vector>
 
 extern "C" {
 void host_switch_stack(void** save_sp, void* load_sp);
@@ -39,13 +39,14 @@ bool one_in(uint64_t n) { return random_word() % n == 0; }
 // ---- stacks ------------------------------------------------------------------------------------------------------------
 
 constexpr size_t stack_size = 256 << 10;
-std::vector<char*> spare_stacks;
+/// Each begins with the address of the next. (No container of the library: the thread sanitizer watches what that calls.)
+char* spare_stacks = nullptr;
 
 void take_stack(Flow& flow) {
     flow.size = stack_size;
-    if (!spare_stacks.empty()) {
-        flow.bottom = spare_stacks.back();
-        spare_stacks.pop_back();
+    if (spare_stacks) {
+        flow.bottom = spare_stacks;
+        std::memcpy(&spare_stacks, flow.bottom, sizeof spare_stacks);
         return;
     }
     void* const at = ::mmap(nullptr, page_size + stack_size, PROT_READ | PROT_WRITE,
@@ -201,7 +202,8 @@ Context::~Context() {
         if (flow.sanitizer)
             __tsan_destroy_fiber(flow.sanitizer);
 #endif
-        spare_stacks.push_back(flow.bottom);
+        std::memcpy(flow.bottom, &spare_stacks, sizeof spare_stacks);
+        spare_stacks = flow.bottom;
     }
 }
 
@@ -329,8 +331,10 @@ void synchronous_trap(Trapframe& frame, host::Stepped trap) {
         if (trap.what == host::Step::done)
             continue;
         if (trap.what == host::Step::question) {
+            irq_disable();
             plan.question(frame);
             frame.pc_ += 4;
+            prepare_user(frame);
             continue;
         }
         if (plan.trapped)

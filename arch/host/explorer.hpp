@@ -38,8 +38,8 @@ struct Plan {
     void (*secondary)(unsigned hart) = nullptr; ///< on a hart that was started; does not return
     /// What machine::power asks for; does not return.
     void (*powered_off)(machine::PowerAction) = nullptr;
-    /// User mode came to the instruction custom-0: a question to the test, which may change the registers. Not a trap:
-    /// the kernel hears nothing of it, and no other hart runs meanwhile.
+    /// User mode came to the instruction custom-0: a question to the test, which may change the registers, or do what an
+    /// interrupt of the board would: interrupts are off. Not a trap: the kernel hears nothing else of it.
     void (*question)(machine::Trapframe&) = nullptr;
     /// No hart can go on: time is about to jump to the first timer. No point may be in it.
     void (*standstill)() = nullptr;

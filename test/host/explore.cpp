@@ -55,6 +55,15 @@ constexpr const char* case_names[] = {
     "execs tracked",
     "signals for a lender's process handled by another thread",
     "allocations that failed",
+    "terminals taken",
+    "terminals that others had",
+    "terminals used by a borrower in the background",
+    "ends of file read by a borrower in the background",
+    "stops put off by a borrower",
+    "jobs stopped",
+    "sessions left by their leader",
+    "sessions led by a borrower",
+    "keys typed",
 };
 static_assert(std::size(case_names) == static_cast<size_t>(Case::count));
 

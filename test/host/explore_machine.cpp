@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <bsd/proc.hpp>
+#include <bsd/tty.hpp>
 #include <debug/panic.hpp>
 #include <debug/panic_test.hpp>
 #include <libkern/format.hpp>
@@ -39,8 +40,12 @@ extern "C" void AnnotateIgnoreReadsBegin(const char*, int);
 extern "C" void AnnotateIgnoreReadsEnd(const char*, int);
 extern "C" void AnnotateIgnoreWritesBegin(const char*, int);
 extern "C" void AnnotateIgnoreWritesEnd(const char*, int);
-/// The simulated TLBs and caches belong to no flow.
-extern "C" const char* __tsan_default_suppressions() { return "race:std::_Hashtable\n"; }
+/// The simulated TLBs and caches belong to no flow. (The kernel has no hash tables and vectors of this library.)
+extern "C" const char* __tsan_default_suppressions() {
+    return "race:std::_Hashtable\nrace:std::__detail::_Hash\nrace:std::vector<char\n";
+}
+/// Nothing goes on in a run that has ended.
+extern "C" const char* __tsan_default_options() { return "atexit_sleep_ms=0"; }
 #endif
 
 namespace {
@@ -274,6 +279,11 @@ void answer(machine::Trapframe& frame) {
         fail_one_in = a(0);
         allocation_fault_hook = fails_sometimes;
         return;
+    case Question::type: {
+        const char key = static_cast<char>(a(0));
+        console_tty().input({&key, 1});
+        return;
+    }
     case Question::cover:
         if (a(0) < static_cast<uint64_t>(Case::count))
             shared->cases[a(0)]++;
@@ -302,10 +312,11 @@ std::vector<char> initramfs() {
     if (program.empty())
         fail("no program " EXPLORE_PROGRAM);
     std::vector<char> archive;
-    const auto put = [&](const char* name, unsigned mode, const std::string& contents) {
+    const auto put = [&](const char* name, unsigned mode, const std::string& contents, unsigned major = 0,
+                         unsigned minor = 0) {
         char header[128];
         std::snprintf(header, sizeof header, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x", 1, mode, 0,
-                      0, 1, 0, contents.size(), 0, 0, 0, 0, std::strlen(name) + 1, 0);
+                      0, 1, 0, contents.size(), 0, 0, major, minor, std::strlen(name) + 1, 0);
         const auto pad = [&] {
             while (archive.size() % 4 != 0)
                 archive.push_back(0);
@@ -317,6 +328,8 @@ std::vector<char> initramfs() {
         pad();
     };
     put("init", 0100755, program);
+    put("dev", 0040755, "");
+    put("dev/console", 0020600, "", 5, 1);
     put("TRAILER!!!", 0, "");
     return archive;
 }

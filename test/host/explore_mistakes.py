@@ -38,10 +38,10 @@ MISTAKES = {
         "    if (loan->state != State::lent) {\n        guard.unlock();\n        return {}; // released", "    if (false) {\n"
         "        guard.unlock();\n        return {}; // released"),
     "exit: the lender is released before the zombie is there": (
-        "kernel/bsd/exit.cpp", "        proc.state = ProcState::zombie;\n        report_end_locked(proc, reaped);\n"
-        "        loan_end = loan_release_locked(proc);",
-        "        loan_end = loan_release_locked(proc);\n        guard.unlock();\n        guard.relock();\n"
-        "        proc.state = ProcState::zombie;\n        report_end_locked(proc, reaped);"),
+        "kernel/bsd/exit.cpp", "        proc.state = ProcState::zombie;\n        signal_proc_gone_locked(proc);\n        kqueue_note_exit_locked(proc);\n"
+        "        proc_report_end_locked(proc, reaped);\n        loan_end = loan_release_locked(proc);",
+        "        loan_end = loan_release_locked(proc);\n        guard.unlock();\n        guard.relock();\n        proc.state = ProcState::zombie;\n"
+        "        signal_proc_gone_locked(proc);\n        kqueue_note_exit_locked(proc);\n        proc_report_end_locked(proc, reaped);"),
     "end of a group: parked lenders are not recalled": (
         "kernel/bsd/signal_send.cpp", "    if (parked)\n        loan_recall(proc);\n    return true;\n}\n\n/// SIGCONT",
         "    (void)parked;\n    return true;\n}\n\n/// SIGCONT"),
@@ -49,7 +49,7 @@ MISTAKES = {
         "kernel/bsd/signal_send.cpp", "    guard.unlock();\n    if (parked)\n        loan_recall(proc);",
         "    guard.unlock();\n    (void)parked;"),
     "exit: who waits for the child is not woken": (
-        "kernel/bsd/exit.cpp", "    parent.child_waitq.wake_all();\n}\n\nvoid reparent", "}\n\nvoid reparent"),
+        "kernel/bsd/exit.cpp", "        proc_reap_locked(proc, reaped);\n    parent.child_waitq.wake_all();\n", "        proc_reap_locked(proc, reaped);\n"),
     "exec: who waits to be alone is not woken": (
         "kernel/bsd/exit.cpp", "proc.uthreads_waitq.wake_all();", ";"),
     "vfork: a lender is not marked as parked": (
@@ -71,6 +71,19 @@ MISTAKES = {
         "kernel/bsd/signal_send.cpp", "sig.continued_unreported = was_stopped;", ";"),
     "signals: a signal of the whole proc goes to a parked uthread": (
         "kernel/bsd/signal_send.cpp", "        if (wants(proc, u, signo)) {", "        if (true) {"),
+    "terminal: a borrower in the background is stopped by its use": (
+        "kernel/bsd/tty.cpp", "    if (loan_exempts_from_job_control(self))", "    if (false)"),
+    "terminal: a borrower in the background waits for what is typed": (
+        "kernel/bsd/tty.cpp", "signo == sig_ttin ? Admission::end_of_file : Admission::granted", "Admission::granted"),
+    "stop: a terminal's stop does not wait for the end of the loan": (
+        "kernel/bsd/vfork.cpp", "return (signo == sig_tstp || signo == sig_ttin || signo == sig_ttou) && proc.loan != nullptr;",
+        "return (void)proc, (void)signo, false;"),
+    "session: its leader stays named when it is gone": (
+        "kernel/bsd/tty.cpp", "    session.leader = nullptr;", "    ;"),
+    "session: the end of its leader leaves it the terminal": (
+        "kernel/bsd/tty.cpp", "    if (session.tty)\n        session.tty->disassociate_locked();", "    if (false)\n        session.tty->disassociate_locked();"),
+    "groups: who is stopped in a group that becomes orphaned is not told": (
+        "kernel/bsd/exit.cpp", "        if (child.group != proc.group)\n            orphan_group_locked(*child.group, nullptr);\n", ""),
 }
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What the explored kernel runs: processes that make processes and threads, lend, signal, stop, kill and end each other as
 // the seed says, and that know what must come of it. /init is this program, and what it execs too.
-#include "steps.hpp"
+#include "terminals.hpp"
 
 namespace {
 
@@ -470,8 +470,9 @@ void watch_births() {
 
 /// One thing that a process does.
 void act(long depth) {
-    constexpr long focused[] = {0, 1, 6, 5, 6, 7, 8};
-    switch (focus != 0 && !one_in(4) ? focused[focus] : random(10)) {
+    constexpr long focused[] = {0, 1, 6, 5, 6, 7, 8, 9};
+    switch (focus != 0 && !one_in(4) ? focused[focus] : random(11)) {
+    case 9: play_session(); break;
     case 7: {
         const long code = random(100), pid = spawn(depth < most_depth ? depth + 1 : most_depth, code);
         if (pid > 0)
@@ -597,6 +598,7 @@ void touch_memory() {
 
 [[noreturn]] void init() {
     touch_memory();
+    expect(foreground() == e_notty, "the console is not there for the taking");
     // Once before objects are counted: what stays for ever is made now.
     long pid = born([](void*) { return exec(most_depth, 1); }, nullptr, as_vfork);
     reap(pid, ended(1));
@@ -611,7 +613,7 @@ void touch_memory() {
     reap_all();
     settle(false);
     chaos = one_in(5);
-    focus = random(7);
+    focus = random(8);
     if (one_in(3))
         memory_fails(10 + random(100));
     for (long n = 3 + random(4); n > 0; n--)
@@ -664,7 +666,9 @@ void start(unsigned long* stack) {
     chaos = number(arguments[3]) % 2 != 0;
     focus = number(arguments[3]) / 2;
     cover(Case::execed);
-    if (const long victim = number(arguments[4]); victim != 0)
+    if (const long victim = number(arguments[4]); victim == use_terminal_mark)
+        use_terminal();
+    else if (victim != 0)
         kill(victim, sigterm);
     reap_all(); // what another thread of the old image left
     family(number(arguments[1]));

@@ -11,6 +11,7 @@ enum class Question : unsigned long {
                 ///< The answer is 0 if that is not so yet; a failure if it must be so now (a1 = 1)
     cover = 5,  ///< the case of number a0 came up
     memory_fails = 6, ///< from now on one allocation in a0 fails (0: none), in calls that say so to their callers
+    type = 7,         ///< the key a0 is typed on the console
 };
 
 /// Cases that a run of the explorer is to meet; it says how often it did.
@@ -41,5 +42,14 @@ enum class Case : unsigned {
     tracked_exec,
     handled_by_sibling,
     allocation_failed,
+    terminal_taken,
+    terminal_refused,
+    terminal_used_by_borrower,
+    terminal_end_read,
+    stop_put_off,
+    job_stopped,
+    leader_left,
+    borrower_led,
+    typed,
     count
 };

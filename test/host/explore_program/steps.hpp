@@ -11,7 +11,7 @@ bool chaos = false; ///< somebody kills processes at random: then an end by SIGK
 constexpr long most_depth = 3;
 long focus =
     0; ///< what this run does more often than else: 0 nothing, 1 loans, 2 siblings, 3 stops, 4 siblings in haste, 5 spawn,
-       ///< 6 processes that are watched
+       ///< 6 processes that are watched, 7 terminals
 
 using Body = long (*)(void*);
 
