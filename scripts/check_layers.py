@@ -17,7 +17,7 @@ LEVEL = {folder: level for level, group in enumerate(LAYERS) for folder in group
 KERNEL_FOLDERS = set(LEVEL) | {"debug"}
 
 # debug/ looks at everything; these headers of it, which pull in nothing from above, are for everybody.
-DEBUG_FOR_ALL = {"debug/panic.hpp", "debug/trace.hpp", "debug/log.hpp", "debug/breakable_lock.hpp"}
+DEBUG_FOR_ALL = {"debug/panic.hpp", "debug/trace.hpp", "debug/log.hpp", "debug/breakable_lock.hpp", "debug/symbols.hpp"}
 
 # What an arch or a driver may include of kernel/.
 ARCH_MAY = {"libkern", "machine", "sync"}

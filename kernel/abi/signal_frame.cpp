@@ -79,8 +79,8 @@ Result<vaddr_t> frame_address(const machine::Trapframe& frame, const UthreadSign
 
 namespace {
 
+/// `out` is all zero: what the kernel leaves unset in its union goes out too.
 void fill(LinuxSiginfo& out, const SigInfo& info) {
-    out = {};
     out.signo = info.signo;
     out.error = info.error;
     out.code = info.code;
@@ -114,6 +114,7 @@ void fill(LinuxSiginfo& out, const SigInfo& info) {
 
 LinuxSiginfo to_linux(const SigInfo& info) {
     LinuxSiginfo out;
+    __builtin_memset(&out, 0, sizeof out);
     fill(out, info);
     return out;
 }
@@ -154,13 +155,11 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
     const vaddr_t address = TRY(frame_address(frame, sig, action));
 
     // Straight to the user's stack, in few pieces; what is left out of it was the user's before.
-    FrameHead head{.info = {},
-                   .flags = 0,
-                   .link = 0,
-                   .stack = altstack_of(sig),
-                   .mask = old_mask.bits,
-                   .room = {},
-                   .pc = frame.pc()};
+    FrameHead head;
+    __builtin_memset(&head, 0, sizeof head);
+    head.stack = altstack_of(sig);
+    head.mask = old_mask.bits;
+    head.pc = frame.pc();
     fill(head.info, info);
     machine::fp_save(thread.arch);
     TRY(copyout(address, &head, sizeof head));

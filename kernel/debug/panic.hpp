@@ -31,7 +31,7 @@ namespace machine {
 unsigned stop_other_harts();
 /// Prints the cause of a trap in words and the registers by name.
 void print_trap(const Trapframe& frame);
-/// Return addresses along the frame pointers, innermost first; from `frame`, or from the caller if there is none.
+/// Return addresses of the callers, innermost first; from `frame`, or from the caller if there is none.
 /// Returns how many it wrote.
 size_t backtrace(const Trapframe* frame, std::span<vaddr_t> to);
 

@@ -59,7 +59,7 @@ Hart* most_urgent_waiting(HartSet among) {
 Hart& choose_hart(const Thread& thread, Hart& last, Arrival arrival) {
     const HartSet allowed = allowed_for(thread.sched.affinity);
     if (allowed.is_single())
-        return hart_by_index(allowed.first());
+        return allowed.has(last.index) ? last : hart_by_index(allowed.first());
     if (Hart* idle = claim_idle(allowed, last.index))
         return *idle;
     if (!thread.sched.is_fair())

@@ -483,12 +483,6 @@ void page_unref(VmPage* page) {
     give_single(stocks[machine::hart_index()], page);
 }
 
-bool PageDrop::drop_shared(VmPage* page) {
-    const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
-    ASSERT(before != 0);
-    return before == 1;
-}
-
 void PageDrop::give(VmPage* first, VmPage* end) {
     for (const VmPage* page = first; page != end; page++)
         make_unused(page);

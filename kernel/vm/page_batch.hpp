@@ -2,6 +2,7 @@
 // Single pages, many at a time.
 #pragma once
 
+#include <libkern/assert.hpp>
 #include <vm/page.hpp>
 
 namespace lentil {
@@ -56,7 +57,11 @@ public:
     }
 
 private:
-    static bool drop_shared(VmPage* page);
+    static bool drop_shared(VmPage* page) {
+        const uint32_t before = page->refs.fetch_sub(1, std::memory_order_acq_rel);
+        ASSERT(before != 0);
+        return before == 1;
+    }
     void flush() {
         if (first_ != end_)
             give(first_, end_);

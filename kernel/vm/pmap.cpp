@@ -31,8 +31,9 @@ bool Table::seal() const {
 void Table::free() const {
     {
         PageDrop pages;
+        const PageNumbers numbers;
         for_each([&](unsigned i, Pte value) {
-            pages.add(page_at(value.address()));
+            pages.add(numbers.at(value.address()));
             entries[i] = Pte{}; // nobody walks it any more
         });
     }
@@ -80,8 +81,9 @@ Result<Table> PmapInternals::own(Pmap& pmap, Pte& link) {
     const Table copy = TRY(new_table());
     shared.seal(); // before our reference goes: whoever is left alone with the table has to find its pages shared
     copy.record->owner = shared.record->owner;
+    const PageNumbers numbers;
     shared.for_each([&](unsigned i, Pte entry) {
-        page_ref(page_at(entry.address()));
+        page_ref(numbers.at(entry.address()));
         copy.entries[i] = entry;
     });
     Table::store(link, Pte::table(page_pa(copy.record)));
@@ -132,9 +134,10 @@ bool PmapInternals::remove_leaf(Pmap& pmap, Gather& gather, Pte& link, vaddr_t s
         int64_t resident = 0;
         const unsigned first = Pte::index(start, 0), last = Pte::index(end - page_size, 0);
         VmPage* const zero = zero_page();
+        const PageNumbers numbers;
         leaf.for_each(first, last + 1, [&](unsigned i, Pte entry) {
             leaf.clear(i);
-            VmPage* page = page_at(entry.address());
+            VmPage* page = numbers.at(entry.address());
             resident += page != zero;
             gather.add(page, start + (i - first) * page_size);
         });
@@ -246,6 +249,30 @@ void PmapInternals::put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, Pa
     add_resident(pmap, pages.count);
 }
 
+void PmapInternals::put_missing(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages,
+                                Prot prot) {
+    const Table leaf{claim.table, claim.record};
+    if (first_use_faults)
+        prot = Prot::none;
+    unsigned i = Pte::index(va, 0);
+    int64_t resident = 0;
+    uint64_t groups = 0;
+    for (VmPage* page : pages) {
+        if (page) {
+            if (Table::is_empty(leaf.get(i))) {
+                Table::store(leaf.entries[i], Pte::leaf(page_pa(page), prot, true));
+                groups |= uint64_t{1} << i / Table::group;
+                resident++;
+            } else {
+                page_unref(page);
+            }
+        }
+        i++;
+    }
+    leaf.record->owner |= groups;
+    add_resident(pmap, resident);
+}
+
 Result<void> Pmap::enter(vaddr_t va, VmPage* page, Prot prot) {
     PmapInternals::put(*this, TRY(PmapInternals::leaf_for(*this, va)), va, page, prot);
     return {};
@@ -256,10 +283,6 @@ Result<void> Pmap::enter(const Claim& claim, vaddr_t va, VmPage* page, Prot prot
         return enter(va, page, prot);
     PmapInternals::put(*this, Table{claim.table, claim.record}, va, page, prot);
     return {};
-}
-
-bool Pmap::is_mapped(const Claim& claim, vaddr_t va) {
-    return !Table::is_empty(Table::load(claim.table[Pte::index(va, 0)]));
 }
 
 unsigned Pmap::room_behind_run(const Claim& claim, vaddr_t va, unsigned before, unsigned most) {

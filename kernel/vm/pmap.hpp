@@ -50,7 +50,6 @@ public:
     Result<Claim> claim(vaddr_t va, bool write);
     /// enter() for a `va` just claimed; cannot fail if the claim has a table.
     Result<void> enter(const Claim& claim, vaddr_t va, VmPage* page, Prot prot);
-    static bool is_mapped(const Claim& claim, vaddr_t va); ///< of a page of the claimed table
     /// Of the pages from `va` on, up to `most` and to the end of the claimed table: how many are not mapped, if the
     /// `before` pages below `va` are.
     static unsigned room_behind_run(const Claim& claim, vaddr_t va, unsigned before, unsigned most);

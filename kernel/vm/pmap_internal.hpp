@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include <vm/page_batch.hpp>
 #include <vm/pmap.hpp>
@@ -11,6 +12,20 @@
 namespace lentil {
 
 using machine::Pte;
+
+/// page_at() for a loop over a table: keeps what they look up each time.
+class PageNumbers {
+public:
+    VmPage* at(paddr_t pa) const {
+        const uint64_t index = (pa >> page_shift) - ram_.first;
+        if (index < ram_.count) [[likely]]
+            return ram_.records + index;
+        return page_at_elsewhere(pa);
+    }
+
+private:
+    const RamRange ram_ = main_pages;
+};
 
 /// A table and its record. `record->owner` has one bit for each group of eight entries: set if one of them is not
 /// empty (of a root table: in the user half). `record->refs` counts the links to it.
@@ -187,6 +202,11 @@ struct PmapInternals {
     static void put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot prot);
     /// The same for neighbours where nothing is mapped, in a claimed table; not the zero page.
     static void put_new(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, PageRun pages, Prot prot);
+
+    /// The same for pages of an object: `pages` begins at `va`, nullptr where there is none, and lies in the claimed table.
+    /// Takes over the references, and drops those of pages for which something is mapped already.
+    static void put_missing(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages,
+                            Prot prot);
 
     /// visit(link, from, to) for the leaf tables of [start, end) that are there; the link is an entry of level 1.
     template<class F>

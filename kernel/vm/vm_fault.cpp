@@ -32,15 +32,22 @@ bool is_sole(const VmPage* page) { return page->refs.load(std::memory_order_acqu
 
 bool fetched(const VmPage* page) { return page->flags.load(std::memory_order_relaxed) & page_icache_ok; }
 
-/// To be called before pages are mapped with `prot`.
+/// To be called before pages (nullptr: none) are mapped with `prot`.
 void before_mapping(std::span<VmPage* const> pages, Prot prot) {
-    if (has(prot, Prot::exec) && !std::all_of(pages.begin(), pages.end(), fetched))
+    const bool writable = has(prot, Prot::write), executable = has(prot, Prot::exec);
+    if (!writable && !executable)
+        return;
+    const bool known = std::all_of(pages.begin(), pages.end(), [](VmPage* page) { return !page || fetched(page); });
+    if (known && !writable)
+        return;
+    if (executable && !known)
         machine::sync_instructions(HartSet::all());
     for (VmPage* page : pages) {
-        const bool stable = !has(prot, Prot::write);
-        if (stable && has(prot, Prot::exec) && !fetched(page))
+        if (!page)
+            continue;
+        if (!writable && !fetched(page))
             page->flags.fetch_or(page_icache_ok, std::memory_order_relaxed);
-        else if (!stable && fetched(page))
+        else if (writable && fetched(page))
             page->flags.fetch_and(~uint32_t{page_icache_ok}, std::memory_order_relaxed);
     }
 }
@@ -119,7 +126,7 @@ void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, cons
     PmapInternals::put_new(map.pmap_, claim, next, pages, entry.prot);
 }
 
-void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {
+void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim) {
     constexpr size_t window = 16;
     const vaddr_t window_start = va & ~vaddr_t{window * page_size - 1};
     const vaddr_t start = std::max(entry.start, window_start);
@@ -127,25 +134,13 @@ void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va) {
     VmPage* found[window];
     const std::span<VmPage*> pages(found, (end - start) >> page_shift);
     entry.object->pages_if_present((entry.offset + (start - entry.start)) >> page_shift, pages);
-    auto claim = map.pmap_.claim(va, true); // the table that was just entered to: the window's, which lies in one
-    ASSERT(claim && claim->table);
-    VmPage* wanted[window];
-    size_t count = 0;
-    for (size_t i = 0; i < pages.size(); i++) {
-        if (!pages[i])
-            continue;
-        if (Pmap::is_mapped(*claim, start + i * page_size)) {
-            page_unref(pages[i]);
-            pages[i] = nullptr;
-        } else {
-            wanted[count++] = pages[i];
-        }
-    }
     const Prot prot = rights(entry, true);
-    before_mapping(std::span(wanted, count), prot);
-    for (size_t i = 0; i < pages.size(); i++)
-        if (pages[i])
-            (void)map.pmap_.enter(*claim, start + i * page_size, pages[i], prot); // the claim has a table
+    before_mapping(pages, prot); // what is mapped already has these rights
+    if (claim.table)
+        return PmapInternals::put_missing(map.pmap_, claim, start, pages, prot);
+    auto made = map.pmap_.claim(va, true); // the table that was just entered to: the window's, which lies in one
+    ASSERT(made && made->table);
+    PmapInternals::put_missing(map.pmap_, *made, start, pages, prot);
 }
 
 FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write,
@@ -181,7 +176,7 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
     }
     const FaultResult result = enter(map.pmap_, claim, va, *page, prot);
     if (result == FaultResult::ok && !write)
-        map_around(map, entry, va);
+        map_around(map, entry, va, claim);
     return result;
 }
 

@@ -95,7 +95,7 @@ struct VmMapInternals {
     /// Memory that is written page by page, upwards, gets the next pages of a block with the one touched.
     static void write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
     /// Maps neighbours that the object has already.
-    static void map_around(VmMap& map, VmMapEntry& entry, vaddr_t va);
+    static void map_around(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
     /// The entry at `va`, a stack extended to it if it may; nullptr if there is none.
     static VmMapEntry* find_or_grow(VmMap& map, vaddr_t va);
 };

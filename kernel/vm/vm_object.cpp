@@ -64,6 +64,16 @@ struct VmObjectInternals {
         return static_cast<VmPage*>(at);
     }
 
+    /// The node whose slots hold the pages around `index`; nullptr if there are none.
+    static RadixNode* leaf_at(const VmObject& object, uint64_t index) {
+        if (object.height_ < height_for(index))
+            return nullptr;
+        void* at = object.root_;
+        for (unsigned level = object.height_; at && --level > 0;)
+            at = node(at)->slots[slot_of(index, level)];
+        return node(at);
+    }
+
     /// `index` is not there yet. Takes over a reference of the page; nomem changes nothing.
     static Result<void> insert(VmObject& object, uint64_t index, VmPage* page) {
         auto leaf = leaf_for(object, index);
@@ -351,10 +361,16 @@ VmPage* VmObject::page_if_present(uint64_t index) {
 
 void VmObject::pages_if_present(uint64_t first, std::span<VmPage*> out) {
     MutexGuard guard(lock_);
-    for (size_t i = 0; i < out.size(); i++) {
-        out[i] = VmObjectInternals::find(*this, first + i);
-        if (out[i])
-            page_ref(out[i]);
+    for (size_t i = 0; i < out.size();) {
+        const RadixNode* leaf = VmObjectInternals::leaf_at(*this, first + i);
+        const unsigned slot = VmObjectInternals::slot_of(first + i, 0);
+        const size_t end = std::min<size_t>(out.size(), i + node_slots - slot);
+        for (void* const* at = leaf ? leaf->slots + slot : nullptr; i < end; i++) {
+            auto* page = at ? static_cast<VmPage*>(*at++) : nullptr;
+            if (page)
+                page_ref(page);
+            out[i] = page;
+        }
     }
 }
 

@@ -145,6 +145,54 @@ class Tasks(gdb.Command):
             print(f"{address:#18x} map {reference(task['map_']):#x} threads {', '.join(map(str, members))}")
 
 
+def stack_use(start, pc):
+    """How much stack the function at `start` has taken by `pc`, and how far below the top of that its return address lies (0: in
+    ra). As arch/riscv/report.cpp reads it from the code: there are no frame pointers."""
+    def signed(value, width):
+        return value - (1 << width) if value >> (width - 1) & 1 else value
+    code = bytes(gdb.selected_inferior().read_memory(start, pc - start))
+    size = ra_from_top = t0 = at = 0
+    while at < len(code):
+        word = int.from_bytes(code[at:at + 4], "little")
+        more = above = None
+        if word & 3 != 3:
+            c, at = word & 0xffff, at + 2
+            imm6 = signed(c >> 7 & 0x20 | c >> 2 & 0x1f, 6)
+            if c & 0xef83 == 0x6101:
+                more = signed(c >> 3 & 0x200 | c << 4 & 0x180 | c << 1 & 0x40 | c << 3 & 0x20 | c >> 2 & 0x10, 10)
+            elif c & 0xef83 == 0x0101:
+                more = imm6
+            elif c & 0xe07f == 0xe006:
+                above = c >> 7 & 0x38 | c >> 1 & 0x1c0
+            elif c & 0xef83 == 0x6281:
+                t0 = imm6 << 12
+            elif c & 0xef83 == 0x4281:
+                t0 = imm6
+            elif c & 0xef83 in (0x0281, 0x2281):
+                t0 += imm6
+            elif c == 0x9116:
+                more = t0
+        else:
+            at += 4
+            if word & 0xfffff == 0x10113:
+                more = signed(word >> 20, 12)
+            elif word & 0x01fff07f == 0x00113023:
+                above = signed(word >> 20 & 0xfe0 | word >> 7 & 0x1f, 12)
+            elif word & 0xfff == 0x2b7:
+                t0 = signed(word & 0xfffff000, 32)
+            elif word & 0xfffff == 0x293:
+                t0 = signed(word >> 20, 12)
+            elif word & 0xfffff in (0x28293, 0x2829b):
+                t0 += signed(word >> 20, 12)
+            elif word == 0x510133:
+                more = t0
+        if more is not None and more < 0:
+            size -= more
+        if above is not None and ra_from_top == 0:
+            ra_from_top = size - above
+    return size, ra_from_top
+
+
 class Backtrace(gdb.Command):
     """lentil-bt ID: the kernel backtrace of a thread that does not run, by the id that lentil-threads shows."""
 
@@ -156,23 +204,21 @@ class Backtrace(gdb.Command):
         for t in threads():
             if int(t["id"]) != wanted:
                 continue
-            # Frame pointers: at s0 - 16 the caller's s0, at s0 - 8 the return address.
-            pc, frame = int(t["context"]["ra"]), int(t["context"]["s"][0])
+            pc, sp = int(t["context"]["ra"]), int(t["context"]["sp"])
             for _ in range(40):
-                block = gdb.block_for_pc(pc)
+                block = gdb.block_for_pc(pc - 1)
                 while block and not block.function:
                     block = block.superblock
                 line = gdb.find_pc_line(pc)
                 where = f"{line.symtab.filename}:{line.line}" if line.symtab else "?"
                 print(f"  {pc:#x} {block.function if block else '?'} at {where}")
-                if frame == 0:
+                if not block:
                     break
-                try:
-                    pc, frame = pointer_at(frame - 8), pointer_at(frame - 16)
-                except gdb.MemoryError:
+                size, ra_from_top = stack_use(block.start, pc)
+                sp += size
+                if ra_from_top == 0:
                     break
-                if pc == 0:
-                    break
+                pc = pointer_at(sp - ra_from_top)
             return
         print(f"no thread {wanted}")
 

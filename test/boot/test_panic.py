@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A broken kernel says what happened, where, in which function and with which registers, and fails as a command."""
+import re
+
 from harness import CHECKED, Machine, boot_test, check, check_equal
 
 
@@ -42,4 +44,6 @@ def silences():
         end = machine.expect(r"^end of panic", 30).start()
         check(machine.text().count("noise") > 10, "there was no noise")
         check(b"noise" not in machine.output[start:end], "others printed into the report")
+        report = machine.output[start:end].decode(errors="replace")
+        check(re.search(r"^backtrace:\r*\n(  0x\w+ \S+\r*\n)*  0x\w+ abi::sys_write\+", report, re.M), f"no way back to the call: {report}")
         check_equal(machine.wait_for_end(30), 1, "QEMU's exit code")

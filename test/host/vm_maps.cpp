@@ -58,6 +58,39 @@ TEST_CASE_FIXTURE(Machine, "memory that is written upwards comes in blocks, unle
     CHECK(resident_after(*end, {12, 13, 14, 15, 16}) == 9); // 17, 18 and 19 came along
     CHECK(resident_after(*end, {21, 22, 23, 24}) == 14);    // 25 is the last
     CHECK(peek(*end, base + 20 * page_size) == 7);
+    // After all of a block of 64 the rest of the leaf table follows at once, and the next table starts small again.
+    TestMap whole;
+    constexpr vaddr_t table = machine::Pte::entries * page_size;
+    REQUIRE(whole->map(anonymous(3 * table, base)).ok());
+    CHECK(resident_after(*whole, {0, 1, 2, 3, 4, 16, 64}) == 512);
+    for (unsigned i = 0; i < 512; i++)
+        CHECK(peek(*whole, base + i * page_size) == (i < 5 || i == 16 || i == 64));
+    CHECK(resident_after(*whole, {512, 513}) == 514);
+    // A part of it goes, is shared by a fork, is protected, as any pages are.
+    CHECK(whole->unmap(base + 100 * page_size, 200 * page_size).ok());
+    CHECK(whole->pmap().resident() == 314);
+    TestMap child = forked(*whole);
+    CHECK(resident_after(*child, {64, 65, 511}) == 314);
+    CHECK(peek(*whole, base + 65 * page_size) == 0);
+    CHECK(whole->protect(base + 300 * page_size, 100 * page_size, Prot::read).ok());
+    CHECK_FALSE(poke(*whole, base + 350 * page_size, 1));
+    CHECK(poke(*whole, base + 450 * page_size, 1));
+    CHECK(peek(*child, base + 450 * page_size) == 0);
+    CHECK(peek(*whole, base + 100 * page_size) == -1);
+}
+
+TEST_CASE_FIXTURE(Machine, "memory that fills leaf tables begins at one where there is room, other memory does not") {
+    TestMap map;
+    constexpr vaddr_t table = machine::Pte::entries * page_size;
+    const vaddr_t small = *map->map(anonymous(page_size));
+    const vaddr_t whole = *map->map(anonymous(2 * table));
+    CHECK(whole % table == 0);
+    CHECK(small - whole >= 2 * table);
+    CHECK(small - whole < 3 * table);
+    const vaddr_t odd = *map->map(anonymous(table + page_size));
+    CHECK(odd == whole - (table + page_size));
+    CHECK(map->unmap(whole, 2 * table).ok());
+    CHECK(*map->map(anonymous(2 * table)) == whole);
 }
 
 TEST_CASE_FIXTURE(Machine, "maps are placed downwards from mmap_base; a free hint is taken, a taken one is not") {

@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include <vm/page_batch.hpp>
+
 namespace lentil {
 namespace {
 
@@ -130,6 +132,80 @@ TEST_CASE_FIXTURE(Machine, "a page is freed with its last reference") {
     page_unref(page);
     CHECK(page_counts().free == before.free - 1);
     page_unref(page);
+    CHECK(page_counts().free == before.free);
+}
+
+TEST_CASE_FIXTURE(Machine, "a run is of pages that each live by themselves, and takes no more than its part") {
+    const PageCounts before = page_counts();
+    for (const unsigned wanted : {1u, 2u, 15u, 63u, 64u, 447u, 512u, 1024u}) {
+        const PageRun run = page_alloc_run(wanted);
+        REQUIRE(run.count == wanted);
+        CHECK(page_counts().free == before.free - wanted);
+        for (unsigned i = 0; i < wanted; i++) {
+            REQUIRE(run.first[i].refs.load() == 1);
+            CHECK(page_pa(run.first + i) == page_pa(run.first) + i * page_size);
+        }
+        page_ref(run.first + wanted / 2); // one of them stays
+        {
+            PageDrop drop;
+            for (unsigned i = 0; i < wanted; i++)
+                drop.add(run.first + i);
+        }
+        CHECK(page_counts().free == before.free - 1);
+        page_unref(run.first + wanted / 2);
+        CHECK(page_counts().free == before.free);
+    }
+    std::vector<VmPage*> blocks;
+    while (auto block = page_alloc_order(10))
+        blocks.push_back(*block);
+    uint64_t left = page_counts().free;
+    CHECK(left < 16 * 1024);
+    std::vector<PageRun> runs;
+    for (;;) {
+        const PageRun run = page_alloc_run(1024);
+        CHECK(run.count <= left / 16);
+        if (run.count == 0)
+            break;
+        runs.push_back(run);
+        left -= run.count;
+        CHECK(page_counts().free == left);
+    }
+    CHECK(left >= 15); // what is asked for may still have
+    for (const PageRun& run : runs)
+        for (unsigned i = run.count; i-- > 0;) // backwards: no neighbours for PageDrop
+            page_unref(run.first + i);
+    for (VmPage* block : blocks)
+        page_free_order(block, 10);
+    CHECK(page_counts().free == before.free);
+}
+
+TEST_CASE_FIXTURE(Machine,
+                  "pages kept for their contents are free all the same, and are given out when nothing else is") {
+    const PageCounts before = page_counts();
+    std::vector<VmPage*> pages;
+    for (int i = 0; i < 40; i++) // more than are kept
+        pages.push_back(*page_alloc_cleared());
+    for (VmPage* page : pages)
+        page_unref_keeping(page, PageContents::zeros);
+    CHECK(page_counts().free == before.free);
+    CHECK(page_take_kept(PageContents::root_table) == nullptr);
+    VmPage* kept = page_take_kept(PageContents::zeros);
+    REQUIRE(kept);
+    CHECK(kept->refs.load() == 1);
+    CHECK(page_counts().free == before.free - 1);
+    page_unref_keeping(kept, PageContents::zeros);
+    std::vector<VmPage*> blocks;
+    while (auto block = page_alloc_order(10))
+        blocks.push_back(*block);
+    pages.clear();
+    while (auto page = page_alloc())
+        pages.push_back(*page);
+    CHECK(page_counts().free == 0);
+    CHECK(page_take_kept(PageContents::zeros) == nullptr);
+    for (VmPage* page : pages)
+        page_unref(page);
+    for (VmPage* block : blocks)
+        page_free_order(block, 10);
     CHECK(page_counts().free == before.free);
 }
 
