@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import qemu  # noqa: E402
 import sdcard  # noqa: E402
+import userland  # noqa: E402
 
 TIMED_OUT = 124
 
@@ -23,6 +24,8 @@ def main():
     parser.add_argument("--initrd", metavar="FILE", help="initramfs, cpio or cpio.gz (default: busybox and a shell)")
     parser.add_argument("--append", default="", metavar="WORDS", help="the kernel's command line")
     parser.add_argument("--disk", metavar="FILE", help="raw image of a virtio disk")
+    parser.add_argument("--userland", choices=userland.USERLANDS,
+                        help="boots Debian 13 from a disk, build/NAME.img, which is made first and keeps what is changed on it")
     parser.add_argument("--machine", choices=qemu.MACHINES, default="virt",
                         help="sifive_u: makes an SD card, build/sifive_u.img, and boots it through the board's firmware")
     parser.add_argument("--card", metavar="FILE", help="sifive_u boots this card as it is (scripts/sdcard makes one)")
@@ -34,9 +37,16 @@ def main():
     parser.add_argument("--dry-run", action="store_true", help="print the QEMU command and stop")
     options = parser.parse_args()
 
+    if options.userland:
+        if options.disk or options.initrd or options.machine != "virt":
+            parser.error("--userland brings its own disk, for the machine virt")
+        options.disk = userland.make(options.userland)
+        options.append = f"root=/dev/vda {options.append}".strip()
+        options.memory = options.memory or "1G"
+
     build_dir = os.path.join(qemu.TOP, "build/checked" if options.checks else "build")
     kernel = options.kernel or os.path.join(build_dir, "Image")
-    initrd = options.initrd or os.path.join(build_dir, "initramfs.cpio.gz")
+    initrd = None if options.userland else options.initrd or os.path.join(build_dir, "initramfs.cpio.gz")
     if options.machine == "sifive_u":
         if options.disk or options.icount:
             parser.error("sifive_u has no virtio disk, and its firmware does not run in virtual time")
@@ -50,7 +60,7 @@ def main():
     if options.dry_run:
         print(shlex.join(command))
         return 0
-    if not options.card and not (options.kernel and options.initrd):
+    if not options.card and not (options.kernel and (options.initrd or options.userland)):
         build = [os.path.join(qemu.TOP, "scripts/build")] + (["--checks"] if options.checks else [])
         built = subprocess.run(build + ["boot"], stdin=subprocess.DEVNULL, check=False)
         if built.returncode != 0:

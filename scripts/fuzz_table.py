@@ -35,6 +35,11 @@ BY_NAME = {
 }
 OPEN = "O_WRONLY O_RDWR O_CREAT O_EXCL O_TRUNC O_APPEND O_NONBLOCK O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH O_TMPFILE O_SYNC O_NOCTTY"
 AT = "AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH AT_SYMLINK_FOLLOW AT_REMOVEDIR AT_EACCESS"
+SOCKET = ("SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET SOCK_STREAM|SOCK_NONBLOCK SOCK_DGRAM|SOCK_NONBLOCK|SOCK_CLOEXEC "
+          "SOCK_SEQPACKET|SOCK_NONBLOCK 9")
+MESSAGE = "MSG_DONTWAIT MSG_PEEK MSG_TRUNC MSG_WAITALL MSG_NOSIGNAL MSG_CMSG_CLOEXEC MSG_OOB"
+SOCKET_OPTION = ("SO_TYPE SO_ERROR SO_SNDBUF SO_RCVBUF SO_PASSCRED SO_PEERCRED SO_RCVLOWAT SO_RCVTIMEO SO_SNDTIMEO SO_ACCEPTCONN "
+                 "SO_DOMAIN SO_LINGER 999")
 # CALL:NAME -> `bits` (any of them together) or `one` (one of them), and C constants.
 HINTS = {
     "openat:flags": "bits " + OPEN, "dup3:flags": "bits O_CLOEXEC", "pipe2:flags": "bits O_CLOEXEC O_NONBLOCK O_DIRECT",
@@ -74,6 +79,15 @@ HINTS = {
     "rt_sigtimedwait:size": "eight", "sigaltstack:old": "pointer", "getpriority:which": "one PRIO_PROCESS PRIO_PGRP PRIO_USER",
     "setpriority:which": "one PRIO_PROCESS PRIO_PGRP", "set_robust_list:size": "one 24", "sched_setaffinity:size": "eight",
     "sched_setattr:flags": "one 0", "sethostname:length": "small", "setdomainname:length": "small", "readlinkat:size": "size",
+    "socket:family": "one AF_UNIX AF_UNIX AF_UNIX AF_UNIX AF_INET", "socketpair:family": "one AF_UNIX AF_UNIX AF_UNIX AF_INET",
+    "socket:type": "one " + SOCKET, "socketpair:type": "one " + SOCKET, "socket:protocol": "one 0 0 0 1 2",
+    "socketpair:protocol": "one 0 0 0 1 2", "socketpair:fds": "pointer", "bind:length": "one 2 3 6 20 110 111",
+    "connect:length": "one 2 3 6 20 110", "sendto:length": "one 0 0 2 6 110", "accept4:flags": "bits SOCK_NONBLOCK SOCK_CLOEXEC",
+    "sendto:flags": "bits " + MESSAGE, "recvfrom:flags": "bits " + MESSAGE, "sendmsg:flags": "bits " + MESSAGE,
+    "recvmsg:flags": "bits " + MESSAGE, "sendmmsg:flags": "bits " + MESSAGE, "recvmmsg:flags": "bits " + MESSAGE,
+    "setsockopt:level": "one SOL_SOCKET SOL_SOCKET SOL_SOCKET 6", "getsockopt:level": "one SOL_SOCKET SOL_SOCKET SOL_SOCKET 6",
+    "setsockopt:option": "one " + SOCKET_OPTION, "getsockopt:option": "one " + SOCKET_OPTION,
+    "setsockopt:size": "one 4 4 8 16 0", "shutdown:how": "one 0 1 2 3",
     "ppoll:count": "small", "pselect6:count": "small", "epoll_pwait:count": "small", "mmap:fd": "fd",
 }
 

@@ -8,6 +8,7 @@
 #include <abi/sys_native.hpp>
 #include <abi/sys_proc.hpp>
 #include <abi/sys_signal.hpp>
+#include <abi/sys_socket.hpp>
 #include <abi/sys_time.hpp>
 #include <abi/syscall_trace.hpp>
 #include <bsd/ptrace.hpp>
@@ -37,6 +38,9 @@ constexpr SyscallEntry proc_calls[] = {
 constexpr SyscallEntry signal_calls[] = {
 #include <abi/sys_signal.def>
     no_entry};
+constexpr SyscallEntry socket_calls[] = {
+#include <abi/sys_socket.def>
+    no_entry};
 constexpr SyscallEntry time_calls[] = {
 #include <abi/sys_time.def>
     no_entry};
@@ -61,11 +65,13 @@ consteval bool is_sorted(std::span<const SyscallEntry> list, int sign) {
     return true;
 }
 static_assert(is_sorted(file_calls, 1) && is_sorted(mem_calls, 1) && is_sorted(misc_calls, 1) &&
-              is_sorted(proc_calls, 1) && is_sorted(signal_calls, 1) && is_sorted(time_calls, 1));
+              is_sorted(proc_calls, 1) && is_sorted(signal_calls, 1) && is_sorted(socket_calls, 1) &&
+              is_sorted(time_calls, 1));
 static_assert(is_sorted(native_calls, -1), "native calls have negative numbers, by falling number");
 
 constexpr size_t linux_call_count = std::size(file_calls) + std::size(mem_calls) + std::size(misc_calls) +
-                                    std::size(proc_calls) + std::size(signal_calls) + std::size(time_calls) - 6;
+                                    std::size(proc_calls) + std::size(signal_calls) + std::size(socket_calls) +
+                                    std::size(time_calls) - 7;
 constexpr size_t native_call_count = std::size(native_calls) - 1;
 
 /// All Linux calls by number. Two files that claim one number make it unequal to `unique`, checked below.
@@ -73,7 +79,8 @@ constexpr auto linux_calls = [] {
     std::array<SyscallEntry, linux_call_count> all{};
     size_t n = 0;
     const std::span<const SyscallEntry> lists[] = {entries(file_calls), entries(mem_calls),    entries(misc_calls),
-                                                   entries(proc_calls), entries(signal_calls), entries(time_calls)};
+                                                   entries(proc_calls), entries(signal_calls), entries(socket_calls),
+                                                   entries(time_calls)};
     for (auto list : lists)
         for (const SyscallEntry& e : list) {
             size_t at = n++;

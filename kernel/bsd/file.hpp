@@ -107,6 +107,7 @@ public:
     virtual class TimerFile* timer() { return nullptr; }
     virtual class Kqueue* kqueue() { return nullptr; }
     virtual class PidFile* pidfd() { return nullptr; }
+    virtual class UnixSocket* socket() { return nullptr; }
     /// The terminal behind it, and under which name it was opened.
     struct Terminal {
         class Tty* tty = nullptr;

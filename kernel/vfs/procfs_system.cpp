@@ -3,6 +3,7 @@
 #include <lentil_version.hpp>
 
 #include <bsd/host_name.hpp>
+#include <bsd/unix_socket.hpp>
 #include <libkern/assert.hpp>
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
@@ -247,6 +248,9 @@ Result<void> each_mount(const ProcTarget& target, Line line) {
         const RefPtr<Vnode> top = mount->root;
         if (!top)
             continue;
+        // The very first root, under the one that init got: nobody can reach it.
+        if (top->covered_by.load(std::memory_order_acquire) && !mount_covered(*top))
+            continue;
         const Result<size_t> length = path_of(root, *top, path.span());
         if (length)
             line(*mount, std::string_view(path.data(), *length));
@@ -284,6 +288,25 @@ Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target) {
 }
 
 namespace {
+Result<void> unix_sockets(TextBuffer& out, const ProcTarget&) {
+    out.text("Num       RefCount Protocol Flags    Type St Inode Path\n");
+    UnixSocket::Line line;
+    for (uint64_t from = 0; UnixSocket::describe_next(from, line);) {
+        constexpr uint32_t accepts = 0x10000; // Linux's __SO_ACCEPTCON
+        out.add("0000000000000000: {:08x} 00000000 {:08x} {:04x} {:02x} {:5}", line.references,
+                line.listening ? accepts : 0, line.type, line.connected ? 3 : 1, line.inode);
+        if (line.address) {
+            const bool abstract = line.address->is_abstract();
+            out.text(" ");
+            for (uint32_t i = 0; i < line.address->length - (abstract ? 0 : 1); i++)
+                out.add("{}", line.address->path[i] == 0 ? '@' : line.address->path[i]);
+        }
+        out.text("\n");
+    }
+    return {};
+}
+
+constexpr ProcfsItem net_items[] = {{.name = "unix", .type = file, .mode = 0444, .generate = unix_sockets}};
 constexpr ProcfsItem tty_items[] = {{.name = "drivers", .type = file, .mode = 0444, .generate = tty_drivers}};
 
 /// Of Linux's letters, c alone: stop the kernel with a report.
@@ -310,6 +333,7 @@ constinit ProcfsItem items[] = {
     {.name = "devices", .type = file, .mode = 0444, .generate = devices},
     {.name = "sysrq-trigger", .type = file, .mode = 0200, .write = sysrq_trigger},
     {.name = "vmstat", .type = file, .mode = 0444, .generate = vmstat},
+    {.name = "net", .type = directory, .mode = 0555, .children = net_items},
     {.name = "tty", .type = directory, .mode = 0555, .children = tty_items},
     {.name = "sys", .type = directory, .mode = 0555},
     {.name = "lentil", .type = directory, .mode = 0555},

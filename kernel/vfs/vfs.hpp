@@ -39,6 +39,8 @@ Result<FsStat> fs_stat(const VfsContext& context, std::string_view path);
 Result<void> mkdir(const VfsContext& context, int at, std::string_view path, mode_t mode);
 /// `mode` with its type bits: regular, FIFO, socket; devices need Capability::mknod.
 Result<void> mknod(const VfsContext& context, int at, std::string_view path, mode_t mode, uint64_t device);
+/// bind(2)'s node for a socket: exist.
+Result<RefPtr<Vnode>> make_socket(const VfsContext& context, std::string_view path);
 Result<void> symlink(const VfsContext& context, std::string_view target, int at, std::string_view path);
 Result<void> link(const VfsContext& context, int old_at, std::string_view old_path, int new_at,
                   std::string_view new_path, uint32_t flags);

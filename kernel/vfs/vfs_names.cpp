@@ -69,6 +69,11 @@ Result<void> mknod(const VfsContext& context, int at, std::string_view path, mod
     return {};
 }
 
+Result<RefPtr<Vnode>> make_socket(const VfsContext& context, std::string_view path) {
+    const Located where = TRY(new_name(context, at_cwd, path, false));
+    return create_node(context, where, VnodeType::socket, 0777);
+}
+
 Result<void> symlink(const VfsContext& context, std::string_view target, int at, std::string_view path) {
     if (target.empty())
         return Errno::noent;

@@ -10,7 +10,7 @@ struct object_count {
 };
 struct object_counts {
     int size;
-    struct object_count list[64];
+    struct object_count list[128];
 };
 
 static struct object_counts read_objects(void) {
@@ -19,7 +19,7 @@ static struct object_counts read_objects(void) {
     memset(&counts, 0, sizeof counts);
     if (check_read_file("/proc/lentil/objects", text, sizeof text) < 0)
         return counts; // not Lentil
-    for (char* line = strtok(text, "\n"); line && counts.size < 64; line = strtok(NULL, "\n"))
+    for (char* line = strtok(text, "\n"); line && counts.size < 128; line = strtok(NULL, "\n"))
         if (sscanf(line, "%31s %ld", counts.list[counts.size].name, &counts.list[counts.size].value) == 2)
             ++counts.size;
     return counts;
