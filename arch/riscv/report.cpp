@@ -141,6 +141,11 @@ size_t backtrace(const Trapframe* frame, std::span<vaddr_t> to) {
         ra = trap.reg(Trapframe::ra);
         innermost = true;
         add(pc);
+        if (!is_text(pc) && is_text(ra)) { // a call of what is no function
+            pc = ra;
+            innermost = false;
+            add(pc);
+        }
     };
     if (frame)
         go_to_trap(*frame);
