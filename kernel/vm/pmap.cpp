@@ -18,7 +18,7 @@ bool Table::seal() const {
         return false;
     bool any = false;
     // Two that share the table may do this at a time: both store the same.
-    for_each([&](unsigned i, Pte value) {
+    for_each([&](size_t i, Pte value) {
         if (value.valid() && machine::has(value.prot(), Prot::write)) {
             store(entries[i], value.with_prot(value.prot() & ~Prot::write));
             any = true;
@@ -31,8 +31,7 @@ bool Table::seal() const {
 void Table::free() const {
     {
         PageDrop pages;
-        const PageNumbers numbers;
-        for_each([&](unsigned i, Pte value) {
+        for_each([&, numbers = PageNumbers()](size_t i, Pte value) {
             pages.add(numbers.at(value.address()));
             entries[i] = Pte{}; // nobody walks it any more
         });
@@ -81,10 +80,9 @@ Result<Table> PmapInternals::own(Pmap& pmap, Pte& link) {
     const Table copy = TRY(new_table());
     shared.seal(); // before our reference goes: whoever is left alone with the table has to find its pages shared
     copy.record->owner = shared.record->owner;
-    const PageNumbers numbers;
-    shared.for_each([&](unsigned i, Pte entry) {
+    shared.for_each([to = copy.entries, numbers = PageNumbers()](size_t i, Pte entry) {
         page_ref(numbers.at(entry.address()));
-        copy.entries[i] = entry;
+        to[i] = entry;
     });
     Table::store(link, Pte::table(page_pa(copy.record)));
     if (value.valid()) // else nobody can have followed it
@@ -116,7 +114,7 @@ Result<Table> PmapInternals::leaf_for(Pmap& pmap, vaddr_t va) {
 int64_t PmapInternals::resident_in(Table leaf) {
     int64_t pages = 0;
     const paddr_t zero = page_pa(zero_page());
-    leaf.for_each([&](unsigned, Pte value) { pages += value.address() != zero; });
+    leaf.for_each([&](size_t, Pte value) { pages += value.address() != zero; });
     return pages;
 }
 
@@ -186,10 +184,10 @@ Pmap::~Pmap() {
     ASSERT(space_.active.load().empty());
     uint64_t tables = 1, resident = 0;
     const Table root = PmapInternals::root(*this);
-    root.for_each([&](unsigned at, Pte upper) {
+    root.for_each([&](size_t at, Pte upper) {
         root.entries[at] = Pte{};
         const Table middle = Table::behind(upper);
-        middle.for_each([&](unsigned i, Pte link) {
+        middle.for_each([&](size_t i, Pte link) {
             middle.entries[i] = Pte{};
             const Table leaf = Table::behind(link);
             if constexpr (checks_enabled)
@@ -422,7 +420,7 @@ Result<void> Pmap::fork_to(Pmap& child) {
     bool flush = false;
     Result<void> result;
     const Table child_root = PmapInternals::root(child);
-    PmapInternals::root(*this).for_each([&](unsigned at, Pte upper) {
+    PmapInternals::root(*this).for_each([&](size_t at, Pte upper) {
         if (!result)
             return;
         auto made = PmapInternals::new_table();
@@ -434,7 +432,7 @@ Result<void> Pmap::fork_to(Pmap& child) {
         int64_t tables = 1;
         child_root.set(at, Pte::table(page_pa(copy.record)));
         copy.record->owner = middle.record->owner;
-        middle.for_each([&](unsigned i, Pte link) {
+        middle.for_each([&](size_t i, Pte link) {
             const Table leaf = Table::behind(link);
             if (!leaf.is_sealed()) {
                 if (leaf.uses_at_most(PmapInternals::sealed_at_once)) {

@@ -17,14 +17,15 @@ using machine::Pte;
 class PageNumbers {
 public:
     VmPage* at(paddr_t pa) const {
-        const uint64_t index = (pa >> page_shift) - ram_.first;
-        if (index < ram_.count) [[likely]]
-            return ram_.records + index;
+        const uint64_t index = (pa >> page_shift) - first_;
+        if (index < count_) [[likely]]
+            return records_ + index;
         return page_at_elsewhere(pa);
     }
 
 private:
-    const RamRange ram_ = main_pages;
+    VmPage* const records_ = main_pages.records;
+    const uint64_t first_ = main_pages.first, count_ = main_pages.count;
 };
 
 /// A table and its record. `record->owner` has one bit for each group of eight entries: set if one of them is not
@@ -91,7 +92,18 @@ struct Table {
     }
     template<class F>
     void for_each(F visit) const {
-        for_each(0, Pte::entries, visit);
+        Pte* const first = entries;
+        Pte* at = first;
+        for (uint64_t groups = record->owner; groups != 0; groups >>= 1) {
+            if ((groups & 1) == 0) {
+                const auto unused = static_cast<unsigned>(std::countr_zero(groups));
+                groups >>= unused;
+                at += unused * group;
+            }
+            for (Pte* const end = at + group; at != end; at++)
+                if (const Pte value = load(*at); !is_empty(value))
+                    visit(static_cast<size_t>(at - first), value);
+        }
     }
 
     /// Nobody else links the table: it may be changed.
