@@ -7,6 +7,7 @@
 #include <bsd/exit.hpp>
 #include <bsd/fork.hpp>
 #include <bsd/selftest.hpp>
+#include <debug/log.hpp>
 #include <libkern/format.hpp>
 #include <vfs/block.hpp>
 #include <vfs/initramfs.hpp>
@@ -20,6 +21,7 @@ namespace {
 /// The user can do something about these, so they are no panics: a clear line and a failing power-off.
 template<class... A>
 [[noreturn]] void give_up(std::string_view format, const A&... args) {
+    log_set_quiet(false);
     kprint("boot: ");
     kprint(format, args...);
     kprint("\nboot: giving up\n");

@@ -31,8 +31,8 @@ def shape(sentence, message="", harts=1, **options):
 
 shape("seven harts and 16 GiB", harts=7, memory="16G")
 shape("a shell in 16 MiB", memory="16M")
-shape("timer and IPIs by ACLINT", machine="virt,aclint=on", harts=2)
-shape("interrupts by APLIC", machine="virt,aia=aplic", harts=2)
+shape("timer and IPIs by ACLINT", machine="virt,aclint=on", harts=5)
+shape("interrupts by APLIC", machine="virt,aia=aplic", harts=6)
 shape("interrupts as messages, by APLIC and IMSIC", machine="virt,aia=aplic-imsic", harts=3)
 shape("two sockets, each with memory and an interrupt controller", harts=4, memory="512M",
       more=["-numa", "node,mem=256M,cpus=0-1,nodeid=0", "-numa", "node,mem=256M,cpus=2-3,nodeid=1"])

@@ -229,6 +229,8 @@ private:
                 reply(static_cast<uint8_t>(told));
             return;
         }
+        if (mode != Mode::commands && number != 0 && number != 12)
+            return reply(4); // a transfer of many blocks must be ended first
         const uint8_t r1 = idle_state;
         const bool version_2 = kind == Kind::standard || kind == Kind::high_capacity;
         if (idle_state && number != 0 && number != 1 && number != 8 && number != 41 && number != 55 && number != 58 &&
