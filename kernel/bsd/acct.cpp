@@ -61,7 +61,7 @@ static_assert(to_float(1) == 0x3f800000 && to_float(10) == 0x41200000);
 
 Record make_record(Proc& proc) {
     Record r{};
-    const nanos_t lived = machine::now_ns() - proc.start_ns;
+    const nanos_t lived = monotonic_ns() - proc.start_ns;
     const RefPtr<const Cred> cred = proc.cred();
     ProcTreeGuard guard(proc_tree_lock);
     const int32_t status = proc.sig.group_exit ? proc.sig.group_exit_status : proc.exit_status;

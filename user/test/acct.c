@@ -2,6 +2,7 @@
 // Process accounting: one record for each process that ends, in place before anybody can wait for it.
 #include "lend.h"
 
+#include <pthread.h>
 #include <sys/acct.h>
 
 static const char path[] = "/tmp/acct.test";
@@ -57,6 +58,64 @@ static void forked(void) {
     CHECK(strncmp(r->ac_comm, "acct", sizeof r->ac_comm) == 0);
     CHECK((time_t)r->ac_btime >= before - 1 && (time_t)r->ac_btime <= time(NULL));
     CHECK(count_of(r->ac_mem) > 0);
+}
+
+enum { mapped = 64 << 20, touched = 4 << 20, group = 77 };
+static int go[2];
+static void live_a_second(void) {
+    char byte;
+    CHECK_EQ(setgid(group), 0);
+    char* memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    for (int at = touched - 4096; at >= 0; at -= 4096) // upwards pages would come in blocks
+        memory[at] = 1;
+    CHECK_EQ(read(go[0], &byte, 1), 1);
+    check_sleep_ms(1100);
+}
+static void own_session(void) { CHECK(setsid() > 0); }
+static void measures(void) {
+    start();
+    CHECK_EQ(pipe(go), 0);
+    const double began = check_now();
+    const time_t before = time(NULL);
+    const pid_t pid = spawn(live_a_second), alone = spawn(own_session);
+    const time_t after = time(NULL); // it ends in a later second
+    CHECK_EQ(write(go[1], "", 1), 1);
+    CHECK_EXITED(check_reap(pid), 0);
+    CHECK_EXITED(check_reap(alone), 0);
+    const double ticks = (check_now() - began) * 100;
+    const struct acct_v3* r = record_of(pid);
+    CHECK((time_t)r->ac_btime >= before - 1 && (time_t)r->ac_btime <= after);
+    CHECK(r->ac_etime >= 110 && (double)r->ac_etime <= ticks);
+    CHECK(count_of(r->ac_mem) >= mapped >> 10 && count_of(r->ac_mem) < mapped >> 9);
+    CHECK(count_of(r->ac_minflt) >= touched >> 12 && count_of(r->ac_minflt) < touched >> 10);
+    CHECK_EQ(count_of(r->ac_majflt), 0);
+    CHECK_EQ(r->ac_gid, group);
+    int tty = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CHECK(tty >= 0);
+    CHECK_EQ(r->ac_tty, 5 << 8 | 1); // the console
+    r = record_of(alone);
+    acct(NULL);
+    CHECK_EQ(r->ac_tty, 0);
+}
+
+static void* end_all(void* unused) {
+    check_sleep_ms(20);
+    _exit(9);
+    return unused;
+}
+static void leave_thread(void) {
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, end_all, NULL), 0);
+    syscall(SYS_exit, 1);
+}
+static void last_thread(void) {
+    start();
+    const pid_t pid = spawn(leave_thread);
+    CHECK_EXITED(check_reap(pid), 9);
+    const struct acct_v3* r = record_of(pid);
+    acct(NULL);
+    CHECK_EQ(r->ac_exitcode, 9 << 8);
 }
 
 static void exec_exit(void) {
@@ -155,6 +214,8 @@ static void on_and_off(void) {
 
 static const struct check_case cases[] = {
     {"NB-41 a forked process leaves a record with AFORK, its status, ids, name and begin", forked, 0, false},
+    {"a record has begin and length, memory, faults, group and terminal of the process", measures, 0, true},
+    {"a record has the status of the whole process, not that of its first thread", last_thread, 0, false},
     {"NB-41 EC-80 exec clears AFORK, in a child and in a borrower", execed, 0, false},
     {"EC-80 NB-41 a borrower that never exec'd leaves a record with its own times, before its lender goes on", borrower,
      0, true},

@@ -529,6 +529,39 @@ static void private_files(void) {
 }
 
 // Of a process that is not dumpable its own user sees no more than a stranger; whose name it is is nobody else's to say.
+// What was opened with more rights shows no more than what could be opened now.
+static int held_open[2];
+static void wait_for_the_end(void) {
+    char byte;
+    close(held_open[1]);
+    CHECK_EQ(read(held_open[0], &byte, 1), 0);
+}
+static void opened_before(void) {
+    char path[64], text[200];
+    CHECK_EQ(pipe(held_open), 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        wait_for_the_end();
+        _exit(0);
+    }
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    const int dir = open(path, O_RDONLY | O_DIRECTORY);
+    const int io = openat(dir, "io", O_RDONLY), info = openat(dir, "fdinfo/0", O_RDONLY);
+    const int link = openat(dir, "fd/0", O_PATH | O_NOFOLLOW), list = openat(dir, "fd", O_RDONLY | O_DIRECTORY);
+    CHECK(io >= 0 && info >= 0 && link >= 0 && list >= 0);
+    CHECK(pread(io, text, 100, 0) > 0 && pread(info, text, 100, 0) > 0);
+    CHECK(readlinkat(link, "", text, 100) > 0);
+    CHECK_EQ(setuid(65534), 0);
+    CHECK_ERRNO(pread(io, text, 100, 0), EACCES);
+    CHECK_ERRNO(pread(info, text, 100, 0), EACCES);
+    CHECK_ERRNO(readlinkat(link, "", text, 100), EACCES);
+    DIR* entries = fdopendir(list);
+    for (struct dirent* entry; (entry = readdir(entries));)
+        CHECK(entry->d_name[0] == '.');
+    closedir(entries);
+}
+
 static void undumpable(void) {
     char path[64], byte = 'x';
     int to[2], from[2];
@@ -660,6 +693,7 @@ static const struct check_case cases[] = {
     {"locks lists record locks, those of open files and flock's, with file and range", locks, 0, true},
     {"map_files leads to the files that are mapped, by address", mapped_files, 0, true},
     {"what is private stays so for other users", private_files, 0, false},
+    {"io and descriptors of another user's process stay private behind what was opened before", opened_before, 0, true},
     {"a process that is not dumpable keeps its secrets from its own user", undumpable, 0, true},
     {"files about the system have what tools look for", system_files, 0, false},
     {"a file read in pieces shows one moment", one_moment, 0, false},

@@ -250,7 +250,9 @@ static void use_and_free(void) {
     execv(check_self, exec_words);
     _exit(99);
 }
+static void use_and_end(void) { touch(20 << 20); }
 static void most_memory(void) {
+    CHECK(usage_of_child(spawn(use_and_end), 0).ru_maxrss >= 20 << 10);
     exec_words[0] = check_self, exec_words[1] = "@rss", exec_words[2] = NULL;
     CHECK(usage_of(RUSAGE_SELF).ru_maxrss < 16 << 10);
     const struct rusage child = usage_of_child(spawn(use_and_free), 6);

@@ -307,6 +307,25 @@ static void overwriting(void) {
     CHECK(newest);
 }
 
+static void exec_blank(void) {
+    char* arguments[] = {check_self, "@exit", NULL};
+    execv("/tmp/a b\tc", arguments);
+    _exit(99);
+}
+static void blanks(void) {
+    unlink("/tmp/a b\tc");
+    CHECK_EQ(symlink(check_self, "/tmp/a b\tc"), 0);
+    record("exec-success");
+    const pid_t pid = borrow(exec_blank);
+    CHECK_EXITED(check_reap(pid), 3);
+    load();
+    unlink("/tmp/a b\tc");
+    bool found = false;
+    for (size_t i = 0; i < event_count; ++i)
+        found |= events[i].pid == pid && strncmp(events[i].values, "name=a?b?c ", 11) == 0;
+    CHECK(found);
+}
+
 static void nothing_when_off(void) {
     control("all");
     control("off");
@@ -317,6 +336,8 @@ static void nothing_when_off(void) {
     int fd = open("/proc/lentil/trace_control", O_WRONLY);
     CHECK_ERRNO(write(fd, "no-such-probe", 13), EINVAL);
     CHECK_ERRNO(write(fd, "records=1024", 12), EBUSY);
+    CHECK_ERRNO(write(fd, "records=63", 10), EINVAL);
+    CHECK_ERRNO(write(fd, "records=1048577", 15), EINVAL);
     CHECK_EQ(setuid(4242), 0);
     CHECK_ERRNO(open("/proc/lentil/trace", O_RDONLY), EACCES);
 }
@@ -335,6 +356,7 @@ static const struct check_case cases[] = {
     {"syscall:::entry and return show number, arguments and errno", calls_and_results, 0, true},
     {"sched:::off-cpu and on-cpu alternate on every hart, in order of time", on_and_off, 0, true},
     {"a full ring overwrites the oldest records and counts them as lost", overwriting, 0, true},
+    {"a name with blanks is one field", blanks, 0, true},
     {"probes that are off record nothing, and only root reads the trace", nothing_when_off, 0, true},
 };
 int main(int argc, char** argv) {
