@@ -127,8 +127,9 @@ private:
     bool is_full() const { return queued_.load(std::memory_order_acquire) > backlog_.load(std::memory_order_relaxed); }
     bool enqueue(UnixMessage& message); ///< false: it takes nothing any more
     UnixMessage* first_message() const { return head_.load(std::memory_order_acquire); }
-    /// The first message out of the queue: it is read. Wakes who waited for room.
-    void finish(UnixMessage& message);
+    /// The first message out of the queue: it is read. Wakes who waited for room. What is left of it is dropped without
+    /// read_lock_: it may be the last that refers to its sender, whose name is a file's. nullptr: it went already.
+    UnixMessage* unlink_first(UnixMessage& message);
     void uncharge(size_t n);
     void room_again(); ///< of a datagram socket: those that are connected to it look again
     UnixMessage* take_queue();

@@ -50,12 +50,12 @@ void UnixSocket::uncharge(size_t n) {
         send_waitq_.wake_all();
 }
 
-void UnixSocket::finish(UnixMessage& message) {
+UnixMessage* UnixSocket::unlink_first(UnixMessage& message) {
     bool was_full = false;
     {
         SpinGuard guard(queue_lock_);
         if (head_.load(std::memory_order_relaxed) != &message)
-            return; // a collection took all of it: nobody will read here again
+            return nullptr; // a collection took all of it: nobody will read here again
         head_.store(message.next, std::memory_order_release);
         was_full = is_full();
         queued_.store(queued_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
@@ -69,7 +69,7 @@ void UnixSocket::finish(UnixMessage& message) {
         room_again();
     }
     message.next = nullptr;
-    drop_messages(&message);
+    return &message;
 }
 
 void UnixSocket::room_again() {
@@ -328,6 +328,7 @@ Result<size_t> UnixSocket::receive_stream(Uio& uio, SocketReceive& how, bool non
         }
         done += n;
         bool boundary = peek;
+        UnixMessage* read_whole = nullptr;
         if (message->rights && !peek) {
             how.rights = rights_land(std::exchange(message->rights, nullptr));
             boundary = true;
@@ -338,8 +339,10 @@ Result<size_t> UnixSocket::receive_stream(Uio& uio, SocketReceive& how, bool non
             message->taken += n;
             bytes_.fetch_sub(n, std::memory_order_relaxed);
             if (message->taken == message->length)
-                finish(*message);
+                read_whole = unlink_first(*message);
         }
+        guard.unlock();
+        drop_messages(read_whole);
         if (boundary)
             break;
     }
@@ -377,8 +380,9 @@ Result<size_t> UnixSocket::receive_packet(Uio& uio, SocketReceive& how, bool non
         if (message->rights)
             how.rights =
                 peek ? TRY(rights_copy(*message->rights)) : rights_land(std::exchange(message->rights, nullptr));
-        if (!peek)
-            finish(*message);
+        UnixMessage* const read_whole = peek ? nullptr : unlink_first(*message);
+        guard.unlock();
+        drop_messages(read_whole);
         if (!put)
             return put;
         return how.flags & message_flags::trunc ? whole : n;

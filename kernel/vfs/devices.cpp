@@ -76,27 +76,45 @@ Result<RefPtr<File>> random_open(Vnode& node, uint32_t flags) {
     return RefPtr<File>(TRY(make_ref<RandomFile>(node, flags)));
 }
 
-/// The kernel's log: reading gives its text from the oldest that is kept, writing adds a line.
+/// The kernel's log: a read gives one line that is kept, with Linux's head (priority, number, time, flags); the number is its
+/// place in the log. Writing adds a line.
 class LogFile final : public DeviceFile {
 public:
     static constexpr const char* zone_name = "log_files";
     using DeviceFile::DeviceFile;
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override {
-        char block[256];
-        size_t done = 0;
-        MutexGuard guard(lock_);
-        while (uio.left() > 0) {
-            const size_t n = log_read(std::span(block).first(std::min(uio.left(), sizeof block)), from_);
-            if (n == 0)
-                break;
-            const size_t moved = TRY(uio.put(block, n));
-            from_ += moved;
-            done += moved;
-            if (moved < n)
-                break;
+        constexpr nanos_t look_again_ns = 200'000'000; // the log wakes nobody: it is written with any lock held
+        char record[64 + longest_line];
+        for (;;) {
+            {
+                MutexGuard guard(lock_);
+                char* const line = record + 64;
+                const size_t n = log_read(std::span(line, longest_line), from_);
+                const std::string_view text = std::string_view(line, n).substr(0, std::string_view(line, n).find('\n'));
+                if (text.size() < n || n == longest_line) {
+                    const size_t head = format_to(std::span(record, 64), "6,{},0,-;", from_).size();
+                    memmove(record + head, text.data(), text.size());
+                    record[head + text.size()] = '\n';
+                    const size_t whole = head + text.size() + 1;
+                    if (uio.left() < whole)
+                        return Errno::inval;
+                    from_ += text.size() + (text.size() < n ? 1 : 0);
+                    return uio.put(record, whole);
+                }
+            }
+            if (nonblocking())
+                return Errno::again;
+            if (sleep_until(machine::now_ns() + look_again_ns, "kmsg") == WaitResult::interrupted)
+                return Errno::restart_sys;
         }
-        return done;
+    }
+    Result<off_t> seek(off_t offset, Whence whence) override {
+        if (offset != 0 || whence == Whence::current)
+            return Errno::inval;
+        MutexGuard guard(lock_);
+        from_ = whence == Whence::end ? log_end() : 0;
+        return off_t{0};
     }
     Result<size_t> write(Uio& uio) override {
         char line[512];
@@ -113,6 +131,7 @@ public:
     }
 
 private:
+    static constexpr size_t longest_line = 512;
     Mutex<Rank::file> lock_;
     uint64_t from_ = 0;
 };

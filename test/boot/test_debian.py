@@ -89,6 +89,9 @@ TOUR = [
     ("script -qec 'exit 7' /tmp/typescript; echo $?; grep -c 'Script done' /tmp/typescript", "7\n1"),
     ("logger -s -t me hello 2>&1 | tail -n 1 | sed 's/.*me/me/'", None),
     ("lsblk -n -o NAME 2>/dev/null | head -n 1; echo $?", None),
+    ("echo abc | rev", "cba"),
+    ("mcookie | wc -c", "33"),
+    ("dmesg | head -n 1 | grep -c Lentil", "1"),
     ("fallocate -l 1M /var/tmp/fa && stat -c %s /var/tmp/fa; rm /var/tmp/fa", "1048576"),
     ("unshare true 2>/dev/null; getopt -o ab: -- -a -b x y", " -a -b 'x' -- 'y'"),
     # languages
