@@ -269,11 +269,11 @@ Result<void> sys_pidfd_send_signal(int pidfd, int signo, vaddr_t info, uint32_t 
     if ((flags & ~known) != 0 || !std::has_single_bit(flags | (flags == 0)))
         return Errno::inval;
     const FileHold file = TRY(open_file(pidfd));
-    if (!file->pidfd())
-        return Errno::badf;
-    const RefPtr<Proc> proc(file->pidfd()->proc());
+    const PidFile* const pidfd_file = file->pidfd();
+    FsNode* const directory = file->node(); // of /proc: what names processes for those who have no pidfds
+    const RefPtr<Proc> proc(pidfd_file ? pidfd_file->proc() : directory ? directory->process() : nullptr);
     if (!proc)
-        return Errno::srch;
+        return pidfd_file ? Errno::srch : Errno::badf;
     TRY(check_signo_or_zero(signo));
     SigInfo fresh = info_of_caller(signo, flags == thread ? si_code::tkill : si_code::user);
     if (info) {

@@ -137,6 +137,8 @@ public:
 class FsNode : public PolymorphicRefCounted<FsNode> {
 public:
     virtual ~FsNode() = default;
+    /// The process whose directory in /proc it is; stays while the node does.
+    virtual struct Proc* process() { return nullptr; }
 };
 
 } // namespace lentil

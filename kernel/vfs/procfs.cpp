@@ -55,6 +55,7 @@ public:
     Result<size_t> read_link(std::span<char> buffer) override;
     Result<RefPtr<Vnode>> follow() override { return item.follow ? item.follow(*this, target) : RefPtr<Vnode>(); }
     Result<Name> name(std::span<char> buffer) override;
+    Proc* process() override { return &item == &procfs_pid_item ? target.proc.get() : nullptr; }
 
     const ProcfsItem& item;
     const ProcTarget target;

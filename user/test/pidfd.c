@@ -100,9 +100,15 @@ static void signals(void) {
     CHECK_ERRNO(send_to(fd, SIGUSR2, &info, 0), EINVAL); // not what it says
     info.si_code = SI_USER;
     CHECK_ERRNO(send_to(fd, SIGUSR1, &info, 0), EPERM); // nor from whom
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d", child);
+    int directory = open(path, O_RDONLY | O_DIRECTORY), below = openat(directory, "task", O_RDONLY | O_DIRECTORY);
+    CHECK_EQ(send_to(directory, 0, NULL, 0), 0); // a process has this name too
+    CHECK_ERRNO(send_to(below, 0, NULL, 0), EBADF);
     CHECK_EQ(send_to(fd, SIGTERM, NULL, 0), 0);
     CHECK_SIGNALED(check_reap(child), SIGTERM);
     CHECK_ERRNO(send_to(fd, SIGTERM, NULL, 0), ESRCH);
+    CHECK_ERRNO(send_to(directory, SIGTERM, NULL, 0), ESRCH);
     close(fd);
 
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
