@@ -172,6 +172,8 @@ Result<void> sys_sched_getparam(pid_t tid, UserPtr<SchedParam> param) {
 Result<void> sys_sched_setaffinity(pid_t tid, uint32_t size, UserPtr<uint64_t> mask) {
     uint64_t bits = 0;
     TRY(copyin(&bits, mask.address(), std::min<size_t>(size, sizeof bits)));
+    if (tid < 0)
+        return Errno::srch; // not inval, as for policies
     const RefPtr<Uthread> uthread = TRY(find_thread(tid));
     if (!may_change(*uthread))
         return Errno::perm;
@@ -186,6 +188,8 @@ Result<void> sys_sched_setaffinity(pid_t tid, uint32_t size, UserPtr<uint64_t> m
 Result<uint64_t> sys_sched_getaffinity(pid_t tid, uint32_t size, UserPtr<uint64_t> mask) {
     if (size % 8 != 0 || size * uint64_t{8} < machine::boot_info.hart_count)
         return Errno::inval;
+    if (tid < 0)
+        return Errno::srch;
     const RefPtr<Uthread> uthread = TRY(find_thread(tid));
     TRY(mask.write((params_of(*uthread).affinity & sched_harts()).bits()));
     return sizeof(uint64_t);

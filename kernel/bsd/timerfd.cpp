@@ -83,7 +83,7 @@ public:
         can_be_cancelled_ = follows_wall_ && (set_flags & timerfd_flags::cancel_on_set);
         const bool cancelled = std::exchange(cancelled_, false) && can_be_cancelled_;
         ready_.store(0, std::memory_order_release);
-        expiry_ = {};
+        expiry_ = {.interval_ns = value.interval_ns}; // told back even while it is off, as on Linux
         if (value.value_ns == 0)
             return old; // one that is on its way finds it off
         const nanos_t now = monotonic_ns();

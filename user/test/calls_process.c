@@ -186,6 +186,8 @@ static void scheduling(void) {
     CHECK_EQ(sched_getaffinity(0, sizeof set, &set), 0);
     CHECK(CPU_COUNT(&set) >= 1);
     CHECK_ERRNO(syscall(SYS_sched_getaffinity, 0, 7, &set), EINVAL);
+    CHECK_ERRNO(sched_getaffinity(-1, sizeof set, &set), ESRCH); // EINVAL would say that the set is too small
+    CHECK_ERRNO(sched_setaffinity(-1, sizeof set, &set), ESRCH);
     int last = CPU_SETSIZE - 1;
     while (!CPU_ISSET(last, &set))
         --last;

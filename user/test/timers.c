@@ -433,6 +433,12 @@ static void descriptor(void) {
     CHECK_EQ(count, 1);
     CHECK_EQ(timerfd_gettime(fd, &now), 0);
     CHECK_EQ(now.it_value.tv_sec + now.it_value.tv_nsec, 0);
+    wanted = spec(0, 7 * ms); // off, and still tells the period that it was given
+    CHECK_EQ(timerfd_settime(fd, 0, &wanted, NULL), 0);
+    CHECK_EQ(timerfd_gettime(fd, &now), 0);
+    CHECK_EQ(now.it_interval.tv_nsec, 7 * ms);
+    CHECK_EQ(now.it_value.tv_sec + now.it_value.tv_nsec, 0);
+    wanted = spec(0, 0);
     clock_gettime(CLOCK_MONOTONIC, &wanted.it_value);
     wanted.it_value.tv_sec -= 1, wanted.it_interval.tv_nsec = 100 * ms; // ten periods ago
     CHECK_EQ(timerfd_settime(fd, TFD_TIMER_ABSTIME, &wanted, NULL), 0);
