@@ -587,6 +587,11 @@ static void group_stop_seized(void) {
     still();
     ORDER(PTRACE_LISTEN, pid, 0, 0);
     CHECK_QUIET(pid);
+    ORDER(PTRACE_INTERRUPT, pid, 0, 0); // ends the listening, not the stop
+    CHECK_STOP(pid, SIGSTOP | PTRACE_EVENT_STOP << 8);
+    still();
+    ORDER(PTRACE_LISTEN, pid, 0, 0);
+    CHECK_QUIET(pid);
     CHECK_ERRNO(order(PTRACE_CONT, pid, 0, 0), ESRCH); // listening
     still();
     kill(pid, SIGCONT);
