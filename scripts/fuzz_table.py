@@ -88,6 +88,20 @@ HINTS = {
     "setsockopt:level": "one SOL_SOCKET SOL_SOCKET SOL_SOCKET 6", "getsockopt:level": "one SOL_SOCKET SOL_SOCKET SOL_SOCKET 6",
     "setsockopt:option": "one " + SOCKET_OPTION, "getsockopt:option": "one " + SOCKET_OPTION,
     "setsockopt:size": "one 4 4 8 16 0", "shutdown:how": "one 0 1 2 3",
+    "ptrace:request": "one 0 1 2 4 5 7 7 8 9 16 17 24 0x4200 0x4201 0x4202 0x4203 0x4204 0x4205 0x4206 0x4207 0x4208 0x4209 0x420a 0x420b "
+                      "0x420e 12", # PTRACE_TRACEME to PTRACE_GET_SYSCALL_INFO, and one that is none
+    "ptrace:address": "mixed 0 0 0 1 2 8 24", "ptrace:data": "mixed 0 0 9 10 19 1 0x7f 0x100000 0x10007f",
+    "native_kevent:kqueue": "fd", "native_kevent:changes": "kevent", "native_kevent:change_count": "small",
+    "native_kevent:event_count": "small", "native_kqueue:flags": "bits 0x80000",
+    "native_spawn:args": "spawn", "native_spawn:size": "one 72",
+    "process_vm_readv:local": "iovec", "process_vm_readv:local_count": "small", "process_vm_readv:remote": "iovec",
+    "process_vm_readv:remote_count": "small", "process_vm_readv:flags": "one 0",
+    "process_vm_writev:local": "iovec", "process_vm_writev:local_count": "small", "process_vm_writev:remote": "iovec",
+    "process_vm_writev:remote_count": "small", "process_vm_writev:flags": "one 0",
+    "timer_create:clock": "one 0 1 2 3 7 -2 -6", "timer_create:event": "sigevent", "timer_create:id": "pointer",
+    "timer_settime:id": "small", "timer_settime:flags": "one 0 0 1", "timer_settime:value": "itimer", "timer_gettime:id": "small",
+    "timer_getoverrun:id": "small", "timer_delete:id": "small", "timerfd_create:flags": "bits O_CLOEXEC O_NONBLOCK",
+    "timerfd_settime:flags": "one 0 0 1 3", "timerfd_settime:value": "itimer",
     "ppoll:count": "small", "pselect6:count": "small", "epoll_pwait:count": "small", "mmap:fd": "fd",
 }
 

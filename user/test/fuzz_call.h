@@ -5,10 +5,12 @@
 #pragma once
 #include "check.h"
 
+#include <lentil/spawn.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/event.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -345,6 +347,59 @@ static uint64_t take_fstype(struct fuzz_stream* s, const struct argument* a) {
 static uint64_t take_argv(struct fuzz_stream* s, const struct argument* a) {
     static const char* arguments[] = {"fuzz", "@end", NULL};
     return one_in(s, 8) ? take_pointer(s, a) : (uint64_t)arguments;
+}
+static uint64_t take_sigevent(struct fuzz_stream* s, const struct argument* a) {
+    TAKE_MIXED_OR(8)
+    struct sigevent* event = (struct sigevent*)scratch(s, 128);
+    memset(event, 0, sizeof *event);
+    event->sigev_notify = one_in(s, 3) ? SIGEV_NONE : one_in(s, 6) ? 4 : SIGEV_SIGNAL; // 4: to a thread
+    event->sigev_signo = (int)below(s, 66);
+    return (uint64_t)event;
+}
+static uint64_t take_kevent(struct fuzz_stream* s, const struct argument* a) {
+    TAKE_MIXED_OR(8)
+    static const short filters[] = {EVFILT_READ, EVFILT_WRITE, EVFILT_PROC, EVFILT_SIGNAL, EVFILT_TIMER, 0};
+    struct kevent* changes = (struct kevent*)scratch(s, sizeof(struct kevent) * 20);
+    for (int i = 0; i < 20; ++i) {
+        short filter = filters[below(s, 6)];
+        uint64_t ident = filter == EVFILT_PROC                               ? take_pid(s, a)
+                         : filter == EVFILT_SIGNAL || filter == EVFILT_TIMER ? below(s, 66)
+                                                                             : take_fd(s, a);
+        unsigned short flags =
+            one_in(s, 3) ? EV_DELETE : (unsigned short)(EV_ADD | (one_in(s, 3) ? draw(s) & 0xff : 0));
+        unsigned notes = filter == EVFILT_PROC ? NOTE_FORK | NOTE_EXEC | NOTE_EXIT | (one_in(s, 2) ? NOTE_TRACK : 0)
+                                               : (unsigned)below(s, 16);
+        EV_SET(&changes[i], ident, filter, flags, notes, (int64_t)below(s, 20), NULL);
+    }
+    return (uint64_t)changes;
+}
+static uint64_t take_spawn(struct fuzz_stream* s, const struct argument* a) {
+    TAKE_MIXED_OR(8)
+    static const char* const arguments[] = {"fuzz", "@end", NULL};
+    if (atomic_fetch_sub(&s->shared->makers_left, 1) <= 0)
+        return 0;
+    struct lentil_spawn_action* actions = (struct lentil_spawn_action*)scratch(s, sizeof *actions * 8);
+    for (int i = 0; i < 8; ++i)
+        actions[i] =
+            (struct lentil_spawn_action){(uint32_t)below(s, 9),
+                                         (int32_t)take_fd(s, a),
+                                         (int32_t)take_fd(s, a),
+                                         one_in(s, 3) ? (uint32_t)draw(s) : O_RDWR | (one_in(s, 2) ? O_CREAT : 0),
+                                         0666,
+                                         0,
+                                         take_path(s, a)};
+    struct lentil_spawn* what = (struct lentil_spawn*)scratch(s, sizeof *what);
+    *what = (struct lentil_spawn){.path = one_in(s, 3) ? take_path(s, a) : (uint64_t) "bin/fuzz",
+                                  .argv = (uint64_t)arguments,
+                                  .envp = (uint64_t)(arguments + 2),
+                                  .actions = (uint64_t)actions,
+                                  .action_count = (uint32_t)(one_in(s, 2) ? 0 : below(s, 9)),
+                                  .flags = one_in(s, 2) ? 0 : (uint32_t)(draw(s) & draw(s)),
+                                  .mask = draw(s),
+                                  .defaults = draw(s),
+                                  .group = (int32_t)take_pid(s, a),
+                                  .umask = 022};
+    return (uint64_t)what;
 }
 
 #include "fuzz_table.h"
