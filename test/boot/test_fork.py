@@ -43,7 +43,7 @@ def panic_in_loan():
     with Machine("panic in a loan", panic_expected=True) as machine:
         machine.wait_for_shell()
         machine.send("/test/loan_rules @crash\n")
-        lender = int(machine.expect(r"^lender (\d+)\r*$")[1])
+        lender = int(machine.expect(r"^lender (\d+)\r*\n")[1])
         machine.expect(r"^panic: asked for by sysrq-trigger\r*$")
         found = machine.expect(r"^at .*, process (\d+) \(loan_rules\), thread (\d+), lent by (\d+)\r*$")
         check(int(found[1]) == int(found[2]) != lender, "the borrower is not named")
