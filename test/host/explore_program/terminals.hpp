@@ -175,11 +175,9 @@ long lead_session(void* argument) {
         cover(Case::leader_left);
         return 51;
     }
-    bool interrupted = false;
     for (;;) {
         if (front && one_in(2)) {
-            interrupted = one_in(2);
-            ask(interrupted ? interrupt_key : suspend_key, 0, 0, 0, 0, Question::type);
+            ask(one_in(2) ? interrupt_key : suspend_key, 0, 0, 0, 0, Question::type);
             cover(Case::typed);
         }
         int status = -1;
@@ -197,9 +195,7 @@ long lead_session(void* argument) {
             const long result = set_foreground(pid);
             expect(result == 0 && foreground() == pid, "a job does not come to the front", result, foreground());
         }
-        if (interrupted)
-            continue; // the end comes without
-        const long result = kill(-pid, sigcont);
+        const long result = kill(-pid, sigcont); // if it was interrupted, to its end
         expect(result == 0, "a job does not go on", result);
     }
     const long result = set_foreground(self);
