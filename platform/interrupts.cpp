@@ -73,6 +73,13 @@ void InterruptController::dispatch(uint32_t number) {
         table[index].call(table[index].context);
 }
 
+void hart_is_up() {
+    const unsigned self = machine::hart_index();
+    for (InterruptController* c = controllers; c; c = c->next)
+        if (c->hart == self)
+            c->hart_is_up();
+}
+
 void handle_external_interrupt() {
     const unsigned self = machine::hart_index();
     for (InterruptController* c = controllers; c; c = c->next)

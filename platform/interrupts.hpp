@@ -19,6 +19,8 @@ public:
     virtual bool enable(uint32_t number, uint32_t trigger) = 0;
     /// Dispatches all that pends. On its hart, interrupts off.
     virtual void handle() = 0;
+    /// Its hart was started, by firmware that may have undone what was set up for it before. On that hart, interrupts off.
+    virtual void hart_is_up() {}
 
     Node node;
     unsigned hart = 0; ///< dense index

@@ -21,6 +21,9 @@ void probe_early_devices();
 /// firmware's console goes on if there is no UART.
 void probe_devices();
 
+/// On each hart but the boot hart when it starts, interrupts off: what interrupt controllers hold for it is set up again.
+void hart_is_up();
+
 /// For hooks.external_interrupt.
 void handle_external_interrupt();
 

@@ -2,6 +2,7 @@
 // The platform-level interrupt controller (RISC-V PLIC specification 1.0). Every interrupt goes to one hart's supervisor
 // context: the boot hart's, or another one's that has such a context (a hart without a supervisor has none).
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 
 #include <platform/interrupts.hpp>
@@ -18,13 +19,22 @@ public:
     const char* init(Node tree_node);
     bool enable(uint32_t number, uint32_t trigger) override;
     void handle() override;
+    void hart_is_up() override;
 
 private:
     uint64_t context_register(uint64_t offset) const { return context_base + context_ * context_stride + offset; }
+    /// Two harts may do so at a time: whoever writes last sees whether it was not the newest.
+    void tell_sources(uint32_t word) {
+        uint32_t told = 0;
+        do
+            registers_.write32(enable_base + context_ * enable_stride + 4 * word, told = enabled_[word].load());
+        while (told != enabled_[word].load());
+    }
 
     Mmio registers_;
     uint32_t sources_ = 0;
     unsigned context_ = 0;
+    std::atomic<uint32_t> enabled_[most_sources / 32] = {}; ///< a bit for each source
 };
 
 const char* Plic::init(Node tree_node) {
@@ -43,9 +53,7 @@ const char* Plic::init(Node tree_node) {
     context_ = context->number;
     for (uint32_t i = 1; i <= sources_; i++)
         registers_.write32(4 * i, 0);
-    for (uint32_t i = 0; i <= sources_ / 32; i++)
-        registers_.write32(enable_base + context_ * enable_stride + 4 * i, 0);
-    registers_.write32(context_register(0), 0); // threshold: everything with a priority
+    hart_is_up();
     interrupt_controller_add(*this);
     return nullptr;
 }
@@ -54,9 +62,16 @@ bool Plic::enable(uint32_t number, uint32_t) {
     if (number == 0 || number > sources_)
         return false;
     registers_.write32(4 * number, 1);
-    const uint64_t word = enable_base + context_ * enable_stride + number / 32 * 4;
-    registers_.write32(word, registers_.read32(word) | 1u << number % 32);
+    enabled_[number / 32].fetch_or(1u << number % 32);
+    tell_sources(number / 32);
     return true;
+}
+
+/// OpenSBI resets the context of a hart that it starts (plic_warm_irqchip_init): nothing enabled, the threshold at its highest.
+void Plic::hart_is_up() {
+    for (uint32_t word = 0; word <= sources_ / 32; word++)
+        tell_sources(word);
+    registers_.write32(context_register(0), 0); // threshold: everything with a priority
 }
 
 void Plic::handle() {

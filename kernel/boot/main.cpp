@@ -111,5 +111,6 @@ extern "C" [[noreturn]] void kernel_main() {
 
 extern "C" [[noreturn]] void secondary_main(unsigned index) {
     sched_init_hart(index);
+    platform::hart_is_up();
     sched_idle();
 }

@@ -202,6 +202,13 @@ TEST_CASE("the interrupt controller is set up for the boot hart's supervisor alo
         CHECK(plic[4 * 53] == 1);
         CHECK(plic[0x2000 + 0x80 * context] == 1 << 4);
         CHECK(plic[0x2004 + 0x80 * context] == 1 << 21);
+        // Firmware that starts this hart after all that resets what it finds.
+        plic[0x2000 + 0x80 * context] = plic[0x2004 + 0x80 * context] = 0;
+        plic[0x200000 + 0x1000 * context] = 7;
+        controller->hart_is_up();
+        CHECK(plic[0x2000 + 0x80 * context] == 1 << 4);
+        CHECK(plic[0x2004 + 0x80 * context] == 1 << 21);
+        CHECK(plic[0x200000 + 0x1000 * context] == 0);
         for (unsigned other = 0; other < 9; other++)
             if (other != context) {
                 CHECK(plic[0x2000 + 0x80 * other] == 0);

@@ -458,6 +458,7 @@ void panic_test(std::string_view) {}
 
 namespace platform {
 void probe_devices() {}
+void hart_is_up() {}
 void handle_external_interrupt() { fail("an interrupt of a device, but there is none"); }
 void Console::write(std::string_view text) { remember("console: %.*s", static_cast<int>(text.size()), text.data()); }
 void Console::set_input_handler(InputHandler) {}
