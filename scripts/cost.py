@@ -72,5 +72,5 @@ def measure(kernel, rows=(), quick=False, settle=False, limit=3600):
     done = subprocess.run(command(kernel, rows, quick, settle), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False)
     console = done.stdout.decode(errors="replace")
     if "@@ end 0" not in console:
-        raise OSError("the benchmark did not end well:\n" + console[-2000:])
+        raise OSError("the benchmark did not end well:\n" + console[-2000:] + done.stderr.decode(errors="replace"))
     return parse(console)
