@@ -89,8 +89,10 @@ class Machine:
         return self.output.decode(errors="replace").replace("\r\n", "\n")
 
     def expect(self, pattern, timeout=120):
-        """Waits for a regular expression in what came after the last match; returns the match."""
-        compiled = re.compile(pattern.encode() if isinstance(pattern, str) else pattern, re.MULTILINE)
+        """Waits for a regular expression in what came after the last match; returns the match. A `$` at its end is the end of a
+        line that came whole: half a number is none."""
+        wanted = pattern.encode() if isinstance(pattern, str) else pattern
+        compiled = re.compile(re.sub(rb"(?<!\\)\$$", rb"(?=\n)", wanted), re.MULTILINE)
         limit = time.monotonic() + timeout * SLOWNESS
         with self.more:
             while True:
