@@ -220,6 +220,7 @@ struct worker {
     int starts;
     unsigned beats[fuzz_slots];
     double moved[fuzz_slots];
+    double busy; // when one of its threads still had calls to make
 };
 static struct worker workers[fuzz_slots];
 
@@ -241,6 +242,7 @@ static void start_worker(int index, uint64_t seed) {
                          worker->starts > 1 ? 100 : 0); // so that one that always dies at once comes to an end
         worker->moved[thread] = check_now();
     }
+    worker->busy = check_now();
     pid_t pid = fork();
     if (pid == 0) {
         become_worker(index, own);
@@ -252,8 +254,15 @@ static void start_worker(int index, uint64_t seed) {
 }
 
 // A thread that makes no call gets a signal, which interrupts what it waits for; if that does not help, its process is killed.
+// So is one whose calls are all made: a thread that one of them left behind may wait for ever, and keep it.
 static void nudge(struct worker* worker, int index) {
     double now = check_now();
+    if (calls_left(index) > 0) {
+        worker->busy = now;
+    } else if (now - worker->busy > 0.8) {
+        kill(worker->pid, SIGKILL);
+        worker->busy = now;
+    }
     for (int thread = 0; thread < options.threads && worker->pid > 0; ++thread) {
         struct fuzz_slot* slot = &shared->slots[index * options.threads + thread];
         unsigned beats = atomic_load(&slot->beats);
