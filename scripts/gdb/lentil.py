@@ -6,6 +6,8 @@
 They read memory only, so they work on a running (stopped) machine, at a breakpoint and after a panic.
 """
 
+import re
+
 import gdb
 
 
@@ -206,15 +208,14 @@ class Backtrace(gdb.Command):
                 continue
             pc, sp = int(t["context"]["ra"]), int(t["context"]["sp"])
             for _ in range(40):
-                block = gdb.block_for_pc(pc - 1)
-                while block and not block.function:
-                    block = block.superblock
+                # The linker's symbol: what was inlined there has no frame of its own.
+                symbol = re.match(r"(.*?)(?: \+ (\d+))? in section", gdb.execute(f"info symbol {pc - 1:#x}", to_string=True))
                 line = gdb.find_pc_line(pc)
                 where = f"{line.symtab.filename}:{line.line}" if line.symtab else "?"
-                print(f"  {pc:#x} {block.function if block else '?'} at {where}")
-                if not block:
+                print(f"  {pc:#x} {symbol[1] if symbol else '?'} at {where}")
+                if not symbol:
                     break
-                size, ra_from_top = stack_use(block.start, pc)
+                size, ra_from_top = stack_use(pc - 1 - int(symbol[2] or 0), pc)
                 sp += size
                 if ra_from_top == 0:
                     break
