@@ -13,17 +13,6 @@ namespace lentil {
 
 namespace {
 constexpr uint32_t ioctl_bytes_readable = 0x541b; // FIONREAD
-
-void send_sigpipe() {
-    if (!has_uthread())
-        return;
-    SigInfo info;
-    info.signo = sig_pipe;
-    info.code = si_code::user;
-    info.pid = current_proc().pid;
-    info.uid = current_proc().cred()->uid;
-    signal_send(current_uthread(), info);
-}
 } // namespace
 
 Pipe::~Pipe() {
@@ -135,7 +124,7 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
             MutexGuard guard(lock_);
             if (readers_.load(std::memory_order_acquire) == 0) {
                 guard.unlock();
-                send_sigpipe();
+                signal_broken_pipe();
                 error = Errno::pipe;
                 break;
             }

@@ -114,6 +114,8 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* uthread, const SigInfo& in
 bool signal_queue_own_locked(Proc& proc, Uthread* uthread, QueuedSignal& entry);
 /// From the kernel to a proc, by number.
 void signal_send_kernel(Proc& proc, int signo);
+/// SIGPIPE to the current uthread, which wrote where nobody reads; nothing in a kernel thread.
+void signal_broken_pipe();
 /// A fault of the current uthread. If it is blocked or ignored, or its action is the default, the proc ends (LX), init too.
 void signal_force(const SigInfo& info);
 /// Whether the current uthread may signal `target`: Linux rules of kill(2). proc_tree_lock held.

@@ -282,6 +282,14 @@ void signal_force(const SigInfo& info) {
     signal_begin_group_exit(proc, wait_status::killed(info.signo));
 }
 
+void signal_broken_pipe() {
+    if (!has_uthread())
+        return;
+    const Proc& self = current_proc();
+    signal_send(current_uthread(),
+                {.signo = sig_pipe, .code = si_code::user, .pid = self.pid, .uid = self.cred()->uid});
+}
+
 bool signal_begin_group_exit_locked(Proc& proc, int32_t wait_status) {
     SignalGuard guard(proc.sig.lock);
     return group_exit(proc, wait_status);

@@ -14,15 +14,6 @@ namespace {
 constexpr size_t piece_size = page_size; ///< of a stream, in one message
 constexpr size_t datagram_margin = 32;   ///< of the send buffer, which a datagram must leave
 
-void send_sigpipe() {
-    SigInfo info;
-    info.signo = sig_pipe;
-    info.code = si_code::user;
-    info.pid = current_proc().pid;
-    info.uid = current_proc().cred()->uid;
-    signal_send(current_uthread(), info);
-}
-
 } // namespace
 
 // ---- the queue -----------------------------------------------------------------------------------------------------
@@ -263,7 +254,7 @@ Result<size_t> UnixSocket::send(Uio& uio, SocketSend& how, bool nonblocking) {
     nonblocking |= (how.flags & message_flags::dontwait) != 0;
     const Result<size_t> sent = is_stream() ? send_stream(uio, how, nonblocking) : send_packet(uio, how, nonblocking);
     if (!sent.ok() && sent.error() == Errno::pipe && !is_datagram() && !(how.flags & message_flags::nosignal))
-        send_sigpipe();
+        signal_broken_pipe();
     return sent;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Numbers in text.
+// Numbers and options in text.
 #pragma once
 
 #include <string_view>
@@ -50,6 +50,18 @@ constexpr Result<uint64_t> parse_size(std::string_view text) {
     if (*value > ~uint64_t{0} >> shift)
         return Errno::range;
     return *value << shift;
+}
+
+/// One word of a comma-separated list such as mount(2) takes: KEY or KEY=VALUE.
+struct OptionWord {
+    std::string_view key, value;
+};
+/// Takes the first one off `text`, which is not empty.
+constexpr OptionWord take_option(std::string_view& text) {
+    const std::string_view word = text.substr(0, text.find(','));
+    text.remove_prefix(word.size() < text.size() ? word.size() + 1 : text.size());
+    const size_t equals = word.find('=');
+    return {word.substr(0, equals), equals == word.npos ? std::string_view() : word.substr(equals + 1)};
 }
 
 } // namespace lentil

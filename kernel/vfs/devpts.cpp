@@ -22,11 +22,7 @@ struct Options {
 /// inval for what it does not know.
 Result<Options> parse(std::string_view text, Options options) {
     while (!text.empty()) {
-        const std::string_view word = text.substr(0, text.find(','));
-        text.remove_prefix(std::min(text.size(), word.size() + 1));
-        const size_t equals = word.find('=');
-        const std::string_view key = word.substr(0, equals);
-        const std::string_view value = equals == word.npos ? std::string_view() : word.substr(equals + 1);
+        const auto [key, value] = take_option(text);
         if (key == "mode") {
             options.mode = static_cast<uint32_t>(TRY(parse_number(value, 8))) & 07777;
         } else if (key == "ptmxmode") {

@@ -178,11 +178,7 @@ TmpfsMount::Options TmpfsMount::defaults() {
 
 Result<TmpfsMount::Options> TmpfsMount::parse(std::string_view text, Options options) {
     while (!text.empty()) {
-        const std::string_view word = text.substr(0, text.find(','));
-        text.remove_prefix(std::min(text.size(), word.size() + 1));
-        const size_t equals = word.find('=');
-        const std::string_view key = word.substr(0, equals);
-        const std::string_view value = equals == word.npos ? std::string_view() : word.substr(equals + 1);
+        const auto [key, value] = take_option(text);
         if (key == "size") {
             if (value.ends_with('%')) {
                 const uint64_t percent = TRY(parse_number(value.substr(0, value.size() - 1), 10));
