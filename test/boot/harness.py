@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Boot tests: a machine in QEMU whose serial line a test drives, and the registry of tests.
 
-Time limits only tell a hang from a slow machine, so they are generous; LENTIL_TEST_SLOWNESS=3 makes them three times longer.
+Time limits only tell a hang from a slow machine, so they are generous; LENTIL_TEST_SLOWNESS=3 makes them three times longer, and so
+do LENTIL_TEST_JOBS machines side by side (as many as there are processors, but not more than two).
 """
 import os
 import re
@@ -14,7 +15,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "scripts"))
 import qemu  # noqa: E402
 
-SLOWNESS = float(os.environ.get("LENTIL_TEST_SLOWNESS", "1"))
+JOBS = int(os.environ.get("LENTIL_TEST_JOBS", min(2, len(os.sched_getaffinity(0)))))
+SLOWNESS = float(os.environ.get("LENTIL_TEST_SLOWNESS", "1")) * JOBS
 LOGS = os.path.join(TOP, "build/test-logs")
 # LENTIL_TEST_KERNEL runs the tests on another kernel, to see whether a test asks for what Linux does.
 OTHER = os.environ.get("LENTIL_TEST_KERNEL")
@@ -169,12 +171,21 @@ class Report:
         self.ends[sentence] = False
         print(f"not ok {sentence}: {why}", flush=True)
 
+    def add(self, other):
+        """Another's results, which were printed."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.ends |= other.ends
+
 
 class BootTest:
-    def __init__(self, sentence, function, own_lines):
+    def __init__(self, sentence, function, own_lines, alone, rank):
         self.sentence = sentence
         self.function = function
         self.own_lines = own_lines
+        self.alone = alone
+        self.rank = rank
+        self.module = function.__module__
 
     def execute(self, report):
         started = time.monotonic()
@@ -196,11 +207,13 @@ class BootTest:
 TESTS = []
 
 
-def boot_test(sentence, own_lines=False):
-    """Registers a test. With own_lines the function gets the Report and may add several results to it."""
+def boot_test(sentence, own_lines=False, alone=False, rank=None):
+    """Registers a test. With own_lines the function gets the Report and may add several results to it. An `alone` one has the
+    processors to itself. Tests of a module share files and run one after the other, but one with a rank stands for itself: it may
+    run beside any other, and those of the highest rank start first, so that none long is left for the end."""
 
     def register(function):
-        TESTS.append(BootTest(sentence, function, own_lines))
+        TESTS.append(BootTest(sentence, function, own_lines, alone, rank))
         return function
 
     return register

@@ -8,6 +8,8 @@ from harness import TOP, Machine, boot_test, check, count_guest_lines
 # Seconds without an end that mean a hang; for programs that need longer than the default.
 LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600, "fuzz": 900}
 DEFAULT_LIMIT = 300
+# What looks at shares of time.
+ALONE = {"sched"}
 # Machines of another size; for programs that use up all there is.
 MEMORY = {"exhaust": "128M"}
 # What the kernel must have said on the console.
@@ -20,7 +22,7 @@ def programs():
 
 
 def runs_guest_program(name):
-    @boot_test(f"{name}: the guest program runs to its end", own_lines=True)
+    @boot_test(f"{name}: the guest program runs to its end", own_lines=True, alone=name in ALONE, rank=LIMITS.get(name, DEFAULT_LIMIT))
     def test(report):
         with Machine(f"guest {name}", memory=MEMORY.get(name, "512M")) as machine:
             machine.wait_for_shell()

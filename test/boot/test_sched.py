@@ -6,7 +6,7 @@ from harness import CHECKED, RELEASE, Machine, boot_test, check_equal, count_gue
 def schedules(kind, kernel, harts):
     name = f"sched, {kind} kernel, {harts} harts"
 
-    @boot_test(f"{name}: the self-test runs to its end", own_lines=True)
+    @boot_test(f"{name}: the self-test runs to its end", own_lines=True, alone=True)  # it looks at shares of time
     def test(report):
         with Machine(name, kernel=kernel, smp=harts, append="selftest=sched") as machine:
             count_guest_lines(report, machine, name, 300)
