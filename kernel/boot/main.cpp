@@ -6,6 +6,7 @@
 #include <boot/cmdline.hpp>
 #include <boot/init_process.hpp>
 #include <boot/user_traps.hpp>
+#include <bsd/exec.hpp>
 #include <bsd/proc.hpp>
 #include <bsd/random.hpp>
 #include <bsd/tty.hpp>
@@ -86,6 +87,8 @@ extern "C" [[noreturn]] void kernel_main() {
     cmdline_init();
     log_set_quiet(cmdline_has("quiet"));
     kprint("{} on {}, {} hart{}\n", version_string, info.model, info.hart_count, info.hart_count == 1 ? "" : "s");
+    if (cmdline_has("norandmaps"))
+        randomize_va_space = 0;
     vm_init();
     first_use_choose(cmdline_has("ad_faults"));
     if (first_use_faults)

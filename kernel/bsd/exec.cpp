@@ -15,6 +15,7 @@
 
 namespace lentil {
 
+constinit std::atomic<uint32_t> randomize_va_space{2};
 constinit ExecHooks exec_hooks;
 
 namespace {
@@ -235,8 +236,10 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     signal_exec(self, std::move(prepared.sigacts));
     std::memcpy(proc.comm, prepared.name, sizeof proc.comm);
     std::memcpy(self.name, prepared.name, sizeof self.name);
-    if (prepared.cred.secure)
+    if (prepared.cred.secure) {
         self.parent_death_signal = 0;
+        proc.personality &= ~persona::not_for_set_id;
+    }
     proc.dumpable = !prepared.cred.secure;
     proc.keep_caps = false;
     proc.set_cred(std::move(prepared.cred.cred));

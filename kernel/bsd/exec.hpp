@@ -23,6 +23,18 @@ struct ExecRequest {
     Buffer<char> path_storage; ///< holds `path` once a script replaced it by its interpreter's
 };
 
+/// Bits of a personality (personality(2)).
+namespace persona {
+inline constexpr uint32_t addr_no_randomize = 0x0040000, mmap_page_zero = 0x0100000, addr_compat_layout = 0x0200000,
+                          read_implies_exec = 0x0400000;
+/// What a program that raises privileges does not take from who executes it.
+inline constexpr uint32_t not_for_set_id = addr_no_randomize | mmap_page_zero | addr_compat_layout | read_implies_exec;
+} // namespace persona
+
+/// Linux's kernel.randomize_va_space: 0 puts every image at the same addresses. 1 and 2 are the same here, since the heap follows
+/// the program.
+extern std::atomic<uint32_t> randomize_va_space;
+
 /// What exec needs from layers above; boot/ fills it in.
 struct ExecHooks {
     /// Opens `path` for execution as `proc` would, from where it is: noent, acces, isdir...

@@ -9,11 +9,44 @@ namespace lentil::exec {
 namespace {
 
 constexpr vaddr_t user_end = machine::Pte::user_end;
-// Top-down: one unmapped page below the hole, the vDSO, an unmapped page, the stack. The last three share a page table.
-constexpr vaddr_t vdso_start = user_end - page_size - vdso_bytes;
-constexpr vaddr_t stack_top = vdso_start - page_size;
-constexpr vaddr_t pie_base = user_end / 3 * 2 & ~(uint64_t{0x1fffff});
 constexpr uint64_t initial_stack = 132 * 1024; ///< mapped at once; it grows on demand
+
+/// Where an image's parts lie. Top-down: one unmapped page below the hole, the vDSO, an unmapped page, the stack (the three share
+/// a page table), the stack's room to grow and a gap, the area for mmap; far below them a position-independent program.
+/// Unless the process does without it (ADDR_NO_RANDOMIZE), stack, mmap area and program are moved down or up by random
+/// multiples of what a leaf page table covers, so that an image needs as many tables wherever it is.
+struct Placement {
+    vaddr_t vdso = user_end - page_size - vdso_bytes;
+    vaddr_t stack_top = 0;
+    vaddr_t mmap_base = 0;
+    vaddr_t pie_base = user_end / 3 * 2 & ~(table_span - 1);
+
+    /// Of `bits` 40 are random, and used up.
+    Placement(uint64_t stack_limit, bool random, uint64_t bits) {
+        uint64_t mmap_shift = 0;
+        if (random) {
+            const auto shift = [&bits](uint64_t range) {
+                const uint64_t n = bits % (range / table_span);
+                bits /= range / table_span;
+                return n * table_span;
+            };
+            vdso -= shift(most_stack_shift);
+            mmap_shift = shift(most_mmap_shift);
+            pie_base += shift(most_pie_shift);
+        }
+        stack_top = vdso - page_size;
+        const uint64_t gap =
+            std::min(std::max(stack_limit, uint64_t{128} << 20), user_end / 6 * 5 - most_stack_shift - most_mmap_shift);
+        mmap_base = page_floor(stack_top - gap - (uint64_t{1} << 20)) - mmap_shift;
+    }
+
+    static constexpr uint64_t table_span = uint64_t{2} << 20;
+    // In sixteenths of the space: with the usual limit of the stack the heap of a program can grow by a sixteenth at least.
+    static constexpr uint64_t most_stack_shift = user_end / 16, most_mmap_shift = user_end / 16,
+                              most_pie_shift = user_end / 8;
+    static_assert(most_stack_shift / table_span * (most_mmap_shift / table_span) * (most_pie_shift / table_span) <=
+                  uint64_t{1} << 40);
+};
 
 Prot prot_of(const elf::Segment& s) {
     return (s.readable ? Prot::read : Prot::none) | (s.writable ? Prot::write : Prot::none) |
@@ -62,7 +95,7 @@ Result<void> map_segment(VmMap& map, File& file, const File::Mappable& source, c
 }
 
 Result<void> map_image(VmMap& map, File& file, const elf::Image& image, vaddr_t bias, RefPtr<MappedFile>* mapped_out) {
-    if (image.highest() + bias > stack_top - (uint64_t{8} << 20))
+    if (image.highest() + bias > map.layout.stack_start - (uint64_t{8} << 20))
         return Errno::nomem;
     const File::Mappable source = TRY(file.mappable());
     for (unsigned i = 0; i < image.segment_count; i++)
@@ -129,12 +162,19 @@ enum Auxv : uint64_t {
     at_minsigstksz = 51,
 };
 
+/// All that is random in an image, drawn at once; no byte more than is needed, since each costs fifty instructions.
+struct Chance {
+    uint8_t at_random[16];
+    uint8_t placement[5];
+};
+
 struct StackInput {
     const ExecRequest& request;
     const elf::Image& image;
     const Identity& identity;
     vaddr_t bias;
     Interpreter interpreter;
+    const Chance& chance;
 };
 
 /// What the program finds on its stack: from the top the file's name, environment, arguments, 16 random bytes, then the
@@ -144,6 +184,7 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     const StringList& env = in.request.env;
     const std::string_view path = in.request.path;
 
+    const vaddr_t stack_top = map.layout.stack_start;
     const vaddr_t file_name = stack_top - 16 - (path.size() + 1);
     const vaddr_t env_start = file_name - env.used;
     const vaddr_t arg_start = env_start - args.used;
@@ -198,7 +239,7 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     map.layout.auxv_end = map.layout.auxv_start + sizeof auxv;
     std::memcpy(&block[at], auxv, sizeof auxv);
     std::memset(bytes + table_bytes, 0, random_at - (sp + table_bytes));
-    random_bytes(bytes + (random_at - sp), 16);
+    std::memcpy(bytes + (random_at - sp), in.chance.at_random, sizeof in.chance.at_random);
     std::memset(bytes + (random_at + 16 - sp), 0, arg_start - (random_at + 16));
     std::memcpy(bytes + (arg_start - sp), args.bytes.data(), args.used);
     std::memcpy(bytes + (env_start - sp), env.bytes.data(), env.used);
@@ -208,7 +249,7 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     return sp;
 }
 
-Result<void> map_stack(VmMap& map, bool executable, uint64_t needed) {
+Result<void> map_stack(VmMap& map, vaddr_t stack_top, bool executable, uint64_t needed) {
     MapRequest request;
     request.length = page_ceil(std::max(initial_stack, needed + page_size));
     request.address = stack_top - request.length;
@@ -221,9 +262,9 @@ Result<void> map_stack(VmMap& map, bool executable, uint64_t needed) {
     return {};
 }
 
-Result<void> map_vdso(VmMap& map) {
+Result<void> map_vdso(VmMap& map, vaddr_t at) {
     MapRequest request;
-    request.address = vdso_start;
+    request.address = at;
     request.length = vdso_bytes;
     request.prot = Prot::read | Prot::exec;
     request.fixed = true;
@@ -252,15 +293,19 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
     const uint64_t stack_limit = proc.limit(Limit::stack).soft;
     map.size_limit = proc.limit(Limit::as).soft;
     map.stack_limit = stack_limit;
-    // Room for the stack to grow within its limit, and a gap, before the area for mmap begins (top-down).
-    const uint64_t gap = std::min(std::max(stack_limit, uint64_t{128} << 20), user_end / 6 * 5);
-    map.layout.mmap_base = page_floor(stack_top - gap - (uint64_t{1} << 20));
+    Chance chance;
+    random_bytes(&chance, sizeof chance);
+    const bool wanted = identity.secure || (proc.personality & persona::addr_no_randomize) == 0;
+    uint64_t bits = 0;
+    std::memcpy(&bits, chance.placement, sizeof chance.placement);
+    const Placement placement(stack_limit, wanted && randomize_va_space.load(std::memory_order_relaxed) != 0, bits);
+    map.layout.mmap_base = placement.mmap_base;
 
     const uint64_t string_bytes = request.args.used + request.env.used + request.path.size() +
                                   8 * (request.args.count + request.env.count) + 1024;
-    TRY(map_stack(map, image.stack_executable, string_bytes));
+    TRY(map_stack(map, placement.stack_top, image.stack_executable, string_bytes));
 
-    const vaddr_t bias = image.position_independent ? pie_base - image.lowest() : 0;
+    const vaddr_t bias = image.position_independent ? placement.pie_base - image.lowest() : 0;
     TRY(map_image(map, *request.file, image, bias, &fresh.executable));
     TRY(fresh.executable->deny_writers());
     const elf::Segment& last = image.segments[image.segment_count - 1];
@@ -277,8 +322,8 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
     Interpreter interpreter;
     if (image.interpreter_size != 0)
         interpreter = TRY(map_interpreter(proc, map, *request.file, image));
-    TRY(map_vdso(map));
-    fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter}));
+    TRY(map_vdso(map, placement.vdso));
+    fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter, chance}));
     fresh.entry = image.interpreter_size != 0 ? interpreter.entry : image.entry + bias;
     return fresh;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // /proc/sys: settings and limits of the kernel.
+#include <bsd/exec.hpp>
 #include <bsd/host_name.hpp>
 #include <bsd/pipe.hpp>
 #include <bsd/random.hpp>
@@ -59,6 +60,7 @@ struct Setting {
 };
 using PidMax = Setting<pid_max, 301, pid_limit>;
 using ThreadsMax = Setting<max_procs, 1, pid_limit>;
+using RandomizeVaSpace = Setting<randomize_va_space, 0, 2>;
 using RefusedSleep = Setting<fork_refused_sleep_ms, 0, 60'000>;
 
 /// Random (version 4) UUIDs.
@@ -119,6 +121,11 @@ constexpr ProcfsItem kernel_items[] = {
     {.name = "pid_max", .type = file, .mode = 0644, .generate = PidMax::show, .write = PidMax::set},
     {.name = "threads-max", .type = file, .mode = 0644, .generate = ThreadsMax::show, .write = ThreadsMax::set},
     {.name = "forkfsleep", .type = file, .mode = 0644, .generate = RefusedSleep::show, .write = RefusedSleep::set},
+    {.name = "randomize_va_space",
+     .type = file,
+     .mode = 0644,
+     .generate = RandomizeVaSpace::show,
+     .write = RandomizeVaSpace::set},
     {.name = "ngroups_max", .type = file, .mode = 0444, .generate = number<Cred::max_groups>},
     {.name = "cap_last_cap", .type = file, .mode = 0444, .generate = number<40>},
     {.name = "random", .type = directory, .mode = 0555, .children = random_items},

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/auxv.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -74,6 +75,7 @@ static int helper_set_id(void) {
     HELP(real == 0 && effective == 2000 && saved == 2000);
     HELP(getauxval(AT_SECURE) == 1);
     HELP(prctl(PR_GET_PDEATHSIG, &signal) == 0 && signal == 0);
+    HELP(personality(0xffffffff) == UNAME26); // what would help an attacker is gone
     return 0;
 }
 static int helper_no_set_id(void) {
@@ -87,6 +89,7 @@ static void exec_copy(void) {
 }
 static void ask_for_death_signal(void) {
     CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGUSR2), 0);
+    CHECK(personality(ADDR_NO_RANDOMIZE | UNAME26) >= 0);
     exec_copy();
 }
 static void no_new_privileges(void) {
