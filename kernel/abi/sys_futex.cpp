@@ -2,13 +2,15 @@
 // futex(2) and the robust list calls.
 #include <abi/sys_misc.hpp>
 #include <abi/sys_time.hpp>
+#include <bsd/futex_pi.hpp>
 #include <mach/futex.hpp>
 #include <sched/clock.hpp>
 
 namespace lentil::abi {
 namespace {
 
-constexpr uint32_t wait = 0, wake = 1, requeue = 3, cmp_requeue = 4, wake_op = 5, wait_bitset = 9, wake_bitset = 10;
+constexpr uint32_t wait = 0, wake = 1, requeue = 3, cmp_requeue = 4, wake_op = 5, lock_pi = 6, unlock_pi = 7,
+                   trylock_pi = 8, wait_bitset = 9, wake_bitset = 10, lock_pi2 = 13;
 constexpr uint32_t private_flag = 128, clock_realtime = 256;
 
 /// FUTEX_WAIT's relative time limit became a deadline; a restart keeps it.
@@ -41,7 +43,7 @@ Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value,
     const bool process_private = operation & private_flag;
     const bool realtime = operation & clock_realtime;
     const uint32_t command = operation & ~(private_flag | clock_realtime);
-    if (realtime && command != wait_bitset)
+    if (realtime && command != wait_bitset && command != lock_pi2)
         return Errno::nosys;
 
     const auto count2 = static_cast<int32_t>(timeout); // the fourth argument is a number for some commands
@@ -71,7 +73,20 @@ Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value,
     case wake_op:
         return TRY(futex_wake_op(address, second, wake_count, static_cast<unsigned>(std::max(count2, 1)), value3,
                                  process_private));
-    default: // FUTEX_LOCK_PI and its family are not there
+    case lock_pi:
+    case lock_pi2: {
+        nanos_t limit = no_deadline;
+        if (timeout != 0) {
+            const Timespec t = TRY(UserPtr<Timespec>(timeout).read());
+            limit = TRY(t.to_ns());
+        }
+        TRY(futex_lock_pi(address, process_private, limit, limit != no_deadline && (command == lock_pi || realtime),
+                          false));
+        return 0;
+    }
+    case trylock_pi: TRY(futex_lock_pi(address, process_private, no_deadline, false, true)); return 0;
+    case unlock_pi: TRY(futex_unlock_pi(address, process_private)); return 0;
+    default: // requeueing to such a lock (FUTEX_CMP_REQUEUE_PI) is not there; no C library uses it any more
         return Errno::nosys;
     }
 }

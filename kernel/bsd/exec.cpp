@@ -245,6 +245,7 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     proc.set_cred(std::move(prepared.cred.cred));
     self.restart = {};
     self.set_child_tid = 0;
+    self.pi_left.store(false, std::memory_order_relaxed);
     self.in_syscall = false;
 }
 

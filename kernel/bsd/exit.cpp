@@ -3,6 +3,7 @@
 // is left is a zombie for the parent.
 #include <bsd/acct.hpp>
 #include <bsd/exit.hpp>
+#include <bsd/futex_pi.hpp>
 #include <bsd/itimer.hpp>
 #include <bsd/kqueue.hpp>
 #include <bsd/pidfd.hpp>
@@ -212,6 +213,7 @@ void take_down(Proc& proc) {
 
 void uthread_leave_map(Uthread& self) {
     robust_list_exit(self);
+    futex_pi_exit(self);
     const vaddr_t address = std::exchange(self.clear_child_tid, 0);
     // With nobody left to see it the store would only fault pages in.
     const bool alone = !loan_is_borrower(*self.proc) && current_map().ref_count() == 1 && self.proc->is_single();

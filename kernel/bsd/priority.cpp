@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Keeps what a uthread asked for, and its thread's parameters in step.
+#include <bsd/futex_pi.hpp>
 #include <bsd/priority.hpp>
 
 namespace lentil {
@@ -13,11 +14,27 @@ bool same(const SchedParams& a, const SchedParams& b) {
 
 SchedParams uthread_sched_locked(const Uthread& uthread) { return uthread.sched; }
 
-void uthread_set_sched(Uthread& uthread, const SchedParams& params) {
+SchedParams uthread_effective_sched(const Uthread& uthread) {
+    SchedParams params = uthread.sched;
+    if (uthread.pi_inherited > (is_real_time(params.policy) ? params.rt_priority : 0)) {
+        if (!is_real_time(params.policy))
+            params.policy = SchedPolicy::fifo;
+        params.rt_priority = uthread.pi_inherited;
+    }
+    return params;
+}
+
+namespace {
+
+/// Changes what the thread runs with by `change`, and has it run so.
+template<class F>
+void change_sched(Uthread& uthread, F change) {
     Thread* thread = nullptr;
+    SchedParams params;
     {
         ProcTreeGuard guard(proc_tree_lock);
-        uthread.sched = params;
+        change();
+        params = uthread_effective_sched(uthread);
         thread = uthread.thread.load();
         if (thread && thread != &current_thread())
             thread_set_params(*thread, params); // under the lock: it cannot be handed on meanwhile
@@ -26,10 +43,24 @@ void uthread_set_sched(Uthread& uthread, const SchedParams& params) {
         thread_set_params(*thread, params); // may have to leave this hart
 }
 
+} // namespace
+
+void uthread_set_sched(Uthread& uthread, const SchedParams& params) {
+    change_sched(uthread, [&] { uthread.sched = params; });
+    futex_pi_sched_changed(uthread);
+}
+
+void uthread_set_inherited(Uthread& uthread, int32_t priority) {
+    change_sched(uthread, [&] { uthread.pi_inherited = priority; });
+}
+
 void uthread_apply_sched() {
     Thread& self = current_thread();
-    if (self.uthread && !same(self.params, self.uthread->sched))
-        thread_set_params(self, self.uthread->sched);
+    if (!self.uthread)
+        return;
+    const SchedParams wanted = uthread_effective_sched(*self.uthread);
+    if (!same(self.params, wanted))
+        thread_set_params(self, wanted);
 }
 
 } // namespace lentil

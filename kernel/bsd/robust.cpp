@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The walk over a dying thread's robust list; layout and rules as set_robust_list(2) and Linux's robust-futexes text.
+#include <bsd/futex_pi.hpp>
 #include <bsd/robust.hpp>
 #include <mach/futex.hpp>
 #include <mach/task.hpp>
@@ -39,19 +40,19 @@ Result<void> owner_ends(vaddr_t address, pid_t tid, bool pending) {
 }
 
 Result<void> walk(vaddr_t head, pid_t tid) {
-    constexpr uint64_t pi_bit = 1; // an entry's lowest bit marks priority inheritance, which we do not have
+    constexpr uint64_t pi_bit = 1; // in an entry's address: the lock inherits priorities
     uint64_t entry = TRY(read_word(head));
     const uint64_t offset = TRY(read_word(head + 8));
-    const uint64_t pending = TRY(read_word(head + 16)) & ~pi_bit;
+    const uint64_t pending_entry = TRY(read_word(head + 16)), pending = pending_entry & ~pi_bit;
     for (unsigned n = 0; (entry & ~pi_bit) != head && n < walk_limit; n++) {
         const vaddr_t here = entry & ~pi_bit;
         const Result<uint64_t> next = read_word(here); // before the lock's owner can free it
         if (here != pending)
-            TRY(owner_ends(here + offset, tid, false));
+            TRY(entry & pi_bit ? futex_pi_owner_ends(here + offset) : owner_ends(here + offset, tid, false));
         entry = TRY(Result<uint64_t>(next));
     }
     if (pending != 0)
-        TRY(owner_ends(pending + offset, tid, true));
+        TRY(pending_entry & pi_bit ? futex_pi_owner_ends(pending + offset) : owner_ends(pending + offset, tid, true));
     return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include <bsd/limits.hpp>
 #include <bsd/signal.hpp>
+#include <libkern/dlist.hpp>
 #include <sched/thread.hpp>
 
 namespace lentil {
@@ -16,6 +17,11 @@ enum class UthreadState : uint32_t {
     executing, ///< on `thread`
     parked,    ///< lent its thread away: waits for a loan to end (bsd/vfork.cpp)
     dead
+};
+
+/// A PiWaiter's place in the list of whom it waits for (bsd/futex_pi.hpp).
+struct PiLink {
+    DlistLinks<PiLink> link;
 };
 
 struct Uthread : ZonedRefCounted<Uthread> {
@@ -38,6 +44,12 @@ struct Uthread : ZonedRefCounted<Uthread> {
 
     UthreadSignals sig; ///< Proc::sig.lock
     SchedParams sched;  ///< t; what it asked for (bsd/priority.hpp): its thread runs with it, whoever owns the thread
+
+    // -- futexes with priority inheritance: the lock of bsd/futex_pi.cpp ---------------------------------------------
+    Dlist<PiLink, &PiLink::link> pi_waiters; ///< who waits for locks that it owns
+    struct PiWaiter* pi_waits = nullptr;     ///< its place among another's
+    int32_t pi_inherited = 0;                ///< t too; best real-time priority among its waiters
+    std::atomic<bool> pi_left{false};        ///< it gave on what it owned, since it ends or executes
 
     // -- its own, touched only while it executes -------------------------------------------------------------------
     vaddr_t set_child_tid = 0;   ///< written by the child itself before its first user instruction

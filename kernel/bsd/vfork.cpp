@@ -34,6 +34,7 @@
 // task that shares the map; the lender and all below it get a fresh thread, which sleeps in loan_wait as the lender. A
 // lender that is being killed finds that out there and ends like any other thread. So every end of every party is
 // ordinary code, and the hard cases of lending (vfork-facts W1, W2, W6, EC-12, EC-24, EC-25, EC-40) are not special.
+#include <bsd/priority.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
 
@@ -227,7 +228,7 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     lender_task.transfer(thread, *task);
     child.task = std::move(task);
     lender_task.adopt(*fresh);
-    thread_set_params(*fresh, lender.sched);
+    thread_set_params(*fresh, uthread_effective_sched(lender));
 
     uthread_execute_on(lender, *fresh);
     restore_lender(lender, *loan, machine::user_frame(fresh->arch), fresh->arch.fp);

@@ -25,8 +25,9 @@ enum class Rank : uint32_t {
     socket_rights = 0x19, ///< open files on their way through sockets
     tty = 0x1a,
     fd_table = 0x20,
-    vm_map = 0x38, ///< nested: parent before child in fork
-    fs_map = 0x3c, ///< where a file's blocks are: taken by page faults
+    futex_pi = 0x30, ///< who waits for which lock that inherits priorities; held while user memory is touched
+    vm_map = 0x38,   ///< nested: parent before child in fork
+    fs_map = 0x3c,   ///< where a file's blocks are: taken by page faults
     vm_object = 0x40,
     // -- spinning --------------------------------------------------------------------------------------------------
     spin_floor = 0x80,

@@ -2,6 +2,7 @@
 // /proc/PID/stat, statm and status (proc(5)), and the loan's lines.
 #include <bit>
 
+#include <bsd/priority.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
 #include <sched/hart.hpp>
@@ -20,6 +21,7 @@ struct Snapshot {
     Usage usage, children;
     int processor = 0;
     SchedParams sched;
+    int32_t rt_priority = 0; ///< it runs with, what it inherits included
     const char* wait_channel = nullptr;
 };
 
@@ -44,6 +46,8 @@ Snapshot look(const ProcTarget& target, const Uthread* uthread) {
     s.children = proc.children_usage;
     if (uthread) {
         s.sched = uthread->sched;
+        const SchedParams effective = uthread_effective_sched(*uthread);
+        s.rt_priority = is_real_time(effective.policy) ? effective.rt_priority : 0;
         if (const Tracing* tracing = uthread->traced.load(std::memory_order_relaxed))
             s.tracer = tracing->tracer->pid;
         if (const Thread* thread = uthread->thread.load(std::memory_order_relaxed))
@@ -136,14 +140,14 @@ Result<void> procfs_stat(TextBuffer& out, const ProcTarget& target) {
     out.add("{} {} {} {} {} {} {} {} ", s.usage.minor_faults, s.children.minor_faults, s.usage.major_faults,
             s.children.major_faults, ticks_of(s.usage.user), ticks_of(s.usage.system), ticks_of(s.children.user),
             ticks_of(s.children.system));
-    const bool real_time = s.sched.policy == SchedPolicy::fifo || s.sched.policy == SchedPolicy::round_robin;
-    out.add("{} {} {} 0 {} {} {} {} ", real_time ? -1 - s.sched.rt_priority : 20 + s.sched.nice, s.sched.nice,
+    out.add("{} {} {} 0 {} {} {} {} ", s.rt_priority > 0 ? -1 - s.rt_priority : 20 + s.sched.nice, s.sched.nice,
             s.threads, ticks_of(proc.start_ns), memory.size, memory.resident / page_size, proc.limit(Limit::rss).soft);
     out.add("{} {} {} 0 0 ", inspect ? layout.code_start : 1, inspect ? layout.code_end : 1,
             inspect ? layout.stack_start : 0);
     out.add("{} {} {} {} 0 0 0 {} {} {} {} 0 0 0 ", signals.pending.bits & 0x7fffffff,
             signals.blocked.bits & 0x7fffffff, signals.ignored.bits & 0x7fffffff, signals.caught.bits & 0x7fffffff,
-            s.exit_signal, s.processor, real_time ? s.sched.rt_priority : 0, static_cast<uint32_t>(s.sched.policy));
+            s.exit_signal, s.processor, is_real_time(s.sched.policy) ? s.sched.rt_priority : 0,
+            static_cast<uint32_t>(s.sched.policy));
     if (inspect)
         out.add("{} {} {} {} {} {} {} {}\n", layout.data_start, layout.data_end, layout.break_start, layout.arg_start,
                 layout.arg_end, layout.env_start, layout.env_end, s.exit_status);
