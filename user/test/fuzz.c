@@ -23,7 +23,8 @@ static const char* const sandbox = "/tmp/fuzz-root";
 static pid_t kept[256]; // the processes that were there before
 static int kept_count;
 static int null_fd;
-static char why[1000]; // the first thing that went wrong
+static char why[1000];      // the first thing that went wrong
+static double slowness = 1; // of this machine
 
 static void __attribute__((format(printf, 1, 2))) wrong(const char* format, ...) {
     if (why[0])
@@ -259,7 +260,7 @@ static void nudge(struct worker* worker, int index) {
     double now = check_now();
     if (calls_left(index) > 0) {
         worker->busy = now;
-    } else if (now - worker->busy > 0.8) {
+    } else if (now - worker->busy > 0.8 * slowness) {
         kill(worker->pid, SIGKILL);
         worker->busy = now;
     }
@@ -269,7 +270,7 @@ static void nudge(struct worker* worker, int index) {
         if (beats != worker->beats[thread] || atomic_load(&slot->left) <= 0) {
             worker->beats[thread] = beats;
             worker->moved[thread] = now;
-        } else if (now - worker->moved[thread] > 0.8) {
+        } else if (now - worker->moved[thread] > 0.8 * slowness) {
             kill(worker->pid, SIGKILL);
             worker->moved[thread] = now;
         } else if (now - worker->moved[thread] > 0.05) {
@@ -312,8 +313,7 @@ static void reap(void) {
 }
 
 static void kill_others(void) {
-    const char* slow = getenv("CHECK_SLOW");
-    double end = check_now() + 60 * (slow ? atof(slow) : 1);
+    double end = check_now() + 60 * slowness;
     for (;;) {
         pid_t list[512];
         int count = others(list, 512);
@@ -456,7 +456,7 @@ static bool run_round(long round) {
         }
         if (!differs[0])
             break;
-        if (attempt == 100)
+        if (attempt > 200 * slowness)
             wrong("not as before:%s", differs);
         check_sleep_ms(50);
     }
@@ -500,6 +500,8 @@ int main(int argc, char** argv) {
     if (argc > 1 && strcmp(argv[1], "@end") == 0)
         return 0;
     read_options(argc, argv);
+    if (getenv("CHECK_SLOW"))
+        slowness = atof(getenv("CHECK_SLOW"));
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
