@@ -85,7 +85,7 @@ void detach_locked(Mount& mount) {
     RefPtr<Vnode> covered; // dropped without the table's lock
     SpinGuard guard(table_lock);
     covered = std::move(mount.covered);
-    covered->covered_by.store(nullptr, std::memory_order_release);
+    covered->uncover();
     Mount** at = &first_mount;
     while (*at != &mount)
         at = &(*at)->next;

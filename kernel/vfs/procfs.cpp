@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // procfs: the mount, its nodes, and how its files are read and written. Nodes are made at lookup and go with their last
-// user; what they show is made when it is read.
+// user; what they show is made when it is read. Only those that something is mounted on are found again.
 #include <algorithm>
 
 #include <libkern/parse.hpp>
@@ -12,6 +12,8 @@
 namespace lentil {
 
 namespace {
+
+class ProcfsNode;
 
 class ProcfsMount final : public Mount {
 public:
@@ -26,6 +28,8 @@ public:
     void teardown() override { root.reset(); }
 
     std::atomic<uint64_t> nodes{0};
+    SpinLock<Rank::vnode_link> covered_lock;
+    ProcfsNode* first_covered = nullptr; ///< c = covered_lock; each is kept by what covers it
 };
 
 class ProcfsNode final : public Vnode {
@@ -49,6 +53,8 @@ public:
     }
     Result<RefPtr<File>> open(uint32_t flags) override;
     Result<RefPtr<Vnode>> lookup(std::string_view name) override;
+    Result<void> cover(Mount& upper) override;
+    void uncover() override;
     Result<RefPtr<Vnode>> parent() override { return parent_ ? RefPtr<Vnode>(parent_) : RefPtr<Vnode>(this); }
     Result<RefPtr<Vnode>> create(std::string_view, const NewNode&) override { return Errno::noent; }
     Result<void> read_directory(off_t& position, DirectorySink& sink) override;
@@ -61,6 +67,8 @@ public:
     const ProcTarget target;
 
 private:
+    /// The one that something is mounted on, if this has no process.
+    RefPtr<Vnode> covered_child(const ProcfsItem& child);
     bool is_numbered() const { return parent_ && parent_->item.number_item == &item; }
     uint32_t number() const {
         return target.fd >= 0 ? static_cast<uint32_t>(target.fd) : static_cast<uint32_t>(target.id());
@@ -77,7 +85,39 @@ private:
         return static_cast<uint64_t>(target.id()) << 32 | static_cast<uint64_t>(target.fd + 1) << 18 | which;
     }
     const RefPtr<ProcfsNode> parent_;
+    ProcfsNode* next_covered_ = nullptr; ///< c
 };
+
+/// What goes with a process can have no mount: nobody would ever get at that again. (Linux takes mounts on the rest of
+/// /proc/PID away when the process ends, and refuses, with noent too, those on what comes and goes with its descriptors.)
+Result<void> ProcfsNode::cover(Mount& upper) {
+    if (target.proc)
+        return Errno::noent;
+    SpinGuard guard(fs().covered_lock);
+    for (ProcfsNode* n = fs().first_covered; n; n = n->next_covered_)
+        if (&n->item == &item) // another node for the same place
+            return Errno::busy;
+    TRY(Vnode::cover(upper));
+    next_covered_ = std::exchange(fs().first_covered, this);
+    return {};
+}
+
+void ProcfsNode::uncover() {
+    SpinGuard guard(fs().covered_lock);
+    Vnode::uncover();
+    ProcfsNode** at = &fs().first_covered;
+    while (*at != this)
+        at = &(*at)->next_covered_;
+    *at = next_covered_;
+}
+
+RefPtr<Vnode> ProcfsNode::covered_child(const ProcfsItem& child) {
+    SpinGuard guard(fs().covered_lock);
+    for (ProcfsNode* n = fs().first_covered; n; n = n->next_covered_)
+        if (&n->item == &child)
+            return RefPtr<Vnode>(n);
+    return nullptr;
+}
 
 /// An open file: the text as it was when the reader was at its beginning.
 class ProcfsFile final : public File {
@@ -216,8 +256,11 @@ Result<RefPtr<Vnode>> ProcfsNode::lookup(std::string_view name) {
     if (target.proc && !target.is_alive())
         return Errno::noent;
     for (const ProcfsItem& child : item.children)
-        if (name == child.name)
+        if (name == child.name) {
+            if (RefPtr<Vnode> covered = covered_child(child))
+                return covered;
             return RefPtr<Vnode>(TRY(make_ref<ProcfsNode>(fs(), child, target, RefPtr<ProcfsNode>(this))));
+        }
     if (!item.number_item)
         return Errno::noent;
     const Result<uint64_t> number = item.read_name ? item.read_name(name) : parse_number(name, 10);

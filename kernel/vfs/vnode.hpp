@@ -89,6 +89,8 @@ public:
         covered_by.store(&upper, std::memory_order_release);
         return {};
     }
+    /// What `cover` put here goes; with the mount table's lock.
+    virtual void uncover() { covered_by.store(nullptr, std::memory_order_release); }
 
     // symbolic links
     virtual Result<size_t> read_link(std::span<char>) { return Errno::inval; }

@@ -367,6 +367,29 @@ static void long_calls(void) {
     copying_ends();
 }
 
+// procfs made a node for each lookup: what was mounted on one was never found again, nor could it be unmounted.
+static void mount_in_proc(void) {
+    const char* const lost[] = {"/tmp/found-proc/self", "/tmp/found-proc/self/task", "/tmp/found-proc/self/fd",
+                                "/tmp/found-proc/self/fdinfo"};
+    CHECK(mkdir("/tmp/found-proc", 0755) == 0);
+    CHECK(mount("proc", "/tmp/found-proc", "proc", 0, NULL) == 0);
+    for (size_t i = 0; i < sizeof lost / sizeof *lost; ++i)
+        CHECK_ERRNO(mount("tmpfs", lost[i], "tmpfs", 0, NULL), ENOENT);
+    CHECK(access("/tmp/found-proc/sys/kernel", F_OK) == 0);
+    for (int turn = 0; turn < 2; ++turn) {
+        CHECK(mount("tmpfs", "/tmp/found-proc/sys", "tmpfs", 0, NULL) == 0);
+        CHECK_ERRNO(access("/tmp/found-proc/sys/kernel", F_OK), ENOENT);
+        CHECK(mkdir("/tmp/found-proc/sys/mine", 0755) == 0 && access("/tmp/found-proc/sys/mine/../mine", F_OK) == 0);
+        CHECK(access("/tmp/found-proc/sys/../meminfo", F_OK) == 0 && access("/proc/sys/kernel", F_OK) == 0);
+        CHECK(mount("tmpfs", "/tmp/found-proc/sys", "tmpfs", 0, NULL) == 0);
+        CHECK_ERRNO(access("/tmp/found-proc/sys/mine", F_OK), ENOENT);
+        CHECK(umount("/tmp/found-proc/sys") == 0 && access("/tmp/found-proc/sys/mine", F_OK) == 0);
+        CHECK_ERRNO(umount("/tmp/found-proc"), EBUSY);
+        CHECK(umount("/tmp/found-proc/sys") == 0 && access("/tmp/found-proc/sys/kernel", F_OK) == 0);
+    }
+    CHECK(umount("/tmp/found-proc") == 0 && rmdir("/tmp/found-proc") == 0);
+}
+
 static const struct check_case cases[] = {
     {"EC-61 LX-31 a child made with CLONE_PARENT ends with its creator's exit signal, whatever was asked for",
      sibling_signal, 0, false},
@@ -382,6 +405,8 @@ static const struct check_case cases[] = {
      table_left_in_a_call, 60, true},
     {"SIGKILL ends a call in the middle, however much its arguments ask for", long_calls, 120, true},
     {"nothing can be mounted on a removed directory", mount_on_nothing, 0, false},
+    {"what is mounted on a directory of /proc is found there, and nothing can be on one that goes with its process",
+     mount_in_proc, 0, false},
     {"a limit on CPU time that is set for a zombie arms no timer", limit_of_zombie, 60, false},
 };
 
