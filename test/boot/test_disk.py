@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Disks: partitions, ext4 as mke2fs makes it, what is there after a reboot and after a power cut. After each test the host's
-e2fsck looks at the disk. LENTIL_POWER_CUTS=200 cuts the power that often (default: 6)."""
+"""Disks: partitions, ext4 as mke2fs makes it, what is there after a reboot. After each test the host's e2fsck looks at the
+disk. Power cuts: test_power.py."""
 import hashlib
 import os
 import random
@@ -8,7 +8,6 @@ import re
 import shutil
 import struct
 import subprocess
-import time
 import uuid
 import zlib
 
@@ -332,54 +331,4 @@ def damaged():
                         "rm -r /mnt/many; echo x > /mnt/y; sync; }; cd /; umount /mnt; true", 180)
             check("alive" in ok(machine, "echo alive"), "the shell")
             power_off(machine)
-    os.remove(path)
-
-
-# ---- power cuts ----------------------------------------------------------------------------------------------------------
-
-STORM = r"""
-cd /mnt; i=$1
-while :; do
-  i=$((i+1))
-  dd if=/dev/urandom of=new bs=1k count=$((i % 40 + 1)) 2>/dev/null
-  s=$(sha256sum < new); mv new "kept-$i"; sync "kept-$i"
-  echo "promised $i $s"
-  mkdir -p d$((i % 7)); for n in 1 2 3 4 5; do echo $i > d$((i % 7))/f$n-$((i % 50)); done
-  [ $((i % 5)) -ne 0 ] || rm -rf d$(((i + 3) % 7))
-  [ $i -lt 45 ] || { rm -f "kept-$((i - 40))"; }
-  cp "kept-$i" grow-$((i % 3)); cat "kept-$i" >> log; [ $((i % 20)) -ne 0 ] || : > log
-done
-"""
-
-
-@boot_test("after a power cut at any moment the journal makes the disk whole, and what fsync promised is there")
-def power_cuts():
-    cuts = int(os.environ.get("LENTIL_POWER_CUTS", "6"))
-    seed = int(os.environ.get("LENTIL_SEED", "6"))
-    rng = random.Random(seed)
-    path = make_disk("cuts", "-b", "4096" if seed % 2 else "1024")
-    last = 0
-    for cut in range(cuts):
-        with Machine(f"power cut {cut}", kernel=RELEASE, disk=path, memory="128M", smp=2) as machine:
-            machine.wait_for_shell()
-            ok(machine, MOUNT)
-            machine.run("cat > /storm.sh <<'END'\n" + STORM.strip() + "\nEND\n:")
-            machine.send(f"sh /storm.sh {last}\n")
-            machine.expect(r"promised \d+ ")
-            time.sleep(rng.uniform(0, 4))
-            qemu.stop(machine.process)
-            machine.reader.join(10)
-            promised = re.findall(r"^promised (\d+) ([0-9a-f]{64})\s+-\r?\n", machine.output.decode(errors="replace"), re.M)
-        check(promised, "nothing was written")
-        last = int(promised[-1][0])
-        fsck(path, f"after cut {cut}")
-        with Machine(f"after cut {cut}", kernel=RELEASE, disk=path, memory="128M", smp=2) as machine:
-            machine.wait_for_shell()
-            ok(machine, MOUNT)
-            # The last of these may have been removed again by what ran when the power went.
-            for number, wanted in promised[-38:]:
-                check(wanted in ok(machine, f"sha256sum /mnt/kept-{number}"), f"cut {cut}: kept-{number} is not as promised")
-            power_off(machine)
-        fsck(path, f"after replay {cut}")
-        last += 100
     os.remove(path)

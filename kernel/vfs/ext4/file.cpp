@@ -184,7 +184,7 @@ Result<size_t> Node::write_at(Uio& uio, off_t& position, bool append) {
         (void)pages_->write_back(0, ~uint64_t{0}); // the error is kept for fsync
     }
     if (end > old_size)
-        grow(old_size, end);
+        TRY(grow(old_size, end));
     drop_privilege_bits();
     Result<size_t> moved = pages_->write_at(uio, offset);
     const uint64_t written = moved ? *moved : 0;
@@ -195,14 +195,26 @@ Result<size_t> Node::write_at(Uio& uio, off_t& position, bool append) {
     return moved;
 }
 
-/// The bytes between the old end and the end of its page become part of the file: a mapping may have left something there.
-void Node::grow(uint64_t old_size, uint64_t size) {
-    if (const size_t tail = old_size & page_mask; tail != 0)
-        if (VmPage* last = pages_->page_if_present(old_size >> page_shift)) {
-            memset(static_cast<char*>(page_data(last)) + tail, 0, page_size - tail);
-            page_unref(last);
+/// The bytes between the old end and the end of its page become part of the file: a mapping may have left something there,
+/// and on the disk may lie what a truncation cut off, if the power went before its page was written.
+Result<void> Node::grow(uint64_t old_size, uint64_t size) {
+    if (const size_t tail = old_size & page_mask; tail != 0) {
+        const uint64_t index = old_size >> page_shift;
+        VmPage* const last = TRY(pages_->page(index));
+        memset(static_cast<char*>(page_data(last)) + tail, 0, page_size - tail);
+        Result<void> marked;
+        if ((old_size & (fs().block_bytes - 1)) != 0 && !(last->flags.load(std::memory_order_relaxed) & page_dirty)) {
+            const Result<Mapping> there = map_blocks(static_cast<uint32_t>(old_size >> fs().block_shift), 1);
+            if (!there)
+                marked = there.error();
+            else if (there->kind == Mapping::written)
+                marked = pages_->before_write(index, last);
         }
+        page_unref(last);
+        TRY(marked);
+    }
     pages_->set_size(size);
+    return {};
 }
 
 Result<void> Node::set_size(uint64_t size) {
@@ -213,8 +225,11 @@ Result<void> Node::set_size(uint64_t size) {
     MutexGuard writing(write_lock);
     const uint64_t old_size = pages_->size();
     if (size >= old_size) {
-        if (size > old_size)
-            grow(old_size, size);
+        if (size > old_size) {
+            TRY(grow(old_size, size));
+            TRY(pages_->write_back(old_size >> page_shift,
+                                   old_size >> page_shift)); // before the size on the disk moves
+        }
     } else {
         // What the last block holds behind the new end must not come back when the file grows: its page is written again.
         VmPage* last = nullptr;

@@ -271,8 +271,8 @@ Result<void> Fs::start_writing() {
         return Errno::rofs;
     if (super.ro_compat & ~ro_compat::writable)
         return Errno::rofs;
-    TRY(journal.start());
     {
+        // First the mark that the log is to be looked at, then the log: a log that begins without it would not be.
         MutexGuard guard(op_lock);
         const MetaRef block = TRY(buffers.get(1024 / block_bytes));
         auto* const s = block.at<SuperBlock>(1024 % block_bytes);
@@ -285,6 +285,7 @@ Result<void> Fs::start_writing() {
         seal_super(*s);
         TRY(disk_->write(buffers.sector_of(block->block), block.data(), block_bytes));
         TRY(disk_->flush());
+        TRY(journal.start());
         writing_ = true;
     }
     return process_orphans();

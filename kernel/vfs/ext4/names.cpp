@@ -114,6 +114,8 @@ Result<RefPtr<Vnode>> Node::create(std::string_view name, const NewNode& fresh) 
         add_link(*this);
     touch_modification();
     TRY(node->store());
+    node->data_changed_in_.store(fs().journal.running_id(),
+                                 std::memory_order_release); // fdatasync keeps an empty file too
     TRY(store());
     fs().add_node(*node);
     node->remember_name(*this, name);

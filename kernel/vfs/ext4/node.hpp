@@ -131,7 +131,7 @@ private:
     Result<void> try_rename(std::string_view name, Vnode& new_directory, std::string_view new_name, uint32_t flags);
     void remember_name(Node& directory, std::string_view name);
     Result<void> set_size(uint64_t size);
-    void grow(uint64_t old_size, uint64_t size);
+    Result<void> grow(uint64_t old_size, uint64_t size);
     uint64_t max_size() const { return (uint64_t{UINT32_MAX} - 1) << fs().block_shift; }
     void drop_privilege_bits();
     void changed() { attributes_dirty_.store(1, std::memory_order_relaxed); }
