@@ -207,8 +207,24 @@ Result<void> mount_change(Vnode& root, uint64_t flags, std::string_view options)
     Mount& mount = *root.mount;
     if (mount.root.get() != &root)
         return Errno::inval;
-    TRY(mount.remount(options));
-    TRY(mount.change_flags(mount.flags.load(std::memory_order_relaxed), flags));
+    const uint64_t before = mount.flags.load(std::memory_order_relaxed);
+    const bool stops_writing = (flags & mount_flags::read_only) && !(before & mount_flags::read_only);
+    if (stops_writing) {
+        mount.flags.fetch_or(mount_flags::read_only, std::memory_order_seq_cst);
+        if (mount.writers.load(std::memory_order_seq_cst) != 0) {
+            mount.flags.store(before, std::memory_order_relaxed);
+            return Errno::busy;
+        }
+    }
+    const auto remount = [&]() -> Result<void> {
+        TRY(mount.remount(options));
+        return mount.change_flags(before, flags);
+    };
+    if (const Result<void> changed = remount(); !changed) {
+        if (stops_writing)
+            mount.flags.store(before, std::memory_order_relaxed);
+        return changed;
+    }
     mount.flags.store(flags & mount_flags::kept, std::memory_order_relaxed);
     return {};
 }

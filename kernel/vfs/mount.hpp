@@ -37,10 +37,11 @@ public:
     bool read_only() const { return has(mount_flags::read_only); }
     bool has(uint64_t flag) const { return flags.load(std::memory_order_relaxed) & flag; }
 
-    const char* type_name = "";     ///< file system type, static
-    char source[64] = {};           ///< as given to mount(2)
-    std::atomic<uint64_t> flags{0}; ///< mount_flags::kept
-    uint64_t device = 0;            ///< st_dev of its nodes
+    const char* type_name = "";       ///< file system type, static
+    char source[64] = {};             ///< as given to mount(2)
+    std::atomic<uint64_t> flags{0};   ///< mount_flags::kept
+    std::atomic<uint32_t> writers{0}; ///< open files that may write
+    uint64_t device = 0;              ///< st_dev of its nodes
     uint32_t id = 0;
     RefPtr<Vnode> root;    ///< set before it is attached, gone with teardown
     RefPtr<Vnode> covered; ///< m = mount table's lock; directory below; nullptr: the root mount
@@ -69,7 +70,8 @@ Result<RefPtr<Mount>> mount_attach(std::string_view type, RefPtr<Vnode> director
 Result<void> mount_detach(Vnode& root, bool lazy);
 /// Once, at boot: starts the kernel thread that frees lazily detached mounts soon after their last user.
 void mount_start_sweeper();
-/// Changes flags and options of the mount whose root is `root`: inval if it is none.
+/// Changes flags and options of the mount whose root is `root`: inval if it is none, busy if it shall be read-only and files
+/// are open for writing, or removed files still in use.
 Result<void> mount_change(Vnode& root, uint64_t flags, std::string_view options);
 
 /// What is on top of `node`: the root of the topmost mount that covers it, or the node itself.

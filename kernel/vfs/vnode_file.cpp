@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <bsd/proc.hpp>
+#include <vfs/access.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/vnode_file.hpp>
@@ -62,8 +63,10 @@ public:
     static constexpr const char* zone_name = "vnode_files";
     VnodeFile(Vnode& node, uint32_t flags_value) : File(flags_value), node_(&node) {}
     ~VnodeFile() override {
-        if (writes_)
+        if (writes_) {
             node_->drop_writer();
+            node_->mount->writers.fetch_sub(1, std::memory_order_release);
+        }
     }
     void dispose() override { zone_delete(this); }
     Result<void> init() {
@@ -71,7 +74,9 @@ public:
             return {};
         TRY(node_->add_writer());
         writes_ = true;
-        return {};
+        // Either a remount to read-only sees this writer, or the writer sees that.
+        node_->mount->writers.fetch_add(1, std::memory_order_seq_cst);
+        return check_writable(*node_);
     }
 
     Result<size_t> read(Uio& uio) override {

@@ -275,7 +275,11 @@ def options(machine):
     check(machine.run("mkdir -p /two; mount -t ext4 /dev/vda /two")[1] != 0, "it was mounted twice")
     check(re.search(r"/dev/vda /mnt ext4 rw,nosuid,nodev,noexec", ok(machine, "cat /proc/mounts")), "/proc/mounts")
     check("5" in ok(machine, "df -P /mnt | tail -1"), "df")
-    ok(machine, "mount -o remount,ro /mnt")
+    ok(machine, "exec 3> /mnt/held")
+    check("busy" in machine.run("mount -o remount,ro /mnt")[0], "read-only with a file open for writing")
+    ok(machine, "exec 3< /mnt/held && rm /mnt/held")
+    check("busy" in machine.run("mount -o remount,ro /mnt")[0], "read-only with a removed file in use")
+    ok(machine, "exec 3<&-; mount -o remount,ro /mnt")
     output, status = machine.run("echo x > /mnt/new")
     check(status != 0 and "Read-only" in output, f"a file was made on a read-only mount: {output}")
     ok(machine, "mount -o remount,rw /mnt && echo x > /mnt/new && sync && umount /mnt")
@@ -311,14 +315,16 @@ def pressure(machine):
 @boot_test("damaged disks are refused or read as far as they go, and never stop the kernel")
 def damaged():
     top, _ = make_tree("damaged.tree")
-    path = make_disk("damaged", tree=top, size=16 * MIB)
-    with open(path, "rb") as file:
-        good = file.read()
+    whole = []
+    for options in ((), ("-O", "^metadata_csum")):  # without checksums more damage is believed at first
+        path = make_disk("damaged", *options, tree=top, size=16 * MIB)
+        with open(path, "rb") as file:
+            good = file.read()
+        whole.append((good, [i for i in range(0, 3 * MIB, 1024) if any(good[i:i + 1024])]))
     rng = random.Random(int(os.environ.get("LENTIL_SEED", "6")))
-    used = [i for i in range(0, len(good), 1024) if any(good[i:i + 1024])]
-    metadata = [i for i in used if i < 3 * MIB]
     rounds = int(os.environ.get("LENTIL_DAMAGED_DISKS", "8"))
     for number in range(rounds):
+        good, metadata = whole[number % 2]
         image = bytearray(good)
         for _ in range(rng.choice([1, 4, 40, 400])):
             at = rng.choice(metadata) + rng.randrange(1024)
@@ -328,7 +334,61 @@ def damaged():
         with Machine(f"damaged {number}", disk=path, memory="128M", smp=2) as machine:
             machine.wait_for_shell()
             machine.run(MOUNT + " && { find /mnt | wc -l; cat /mnt/* /mnt/*/* > /dev/null; cp -r /mnt/a /mnt/b; "
-                        "rm -r /mnt/many; echo x > /mnt/y; sync; }; cd /; umount /mnt; true", 180)
+                        "rm -rf /mnt/many; echo x > /mnt/y; sync; }; cd /; umount /mnt; true", 180)
             check("alive" in ok(machine, "echo alive"), "the shell")
             power_off(machine)
     os.remove(path)
+
+
+def crafted(name, *requests, options=("-O", "^metadata_csum")):
+    """A disk that debugfs changed: nothing in it has a checksum to tell."""
+    path = make_disk(name, *options, size=24 * MIB)
+    for size in (1000, 5000):
+        with open(os.path.join(LOGS, f"x{size}"), "wb") as file:
+            file.write(b"x" * size)
+    done = subprocess.run(["debugfs", "-w", "-f", "-", path], input="\n".join(requests) + "\n", text=True, env=E2FS_PATH,
+                          cwd=LOGS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    check(done.returncode == 0, f"debugfs: {done.stdout}")
+    return path, done.stdout
+
+
+@boot_test("files that point into the log or the tables, names of reserved inodes and directories in two places are refused")
+def crafted_disks():
+    layout = crafted("layout", "stat <8>", "stats")[1]
+    log = int(re.search(r"^\(0-\d+\):(\d+)-", layout, re.M)[1])
+    table = int(re.search(r"inode table at (\d+)", layout)[1])
+    paths = [
+        crafted("crafted-0", "write x5000 log", f"sif log block[5] {log + 100}", "write x5000 table",
+                f"sif table block[5] {table + 3}", "write x5000 good", "ln <8> journal", "ln <2> top", "ln <7> resize",
+                "mkdir one", "mkdir two", "ln one two/one")[0],
+        crafted("crafted-1", "mkdir one", "mkdir one/two", "ln one one/two/up", "ln one/two one/two/self")[0],
+        # What a truncation cut off before the power went.
+        crafted("crafted-2", "write x1000 short", "sif short size 10")[0],
+    ]
+    more = []
+    for number, path in enumerate(paths):
+        with open(path, "r+b") as file:
+            file.write(b"%d" % number)
+        more += ["-drive", f"file={path},if=none,format=raw,id=d{number}", "-device", f"virtio-blk-device,drive=d{number}"]
+    with Machine("crafted disks", memory="128M", smp=2, more=more) as machine:
+        machine.wait_for_shell()
+        ok(machine, "set -e; for d in /dev/vd?; do n=/d$(head -c 1 $d); mkdir $n; mount -t ext4 $d $n; done; set +e; cd /d0")
+        check("x" * 5000 in ok(machine, "cat good"), "a good file")
+        for name in ("log", "table", "journal", "top", "resize", "one/."):
+            output, status = machine.run(f"ls two > /dev/null; cat {name}")
+            refused = "needs cleaning" in output if name != "one/." else "directory" in output
+            check(status != 0 and refused, f"{name}: {output[:200]}")
+        output, status = machine.run("ls two/one")
+        check(status != 0 and "needs cleaning" in output, f"a directory in two places: {output}")
+        output, status = machine.run("echo y > good")
+        check(status != 0, "a damaged disk is written on")
+        output, status = machine.run("cd /d1; rmdir one/two/up; rmdir one/two/self; mv one/two/up x; ls -R one/two")
+        check("needs cleaning" in output, f"directories in a circle: {output}")
+        ok(machine, "cd /d2; truncate -s 5000 short; umount /d2 2>/dev/null; cat short | tr -d '\\000' > /all")
+        check(ok(machine, "cat /all").strip() == "x" * 10, "what was cut off came back")
+        ok(machine, "echo y | dd of=short bs=1 seek=9000 conv=notrunc; sync short; cd /; umount /d2")
+        power_off(machine)
+    fsck(paths[2])
+    check(b"x" * 11 not in open(paths[2], "rb").read(), "what was cut off lies on the disk yet")
+    for path in paths:
+        os.remove(path)

@@ -280,7 +280,7 @@ Result<void> Node::write_back() {
         MutexGuard guard(write_lock);
         result = pages_->write_back(0, ~uint64_t{0});
     }
-    if (needs_store() && !fs().failed() && !mount->read_only()) {
+    if (needs_store() && !fs().failed() && fs().is_writing()) {
         Op op(fs());
         TRY(op.begin(4));
         TRY(store());
@@ -297,7 +297,7 @@ Result<void> Node::sync(bool data_only) {
         return static_cast<Errno>(error);
     if (fs().failed())
         return Errno::io;
-    if (mount->read_only())
+    if (!fs().is_writing())
         return {};
     {
         Op op(fs());

@@ -165,7 +165,8 @@ Result<void> Fs::check_groups() {
     const uint32_t per_block = block_bytes / descriptor_bytes;
     const uint64_t table = (group_count + per_block - 1) / per_block;
     const uint64_t inode_blocks = uint64_t{super.inodes_per_group} * super.inode_size >> block_shift;
-    system_ = TRY(Buffer<Range>::create(size_t{group_count} * 4));
+    system_count_ = 0;
+    system_ = TRY(Buffer<Range>::create(size_t{group_count} * 4 + Journal::max_runs));
     uint64_t free_blocks = 0, free_inodes = 0;
     for (uint32_t i = 0; i < group_count; i++) {
         if (has_super(i))
@@ -193,12 +194,17 @@ Result<void> Fs::check_groups() {
         return Errno::uclean;
     free_block_count.store(free_blocks, std::memory_order_relaxed);
     free_inode_count.store(free_inodes, std::memory_order_relaxed);
+    return sort_system_ranges();
+}
+
+/// For data_blocks_ok: uclean if two things lie in one place.
+Result<void> Fs::sort_system_ranges() {
     std::sort(system_.data(), system_.data() + system_count_,
               [](const Range& a, const Range& b) { return a.start < b.start; });
     size_t kept = 0;
     for (size_t i = 1; i < system_count_; i++) {
         if (system_[i].start < system_[kept].end)
-            return Errno::uclean; // two things in one place
+            return Errno::uclean;
         if (system_[i].start == system_[kept].end)
             system_[kept].end = system_[i].end;
         else
@@ -239,21 +245,17 @@ Result<void> Fs::open(BlockVolume& disk, uint64_t mount_flags_wanted, std::strin
         if (log->type != VnodeType::regular)
             return Errno::uclean;
         TRY(journal.open(*log, disk.device->read_only));
-        for (uint32_t at = 0; at < log->size_bytes() >> block_shift;) {
-            const Mapping m = TRY(log->map_blocks(at, UINT32_MAX - at));
-            if (m.kind != Mapping::hole)
-                journal_ranges_[journal_range_count_++] = {m.block, m.block + m.length};
-            at += m.length;
-            if (journal_range_count_ == std::size(journal_ranges_))
-                break;
-        }
         // What replay wrote may be what was read before.
         buffers.shrink(0);
+        kfree(std::exchange(groups_, nullptr), group_count * sizeof *groups_);
+        const uint32_t block_bytes_before = block_bytes;
         TRY(read_super());
-        kfree(groups_, group_count * sizeof *groups_);
-        groups_ = nullptr;
-        system_count_ = 0;
+        if (block_bytes != block_bytes_before)
+            return Errno::uclean;
         TRY(check_groups());
+        // No file's blocks lie in the log.
+        journal.for_each_run([&](uint64_t start, uint32_t length) { add_system_range(start, length); });
+        TRY(sort_system_ranges());
     } else {
         journal.open_without();
     }
@@ -313,9 +315,15 @@ Result<void> Fs::change_flags(uint64_t from, uint64_t to) {
     const bool was = from & mount_flags::read_only, wanted = to & mount_flags::read_only;
     if (was && !wanted)
         return start_writing();
-    if (!was && wanted)
-        return stop_writing();
-    return {};
+    if (was || !wanted)
+        return {};
+    MutexGuard guard(background_lock_);
+    evict(false);
+    bool removed = false; // files without a name that someone has open: they are to be freed yet
+    for_each_node([&](Node& n) { removed |= n.links.load(std::memory_order_relaxed) == 0; });
+    if (removed)
+        return Errno::busy;
+    return stop_writing();
 }
 
 FsStat Fs::fs_stat() {
@@ -325,8 +333,6 @@ FsStat Fs::fs_stat() {
     uint64_t overhead = 0;
     for (size_t i = 0; i < system_count_; i++)
         overhead += system_[i].end - system_[i].start;
-    for (unsigned i = 0; i < journal_range_count_; i++)
-        overhead += journal_ranges_[i].end - journal_ranges_[i].start;
     st.blocks = block_count - super.first_data_block - overhead;
     const uint64_t free = free_block_count.load(std::memory_order_relaxed);
     st.blocks_free = free - std::min(free, reserved_.load(std::memory_order_relaxed));

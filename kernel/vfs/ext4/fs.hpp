@@ -86,6 +86,7 @@ public:
     Result<void> orphan_remove(Node& node);
     /// Something on the disk or of us is wrong: nothing is changed from here on. Returns `error`.
     Errno fail(const char* what, Errno error = Errno::uclean);
+    bool is_writing() const { return writing_; } ///< mounted for writing
     bool failed() const { return failed_.load(std::memory_order_relaxed) != 0; }
     /// Before a commit writes: checksums of bitmaps and descriptors, counts.
     Result<void> seal_groups();
@@ -115,6 +116,7 @@ public:
 private:
     Result<void> read_super();
     Result<void> check_groups();
+    Result<void> sort_system_ranges();
     uint16_t group_checksum(uint32_t group, const GroupDescriptor* d) const;
     void seal_super(SuperBlock& s) const;
     void seal_hash_node(MetaBlock& block) const;
@@ -140,8 +142,6 @@ private:
     std::atomic<uint64_t> reserved_{0};
     std::atomic<uint32_t> failed_{0};
     bool writing_ = false;
-    Range journal_ranges_[64]{};
-    unsigned journal_range_count_ = 0;
     Mutex<Rank::fs_background> background_lock_; ///< who holds nodes without being a user of them
     static constexpr unsigned node_buckets = 512;
     Node* nodes_[node_buckets] = {};

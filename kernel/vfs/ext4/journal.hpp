@@ -27,6 +27,7 @@ class Node;
 
 class Journal {
 public:
+    static constexpr unsigned max_runs = 64; ///< pieces that the log may lie in
     explicit Journal(Fs& fs) : fs_(fs) {}
 
     /// Opens the log in the journal's inode and replays what is in it (not with `read_only_device`: rofs then). uclean
@@ -54,6 +55,12 @@ public:
     size_t running_blocks() const { return running_count_; }
     size_t transaction_limit() const { return limit_; }
     bool has_log() const { return log_blocks_ != 0; }
+    /// Where the log lies, after open.
+    template<class Visit>
+    void for_each_run(Visit visit) const {
+        for (unsigned i = 0; i < run_count_; i++)
+            visit(runs_[i].block, runs_[i].count);
+    }
     void discard(); ///< after an error: forgets all changes
 
 private:
@@ -80,7 +87,7 @@ private:
     bool has(uint32_t incompat) const;
 
     Fs& fs_;
-    Run runs_[64]{};
+    Run runs_[max_runs]{};
     unsigned run_count_ = 0;
     JournalSuper super_{}; ///< as on the disk
     uint32_t log_blocks_ = 0, first_ = 0;

@@ -27,6 +27,21 @@ void drop_link(Node& directory) {
 
 } // namespace
 
+/// The node of an entry here: uclean for what no name may lead to. lock_ is held.
+Result<RefPtr<Node>> Node::child(uint32_t inode) {
+    if (inode < fs().super.first_inode || inode > fs().super.inodes)
+        return fs().fail("a name of a reserved inode");
+    if (inode == number)
+        return fs().fail("a directory in itself");
+    RefPtr<Node> node = TRY(fs().node(inode));
+    if (node->links.load(std::memory_order_relaxed) == 0)
+        return fs().fail("a name of an inode that is free");
+    // Directories have one name: locks of a parent come before those of its children.
+    if (node->type == VnodeType::directory && TRY(Directory(*node).parent_number()) != number)
+        return fs().fail("a directory in two places");
+    return node;
+}
+
 Result<RefPtr<Vnode>> Node::lookup(std::string_view name) {
     if (type != VnodeType::directory)
         return Errno::notdir;
@@ -35,9 +50,7 @@ Result<RefPtr<Vnode>> Node::lookup(std::string_view name) {
         return Errno::noent;
     Directory directory(*this);
     const uint32_t inode = TRY(directory.find(name)).entry()->inode;
-    RefPtr<Node> node = TRY(fs().node(inode));
-    if (node->links.load(std::memory_order_relaxed) == 0)
-        return fs().fail("a name of an inode that is free");
+    RefPtr<Node> node = TRY(child(inode));
     node->remember_name(*this, name);
     return RefPtr<Vnode>(std::move(node));
 }
@@ -198,7 +211,7 @@ Result<void> Node::unlink(std::string_view name) {
             return Errno::noent;
         Directory directory(*this);
         Directory::Found found = TRY(directory.find(name));
-        node = TRY(fs().node(found.entry()->inode));
+        node = TRY(child(found.entry()->inode));
         if (node->type == VnodeType::directory)
             return Errno::isdir;
         if (node->flags & (inode_flags::immutable | inode_flags::append_only))
@@ -225,7 +238,7 @@ Result<void> Node::rmdir(std::string_view name) {
             return Errno::noent;
         Directory directory(*this);
         Directory::Found found = TRY(directory.find(name));
-        node = TRY(fs().node(found.entry()->inode));
+        node = TRY(child(found.entry()->inode));
         if (node->type != VnodeType::directory)
             return Errno::notdir;
         MutexGuard inner(node->lock_, Nesting::yes);
@@ -305,13 +318,13 @@ Result<void> Node::try_rename(std::string_view name, Vnode& new_directory, std::
             return Errno::noent;
         Directory here(*this), there(to);
         Directory::Found source = TRY(here.find(name));
-        RefPtr<Node> moved = TRY(fs().node(source.entry()->inode));
+        RefPtr<Node> moved = TRY(child(source.entry()->inode));
         RefPtr<Node> victim;
         Result<Directory::Found> target = there.find(new_name);
         if (!target && target.error() != Errno::noent)
             return target.error();
         if (target)
-            victim = TRY(fs().node(target->entry()->inode));
+            victim = TRY(to.child(target->entry()->inode));
         const bool exchange = flags_wanted & rename_flags::exchange;
         if (victim && (flags_wanted & rename_flags::no_replace))
             return Errno::exist;

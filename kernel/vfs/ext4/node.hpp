@@ -124,6 +124,7 @@ private:
     friend class Fs;
     void forget_name();
     void forget_name_if(const Node& directory, std::string_view name);
+    Result<RefPtr<Node>> child(uint32_t inode);
     Result<RefPtr<Node>> make_child(const NewNode& fresh, uint32_t link_count);
     Result<void> take_back(Node& child);
     Result<void> lose_name(Node& node);
