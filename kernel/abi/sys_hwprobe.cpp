@@ -2,10 +2,12 @@
 // riscv_hwprobe: what the harts that a program asks about have in common, from their ISA strings.
 #include <abi/linux_misc.hpp>
 #include <abi/sys_mem.hpp>
+#include <bsd/vdso.hpp>
 #include <libkern/hartset.hpp>
 #include <machine/hart_identity.hpp>
 #include <sched/killed.hpp>
 #include <sched/sched.hpp>
+#include <sync/spinlock.hpp>
 
 namespace lentil::abi {
 
@@ -16,6 +18,7 @@ using machine::HartIdentity;
 using machine::HartInfo;
 
 enum Key : int64_t { vendor = 0, architecture = 1, implementation = 2, base_behaviour = 3, extensions = 4, speed = 5 };
+static_assert(speed + 1 == LENTIL_HWPROBE_KEYS);
 constexpr uint64_t base_ima = 1;
 
 /// Extensions of user mode, by their bit in the value of `extensions`. Those that want the kernel's consent (vectors, cbo.zero)
@@ -97,7 +100,22 @@ bool probe(int64_t key, HartSet harts, uint64_t& value) {
     }
 }
 
+constinit SpinLock<Rank::device> publishing; // harts come up at the same time
+
 } // namespace
+
+void hwprobe_publish() {
+    SpinGuard guard(publishing);
+    lentil_clock_page* const page = vdso_page();
+    if (!page)
+        return;
+    for (int64_t key = 0; key < LENTIL_HWPROBE_KEYS; key++) {
+        uint64_t value = 0;
+        probe(key, sched_harts(), value);
+        __atomic_store_n(&page->hwprobe[key], value, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&page->hwprobe_known, 1, __ATOMIC_RELEASE);
+}
 
 Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint64_t set_size, uint64_t set,
                                uint32_t flags) {

@@ -22,6 +22,8 @@ Result<void> sys_mincore(uint64_t start, uint64_t length, uint64_t vector);
 Result<void> sys_madvise(uint64_t start, uint64_t length, int advice);
 Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint64_t set_size, uint64_t set,
                                uint32_t flags);
+/// Tells the vDSO what the harts that are up have in common: when one has come up, and when there is a vDSO.
+void hwprobe_publish();
 Result<void> sys_riscv_flush_icache(uint64_t start, uint64_t end, uint64_t flags);
 Result<void> sys_mlock2(uint64_t start, uint64_t length, uint32_t flags);
 

@@ -3,6 +3,7 @@
 // hart's idle thread; a kernel thread does the rest and makes init.
 #include <lentil_version.hpp>
 
+#include <abi/sys_mem.hpp>
 #include <boot/cmdline.hpp>
 #include <boot/init_process.hpp>
 #include <boot/user_traps.hpp>
@@ -68,6 +69,7 @@ void start_other_harts() {
 /// What may sleep: file systems, the initramfs, the first process.
 void finish_boot(void*) {
     vdso_init();
+    abi::hwprobe_publish();
     loan_init();
     mount_start_sweeper();
     if (const std::string_view wanted = cmdline_value("trace"); !wanted.empty() && !trace_configure(wanted).ok())
@@ -115,5 +117,6 @@ extern "C" [[noreturn]] void kernel_main() {
 extern "C" [[noreturn]] void secondary_main(unsigned index) {
     sched_init_hart(index);
     platform::hart_is_up();
+    abi::hwprobe_publish();
     sched_idle();
 }

@@ -12,6 +12,8 @@ inline constexpr uint64_t vdso_bytes = 2 * page_size;
 
 /// Makes the pages; the clocks are set by then or later. Once, at boot.
 void vdso_init();
+/// What user mode reads there; nullptr until vdso_init.
+lentil_clock_page* vdso_page();
 /// What exec maps at VmMap::layout.vdso.
 RefPtr<VmObject> vdso_object();
 

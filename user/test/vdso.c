@@ -41,8 +41,8 @@ static void* find(const char* name) {
 }
 
 static void has_the_names(void) {
-    const char* names[] = {"__vdso_rt_sigreturn", "__vdso_clock_gettime", "__vdso_gettimeofday",
-                           "__vdso_clock_getres", "__vdso_getcpu",        "__vdso_flush_icache"};
+    const char* names[] = {"__vdso_rt_sigreturn", "__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_clock_getres",
+                           "__vdso_getcpu",       "__vdso_flush_icache",  "__vdso_riscv_hwprobe"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         CHECK(find(names[i]) != NULL);
 }
@@ -141,11 +141,33 @@ static void nobody_writes_to_it(void) {
     CHECK(by_vdso(CLOCK_REALTIME) >= before);
 }
 
+struct pair {
+    int64_t key;
+    uint64_t value;
+};
+static void tells_what_harts_can_do(void) {
+    typedef int probe(struct pair*, size_t, size_t, void*, unsigned);
+    probe* const here = (probe*)(uintptr_t)find("__vdso_riscv_hwprobe");
+    uint64_t all = ~UINT64_C(0), none = 0;
+    struct pair asked[9], answered[9];
+    for (int i = 0; i < 9; i++)
+        asked[i] = answered[i] = (struct pair){i < 7 ? i - 1 : i * 100000, 0x5555};
+    CHECK_EQ(syscall(258, asked, 9, 0, NULL, 0), 0);
+    CHECK_EQ(here(answered, 9, 0, NULL, 0), 0);
+    CHECK_EQ(memcmp(asked, answered, sizeof asked), 0);
+    CHECK_EQ(answered[0].key, -1);
+    CHECK_EQ(answered[4].value & 1, 1);
+    CHECK_EQ(here(answered, 1, sizeof all, &all, 0), 0);
+    CHECK_EQ(here(answered, 1, sizeof none, &none, 0), -EINVAL);
+    CHECK_EQ(here(answered, 1, 0, NULL, ~0U), -EINVAL);
+}
+
 static const struct check_case cases[] = {
     {"AT_SYSINFO_EHDR leads to a shared object with the names that Linux's has", has_the_names, 0, false},
     {"a clock read through it lies between two readings by system call", is_between_two_calls, 0, false},
     {"after clock_settime it says the new time, in every process", follows_a_clock_that_is_set, 0, true},
     {"what it does not know it asks the kernel", an_unknown_clock_is_the_kernels_business, 0, false},
+    {"it says of the harts what riscv_hwprobe says", tells_what_harts_can_do, 0, false},
     {"no process can change what others read there", nobody_writes_to_it, 0, true},
 };
 CHECK_MAIN(cases)

@@ -2,12 +2,14 @@
 // The vDSO: the kernel's shared library, mapped into every process (AT_SYSINFO_EHDR). Reads the clocks without a system
 // call; what it does not know it asks the kernel for. One page, position-independent, no data of its own.
 #include <kernel/sched/clock_page.h>
+#include <stddef.h>
 
 enum {
     call_clock_getres = 114,
     call_clock_gettime = 113,
     call_getcpu = 168,
     call_gettimeofday = 169,
+    call_hwprobe = 258,
     call_flush_icache = 259
 };
 enum { clock_realtime = 0, clock_monotonic = 1, clock_monotonic_raw = 4, clock_boottime = 7 };
@@ -19,14 +21,17 @@ struct timeval {
     int64_t seconds, microseconds;
 };
 
-static long call(long number, long a, long b, long c) {
+static inline long call5(long number, long a, long b, long c, long d, long e) {
     register long a0 __asm__("a0") = a;
     register long a1 __asm__("a1") = b;
     register long a2 __asm__("a2") = c;
+    register long a3 __asm__("a3") = d;
+    register long a4 __asm__("a4") = e;
     register long a7 __asm__("a7") = number;
-    __asm__ volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a2), "r"(a7) : "memory");
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a7) : "memory");
     return a0;
 }
+static long call(long number, long a, long b, long c) { return call5(number, a, b, c, 0, 0); }
 
 static const volatile struct lentil_clock_page* clock_page(void) {
     uintptr_t here;
@@ -77,6 +82,26 @@ int __vdso_getcpu(unsigned* cpu, unsigned* node, void* unused) {
 
 int __vdso_flush_icache(void* start, void* end, unsigned long flags) {
     return (int)call(call_flush_icache, (long)start, (long)end, (long)flags);
+}
+
+struct hwprobe_pair {
+    int64_t key;
+    uint64_t value;
+};
+
+/// For all harts from the page; the kernel is asked about some of them.
+int __vdso_riscv_hwprobe(struct hwprobe_pair* pairs, size_t count, size_t set_size, unsigned long* set,
+                         unsigned flags) {
+    const volatile struct lentil_clock_page* page = clock_page();
+    if (set_size != 0 || set || flags != 0 || !page->hwprobe_known)
+        return (int)call5(call_hwprobe, (long)pairs, (long)count, (long)set_size, (long)set, (long)flags);
+    for (; count > 0; count--, pairs++) {
+        const uint64_t key = (uint64_t)pairs->key;
+        if (key >= LENTIL_HWPROBE_KEYS)
+            pairs->key = -1;
+        pairs->value = key < LENTIL_HWPROBE_KEYS ? page->hwprobe[key] : 0;
+    }
+    return 0;
 }
 
 // Unwinders know a signal frame by these two instructions.
