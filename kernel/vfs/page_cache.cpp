@@ -11,6 +11,7 @@ namespace {
 
 constinit std::atomic<uint64_t> dirty_everywhere{0};
 constexpr unsigned max_window = 32;
+constexpr unsigned around = 16; // what is read at once for a mapping that touches here and there: what a fault maps
 
 char* data_of(VmPage* page) { return static_cast<char*>(page_data(page)); }
 
@@ -109,36 +110,55 @@ Result<void> PageCache::read_pages(uint64_t first, std::span<VmPage* const> page
 Result<void> PageCache::fill(VmPage* page, uint64_t index) {
     const uint64_t pages_total = (size() + page_mask) >> page_shift;
     unsigned window = 1;
+    uint64_t first = index; // of what is read
     if (index == next_miss_.load(std::memory_order_relaxed) || index == 0)
         window = std::min(max_window, index == 0 ? 4 : window_.load(std::memory_order_relaxed) * 2);
+    if (window < around && is_mapped()) {
+        first = index & ~uint64_t{around - 1};
+        window = around;
+    }
     const PageCounts counts = page_counts();
     // Many at once: finding them means a look at all pages.
-    if (counts.free < reserve_of(counts) && reclaim(std::max<size_t>(max_window * 2, counts.total / 32)) < window)
+    if (counts.free < reserve_of(counts) && reclaim(std::max<size_t>(max_window * 2, counts.total / 32)) < window) {
         window = 1;
-    const uint32_t seen = generation();
-    VmPage* pages[max_window] = {page};
-    unsigned n = 1;
-    for (; n < window && index + n < pages_total; n++) {
-        if (VmPage* present = page_if_present(index + n)) {
-            page_unref(present);
-            break;
-        }
-        const auto more = page_alloc();
-        if (!more)
-            break;
-        pages[n] = *more;
+        first = index;
     }
-    window_.store(n, std::memory_order_relaxed);
-    next_miss_.store(index + n, std::memory_order_relaxed);
-    Result<void> done = read_pages(index, std::span(pages, n));
-    if (!done && n > 1) // only the first was asked for
-        done = read_pages(index, std::span(pages, 1));
-    else
-        for (unsigned i = 1; i < n && done; i++)
-            if (insert_filled(index + i, pages[i], seen))
-                pages[i] = nullptr;
-    for (unsigned i = 1; i < n; i++)
-        if (pages[i])
+    const uint32_t seen = generation();
+    // Those that are there already end the run on both sides of what is wanted.
+    VmPage* pages[max_window];
+    pages_if_present(first, std::span(pages, window));
+    const auto wanted = static_cast<unsigned>(index - first);
+    unsigned begin = 0, end = window;
+    for (unsigned i = 0; i < window; i++) {
+        if (!pages[i])
+            continue;
+        page_unref(pages[i]);
+        if (i < wanted)
+            begin = i + 1;
+        else if (i > wanted) // at `wanted`: somebody was faster, which the caller finds out
+            end = std::min(end, i);
+    }
+    pages[wanted] = page;
+    const auto allocated = [&](unsigned i) {
+        const auto more = page_alloc();
+        pages[i] = more ? *more : nullptr;
+        return more.ok();
+    };
+    end = static_cast<unsigned>(std::min<uint64_t>(end, std::max(pages_total, index + 1) - first));
+    for (unsigned i = wanted + 1; i < end; i++)
+        if (!allocated(i))
+            end = i;
+    for (unsigned i = wanted; i-- > begin;)
+        if (!allocated(i))
+            begin = i + 1;
+    window_.store(end - begin, std::memory_order_relaxed);
+    next_miss_.store(first + end, std::memory_order_relaxed);
+    Result<void> done = read_pages(first + begin, std::span(pages + begin, end - begin));
+    const bool all = done.ok();
+    if (!done && end - begin > 1) // only one was asked for
+        done = read_pages(index, std::span(&pages[wanted], 1));
+    for (unsigned i = begin; i < end; i++)
+        if (i != wanted && !(all && insert_filled(first + i, pages[i], seen)))
             page_unref(pages[i]);
     return done;
 }

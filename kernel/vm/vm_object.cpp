@@ -458,6 +458,11 @@ uint32_t VmObject::generation() const {
     return truncations_;
 }
 
+bool VmObject::is_mapped() const {
+    MutexGuard guard(lock_);
+    return !mappings_.empty();
+}
+
 bool VmObject::insert_filled(uint64_t index, VmPage* page, uint32_t seen) {
     MutexGuard guard(lock_);
     return truncations_ == seen && index < page_count(size()) && !VmObjectInternals::find(*this, index) &&

@@ -72,6 +72,7 @@ protected:
     // ---- for objects that are caches of a disk; see vm_cache.hpp ----
     /// Grows by one whenever pages were dropped that a fill may have been about to read.
     uint32_t generation() const;
+    bool is_mapped() const;
     /// Puts a page that was filled since `seen` was the generation; false: one is there, or it is too late, or no memory.
     /// Takes over the caller's reference if it says true.
     bool insert_filled(uint64_t index, VmPage* page, uint32_t seen);
