@@ -71,19 +71,26 @@ Prot rights(const VmMapEntry& entry, bool others) {
 
 } // namespace
 
-VmMapEntry* VmMapInternals::find_or_grow(VmMap& map, vaddr_t va) {
+Result<VmMapEntry*> VmMapInternals::find_or_grow(VmMap& map, vaddr_t va) {
     VmMapEntry* e = first_after(map, va);
-    if (!e || e->start <= va)
+    if (e && e->start <= va) [[likely]]
         return e;
-    if (!e->grows_down || e->object || va < min_address ||
+    return grow_down(map, va);
+}
+
+Result<VmMapEntry*> VmMapInternals::grow_down(VmMap& map, vaddr_t va) {
+    VmMapEntry* e = first_after(map, va);
+    if (!e || !e->grows_down || e->object || va < min_address ||
         e->end - va > map.stack_limit.load(std::memory_order_relaxed))
-        return nullptr;
+        return Errno::fault;
     if (const VmMapEntry* below = previous(map, *e); below)
         if (!below->grows_down && below->prot != Prot::none && va - below->end < stack_gap)
-            return nullptr;
+            return Errno::fault;
     if (!within_limit(map, e->start - va))
-        return nullptr;
-    map.size_bytes_ += e->start - va;
+        return Errno::fault;
+    TRY(own_entries(map));
+    e = first_after(map, va);
+    map.entries_->size_bytes += e->start - va;
     e->start = va; // the order of the tree stays
     return e;
 }
@@ -220,12 +227,12 @@ FaultResult VmMap::fault(vaddr_t address, Prot access) {
     if (va >= VmMapInternals::user_end)
         return FaultResult::no_mapping;
     MutexGuard guard(lock_);
-    VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
+    const auto entry = VmMapInternals::find_or_grow(*this, va);
     if (!entry)
-        return FaultResult::no_mapping;
-    if (!allows(entry->prot, access))
+        return entry.error() == Errno::nomem ? FaultResult::out_of_memory : FaultResult::no_mapping;
+    if (!allows((*entry)->prot, access))
         return FaultResult::protection;
-    return VmMapInternals::resolve(*this, *entry, va, access);
+    return VmMapInternals::resolve(*this, **entry, va, access);
 }
 
 size_t VmMap::read_memory(vaddr_t from, void* to, size_t n, bool force) {
@@ -234,7 +241,8 @@ size_t VmMap::read_memory(vaddr_t from, void* to, size_t n, bool force) {
         const vaddr_t at = from + done, va = page_floor(at);
         const size_t part = std::min<size_t>(n - done, page_size - (at - va));
         MutexGuard guard(lock_);
-        VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
+        const auto found = VmMapInternals::find_or_grow(*this, va);
+        VmMapEntry* entry = found ? *found : nullptr;
         if (!entry || !has(force ? entry->max_prot : entry->prot, Prot::read))
             break;
         if (!pmap_.lookup(va).page && VmMapInternals::make_present(*this, *entry, va, false, {}) != FaultResult::ok)
@@ -253,7 +261,8 @@ size_t VmMap::write_memory(vaddr_t to, const void* from, size_t n, bool force) {
         const size_t part = std::min<size_t>(n - done, page_size - (at - va));
         // The lock is held during the copy: a fork in between would share the page that is written.
         MutexGuard guard(lock_);
-        VmMapEntry* entry = VmMapInternals::find_or_grow(*this, va);
+        const auto found = VmMapInternals::find_or_grow(*this, va);
+        VmMapEntry* entry = found ? *found : nullptr;
         // Force makes copies of what is private; it never changes what others share.
         const Prot prot = entry && force && !entry->shared ? entry->max_prot : entry ? entry->prot : Prot::none;
         if (!has(prot, Prot::write))

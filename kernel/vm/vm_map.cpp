@@ -19,11 +19,11 @@ DeadEntries::~DeadEntries() {
 // ---- entries ----------------------------------------------------------------------------------------------
 
 VmMapEntry* VmMapInternals::first_after(VmMap& map, vaddr_t va) {
-    auto it = map.entries_.upper_bound(va);
-    if (it != map.entries_.begin())
+    auto it = map.entries_->tree.upper_bound(va);
+    if (it != map.entries_->tree.begin())
         if (auto before = std::prev(it); before->end > va)
             return &*before;
-    return it != map.entries_.end() ? &*it : nullptr;
+    return it != map.entries_->tree.end() ? &*it : nullptr;
 }
 
 VmMapEntry* VmMapInternals::find(VmMap& map, vaddr_t va) {
@@ -32,13 +32,13 @@ VmMapEntry* VmMapInternals::find(VmMap& map, vaddr_t va) {
 }
 
 VmMapEntry* VmMapInternals::next(VmMap& map, VmMapEntry& entry) {
-    auto it = std::next(map.entries_.iterator_to(entry));
-    return it != map.entries_.end() ? &*it : nullptr;
+    auto it = std::next(map.entries_->tree.iterator_to(entry));
+    return it != map.entries_->tree.end() ? &*it : nullptr;
 }
 
 VmMapEntry* VmMapInternals::previous(VmMap& map, VmMapEntry& entry) {
-    auto it = map.entries_.iterator_to(entry);
-    return it != map.entries_.begin() ? &*std::prev(it) : nullptr;
+    auto it = map.entries_->tree.iterator_to(entry);
+    return it != map.entries_->tree.begin() ? &*std::prev(it) : nullptr;
 }
 
 bool VmMapInternals::is_mapped(VmMap& map, vaddr_t start, vaddr_t end) {
@@ -75,16 +75,17 @@ bool VmMapInternals::is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respec
 
 Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length, vaddr_t alignment) {
     auto below = [&](vaddr_t top) -> vaddr_t {
-        auto it = map.entries_.lower_bound(top); // from here on entries do not matter, but for a stack's distance
-        if (it != map.entries_.end())
+        auto it = map.entries_->tree.lower_bound(top); // from here on entries do not matter, but for a stack's distance
+        if (it != map.entries_->tree.end())
             top = std::min(top, room_end(*it));
         for (;;) {
-            const vaddr_t bottom = it == map.entries_.begin() ? min_address : std::max(std::prev(it)->end, min_address);
+            const vaddr_t bottom =
+                it == map.entries_->tree.begin() ? min_address : std::max(std::prev(it)->end, min_address);
             if (top > bottom && top - bottom >= length) {
                 const vaddr_t aligned = (top - length) & ~(alignment - 1);
                 return aligned >= bottom ? aligned : top - length;
             }
-            if (it == map.entries_.begin())
+            if (it == map.entries_->tree.begin())
                 return 0;
             --it;
             top = std::min(top, room_end(*it));
@@ -97,12 +98,6 @@ Result<vaddr_t> VmMapInternals::find_space(VmMap& map, uint64_t length, vaddr_t 
     if (found == 0)
         return Errno::nomem;
     return found;
-}
-
-Result<VmMapEntry*> VmMapInternals::new_entry(VmMap& map) {
-    VmMapEntry* entry = TRY(zone_new<VmMapEntry>());
-    entry->map = &map;
-    return entry;
 }
 
 void VmMapInternals::copy_attributes(VmMapEntry& to, const VmMapEntry& from) {
@@ -119,28 +114,33 @@ void VmMapInternals::copy_attributes(VmMapEntry& to, const VmMapEntry& from) {
 }
 
 void VmMapInternals::insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* like) {
-    map.entries_.insert(*entry);
-    map.entry_count_++;
-    map.size_bytes_ += entry->end - entry->start;
-    if (entry->object)
-        entry->object->add_mapping(*entry, like);
+    VmEntries& entries = *map.entries_;
+    entries.tree.insert(*entry);
+    link(entries, entry, like);
 }
 
-void VmMapInternals::append(VmMap& map, VmMapEntry* entry, const VmMapEntry* like) {
-    map.entries_.insert(map.entries_.end(), *entry);
-    map.entry_count_++;
-    map.size_bytes_ += entry->end - entry->start;
-    if (entry->object)
-        entry->object->add_mapping(*entry, like);
+void VmMapInternals::append(VmEntries& entries, VmMapEntry* entry, const VmMapEntry* like) {
+    entries.tree.insert(entries.tree.end(), *entry);
+    link(entries, entry, like);
 }
 
 void VmMapInternals::detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead) {
     if (entry.object)
         entry.object->remove_mapping(entry);
-    map.size_bytes_ -= entry.end - entry.start;
-    map.entry_count_--;
-    map.entries_.erase(map.entries_.iterator_to(entry));
+    map.entries_->size_bytes -= entry.end - entry.start;
+    map.entries_->count--;
+    map.entries_->tree.erase(map.entries_->tree.iterator_to(entry));
     dead.add(&entry);
+}
+
+void VmMapInternals::link(VmEntries& entries, VmMapEntry* entry, const VmMapEntry* like) {
+    entry->entries = &entries;
+    entries.count++;
+    entries.size_bytes += entry->end - entry->start;
+    entries.some_dont_fork = entries.some_dont_fork || entry->dont_fork;
+    entries.some_wipe = entries.some_wipe || entry->wipe_on_fork;
+    if (entry->object)
+        entry->object->add_mapping(*entry, like);
 }
 
 Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
@@ -153,10 +153,10 @@ Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
     VmMapEntry* spare[2] = {};
     const vaddr_t places[2] = {start, end};
     const unsigned wanted = (needs(start) != nullptr) + (needs(end) != nullptr);
-    if (map.entry_count_ + wanted > max_entries)
+    if (map.entries_->count + wanted > max_entries)
         return Errno::nomem;
     for (unsigned i = 0; i < wanted; i++) {
-        auto made = new_entry(map);
+        auto made = new_entry();
         if (!made) {
             if (spare[0])
                 zone_delete(spare[0]);
@@ -174,7 +174,7 @@ Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
         high->start = at;
         high->end = low->end;
         high->offset = low->object ? low->offset + (at - low->start) : 0;
-        map.size_bytes_ -= low->end - at;
+        map.entries_->size_bytes -= low->end - at;
         low->end = at;
         insert(map, high, low);
     }
@@ -193,14 +193,15 @@ void VmMapInternals::merge(VmMap& map, vaddr_t start, vaddr_t end) {
         // Not among the dead: whatever it refers to, `e` does too.
         if (following->object)
             following->object->remove_mapping(*following);
-        map.entries_.erase(map.entries_.iterator_to(*following));
-        map.entry_count_--;
+        map.entries_->tree.erase(map.entries_->tree.iterator_to(*following));
+        map.entries_->count--;
         e->end = following->end;
         zone_delete(following);
     }
 }
 
 Result<void> VmMapInternals::prepare_remove(VmMap& map, vaddr_t start, vaddr_t end) {
+    TRY(own_entries(map));
     TRY(map.pmap_.prepare_remove(start, end));
     return split(map, start, end);
 }
@@ -217,7 +218,7 @@ void VmMapInternals::remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries&
 
 bool VmMapInternals::within_limit(VmMap& map, uint64_t more) {
     const uint64_t limit = map.size_limit.load(std::memory_order_relaxed);
-    return map.size_bytes_ + more <= limit;
+    return map.entries_->size_bytes + more <= limit;
 }
 
 namespace {
@@ -232,23 +233,19 @@ void remove_for_certain(Pmap& pmap, vaddr_t start, vaddr_t end) {
 
 } // namespace
 
-void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&)) {
-    MutexGuard guard(map.lock_);
+void VmMapInternals::truncate(VmMap& map, VmObject& object, uint64_t first) {
     const uint64_t end_offset = first << page_shift;
-    for (VmMapEntry& entry : map.entries_) {
+    for (const VmMapEntry& entry : map.entries_->tree) {
         if (entry.object.get() != &object)
             continue;
         const uint64_t keep = end_offset > entry.offset ? end_offset - entry.offset : 0;
         if (keep < entry.end - entry.start)
             remove_for_certain(map.pmap_, entry.start + keep, entry.end);
-        visited(object, entry);
     }
 }
 
-void VmMapInternals::write_protect(VmMap& map, VmObject& object, uint64_t first, uint64_t last,
-                                   void (*visited)(VmObject&, VmMapping&)) {
-    MutexGuard guard(map.lock_);
-    for (VmMapEntry& entry : map.entries_) {
+void VmMapInternals::write_protect(VmMap& map, VmObject& object, uint64_t first, uint64_t last) {
+    for (const VmMapEntry& entry : map.entries_->tree) {
         if (entry.object.get() != &object)
             continue;
         const uint64_t begin = std::max(entry.offset, first << page_shift);
@@ -256,7 +253,6 @@ void VmMapInternals::write_protect(VmMap& map, VmObject& object, uint64_t first,
         if (entry.shared && has(entry.prot, Prot::write) && begin < end)
             map.pmap_.restrict_prot(entry.start + (begin - entry.offset), entry.start + (end - entry.offset),
                                     entry.prot & ~Prot::write);
-        visited(object, entry);
     }
 }
 
@@ -264,18 +260,18 @@ void VmMapInternals::write_protect(VmMap& map, VmObject& object, uint64_t first,
 
 Result<RefPtr<VmMap>> VmMap::create() {
     auto map = TRY(make_ref<VmMap>());
+    map->entries_ = TRY(make_ref<VmEntries>());
+    map->entries_->join(map->sharers_[0], nullptr);
     TRY(map->pmap_.init());
     return map;
 }
 
 VmMap::~VmMap() {
     ASSERT(pmap_.space().active.load().empty()); // whoever dropped it runs on kernel_space() by now
-    DeadEntries dead;
-    entries_.clear_and_dispose([&](VmMapEntry* entry) {
-        if (entry->object)
-            entry->object->remove_mapping(*entry);
-        dead.add(entry);
-    });
+    if (!entries_)
+        return;
+    entries_->leave(sharers_[sharer_]);
+    entries_.reset();
 }
 
 Result<vaddr_t> VmMap::map(const MapRequest& request) {
@@ -298,7 +294,7 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
     RefPtr<VmObject> object = request.object;
     if (!object && request.shared)
         object = TRY(VmObject::create(length));
-    VmMapEntry* entry = TRY(I::new_entry(*this));
+    VmMapEntry* entry = TRY(I::new_entry());
     DeadEntries dead;
     Result<vaddr_t> result = [&]() -> Result<vaddr_t> {
         MutexGuard guard(lock_);
@@ -325,8 +321,9 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
             if (at < I::min_address || at > I::user_end - length || !I::is_free(*this, at, at + length, true))
                 at = TRY(I::find_space(*this, length, object ? page_size : I::whole_tables(length)));
         }
-        if (entry_count_ >= I::max_entries)
+        if (entries_->count >= I::max_entries)
             return Errno::nomem;
+        TRY(I::own_entries(*this));
         entry->start = at;
         entry->end = at + length;
         entry->prot = request.prot;

@@ -4,44 +4,12 @@
 
 #include <span>
 
-#include <libkern/intrusive.hpp>
 #include <libkern/types.hpp>
 #include <sched/mutex.hpp>
 #include <vm/pmap.hpp>
-#include <vm/vm_object.hpp>
+#include <vm/vm_entries.hpp>
 
 namespace lentil {
-
-/// What is behind an entry, for /proc/PID/maps: keeps a file's vnode alive and names it. Implemented by vfs.
-class MappedFile : public PolymorphicRefCounted<MappedFile> {
-public:
-    virtual ~MappedFile() = default;
-    /// Path as maps shows it, cut off to the buffer.
-    virtual size_t describe(std::span<char> buffer, uint64_t& device, uint64_t& inode) = 0;
-    /// The node of the layer above, opaque here: /proc/PID/exe leads to it.
-    virtual class FsNode* node() { return nullptr; }
-    /// A program runs from the file: nobody opens it for writing until this goes. txtbsy: somebody has.
-    virtual Result<void> deny_writers() { return {}; }
-};
-
-enum class EntryKind : uint32_t { plain, heap, stack, vdso };
-
-/// Fields belong to the map's lock.
-struct VmMapEntry : VmMapping {
-    vaddr_t start = 0, end = 0; ///< page-aligned, end exclusive
-    Prot prot = Prot::none, max_prot = Prot::none;
-    bool shared = false;     ///< MAP_SHARED: writes go to the object
-    bool grows_down = false; ///< a stack: extends down to the guard distance on a fault below it
-    bool wipe_on_fork = false, dont_fork = false;
-    bool page_by_page = false; ///< no page comes before it is touched
-    EntryKind kind = EntryKind::plain;
-    RefPtr<VmObject> object; ///< nullptr: private anonymous
-    uint64_t offset = 0;     ///< of `start` in the object, bytes, page-aligned
-    RefPtr<MappedFile> file;
-    TreeHook link;
-
-    static constexpr const char* zone_name = "vm_map_entries";
-};
 
 struct MapRequest {
     vaddr_t address = 0; ///< hint, or exact with `fixed`
@@ -91,8 +59,8 @@ public:
     static Result<RefPtr<VmMap>> create();
     ~VmMap(); ///< removes everything; active on no hart
 
-    /// Copy for fork: private memory copy-on-write, shared memory shared, MADV_DONTFORK left out, WIPEONFORK empty.
-    /// Fails with nomem and changes nothing that can be seen.
+    /// Copy for fork: private memory copy-on-write, shared memory shared, MADV_DONTFORK left out, WIPEONFORK empty. Its cost
+    /// does not depend on how much is mapped. Fails with nomem and changes nothing that can be seen.
     Result<RefPtr<VmMap>> fork();
 
     /// mmap: returns the address. nomem (also for the limit on address space), exist, inval.
@@ -163,18 +131,15 @@ public:
 private:
     friend struct VmMapInternals;
     friend class VmObject;
-    struct KeyOf {
-        using type = vaddr_t;
-        vaddr_t operator()(const VmMapEntry& e) const { return e.start; }
-    };
+    friend class VmEntries;
     Mutex<Rank::vm_map> lock_;
-    Tree<VmMapEntry, &VmMapEntry::link, KeyOf> entries_;
+    RefPtr<VmEntries> entries_; ///< perhaps shared with other maps
+    VmSharer sharers_[2];       ///< two, to be at the old and the new entries while they are changed for a copy
+    unsigned sharer_ = 0;       ///< which of them is at entries_
     Pmap pmap_;
-    uint64_t size_bytes_ = 0;
-    uint32_t entry_count_ = 0;
 
 public:
-    VmMap() = default;
+    VmMap() { sharers_[0].map = sharers_[1].map = this; }
 };
 
 } // namespace lentil

@@ -6,36 +6,32 @@ namespace lentil {
 
 Result<RefPtr<VmMap>> VmMap::fork() {
     using I = VmMapInternals;
-    RefPtr<VmMap> child = TRY(create());
+    RefPtr<VmMap> child = TRY(make_ref<VmMap>());
+    TRY(child->pmap_.init());
+    VmSharer& in_child = child->sharers_[0];
     const Result<void> result = [&]() -> Result<void> {
         MutexGuard guard(lock_);
-        // The child can be found through the objects that it maps from the first entry on.
-        MutexGuard child_guard(child->lock_, Nesting::yes);
         child->layout = layout;
         child->size_limit.store(size_limit.load(std::memory_order_relaxed), std::memory_order_relaxed);
         child->stack_limit.store(stack_limit.load(std::memory_order_relaxed), std::memory_order_relaxed);
-        bool parts = false; // the child gets not all that is mapped
-        for (VmMapEntry& entry : entries_) {
-            parts = parts || entry.dont_fork || entry.wipe_on_fork;
-            if (entry.dont_fork)
-                continue;
-            VmMapEntry* copy = TRY(I::new_entry(*child));
-            I::copy_attributes(*copy, entry);
-            copy->start = entry.start;
-            copy->end = entry.end;
-            copy->offset = entry.offset;
-            I::append(*child, copy, &entry);
-        }
         TRY(pmap_.fork_to(child->pmap_));
-        if (!parts)
+        if (entries_->some_dont_fork || entries_->some_wipe) [[unlikely]]
+            for (const VmMapEntry& entry : entries_->tree) {
+                if (!entry.dont_fork && !entry.wipe_on_fork)
+                    continue;
+                TRY(child->pmap_.prepare_remove(entry.start, entry.end));
+                child->pmap_.remove(entry.start, entry.end);
+            }
+        if (!entries_->some_dont_fork) [[likely]] {
+            child->entries_ = entries_;
+            entries_->join(in_child, &sharers_[sharer_]);
             return {};
-        for (const VmMapEntry& entry : entries_) {
-            if (!entry.dont_fork && !entry.wipe_on_fork)
-                continue;
-            TRY(child->pmap_.prepare_remove(entry.start, entry.end));
-            child->pmap_.remove(entry.start, entry.end);
         }
-        return {};
+        // The child can be found through the objects that it maps from the first entry on.
+        MutexGuard child_guard(child->lock_, Nesting::yes);
+        child->entries_ = TRY(make_ref<VmEntries>());
+        child->entries_->join(in_child, nullptr);
+        return I::copy_entries(*entries_, *child->entries_, true);
     }();
     if (!result)
         return result.error(); // the child drops what it got

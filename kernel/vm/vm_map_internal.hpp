@@ -41,8 +41,19 @@ struct VmMapInternals {
     /// of two) if there is one in the room found.
     static Result<vaddr_t> find_space(VmMap& map, uint64_t length, vaddr_t alignment = page_size);
 
+    /// Makes the map's entries its own if other maps have them too: before any of them is looked up to be changed. nomem
+    /// changes nothing.
+    static Result<void> own_entries(VmMap& map) {
+        if (map.entries_->is_sole()) [[likely]]
+            return {};
+        return copy_shared_entries(map);
+    }
+    static Result<void> copy_shared_entries(VmMap& map);
+    /// Appends copies of the entries to `to`, those that a child of fork gets or all. nomem leaves a part there.
+    static Result<void> copy_entries(const VmEntries& from, VmEntries& to, bool for_child);
+
     /// Makes an entry and puts nothing anywhere; no lock needed.
-    static Result<VmMapEntry*> new_entry(VmMap& map);
+    static Result<VmMapEntry*> new_entry() { return zone_new<VmMapEntry>(); }
     /// The alignment with which memory that fills leaf tables shares none of them: then they come and go as wholes.
     static constexpr vaddr_t whole_tables(uint64_t length) {
         constexpr vaddr_t table = vaddr_t{page_size} * machine::Pte::entries;
@@ -53,11 +64,13 @@ struct VmMapInternals {
     /// Links a complete entry; counts its size. `like`: see VmObject::add_mapping.
     static void insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* like = nullptr);
     /// The same for an entry behind all that there are.
-    static void append(VmMap& map, VmMapEntry* entry, const VmMapEntry* like);
+    static void append(VmEntries& entries, VmMapEntry* entry, const VmMapEntry* like);
+    static void link(VmEntries& entries, VmMapEntry* entry, const VmMapEntry* like);
     /// Unlinks an entry, and takes it from its object; its pages stay.
     static void detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead);
 
-    /// Entries begin and end at `start` and `end` afterwards where they covered them; nomem changes nothing.
+    /// Entries begin and end at `start` and `end` afterwards where they covered them; nomem changes nothing that can be seen.
+    /// Own entries: here, and for all that changes some.
     static Result<void> split(VmMap& map, vaddr_t start, vaddr_t end);
     /// Merges what is alike in and around [start, end).
     static void merge(VmMap& map, vaddr_t start, vaddr_t end);
@@ -78,13 +91,11 @@ struct VmMapInternals {
         }
     }
 
-    /// Removes the translations of `object` from page `first` on, and calls `visited` for its entries. Takes
-    /// the map's lock.
-    static void truncate(VmMap& map, VmObject& object, uint64_t first, void (*visited)(VmObject&, VmMapping&));
+    /// Removes the translations of `object` from page `first` on.
+    static void truncate(VmMap& map, VmObject& object, uint64_t first);
 
-    /// Takes write permission from the pages [first, last] of `object` where they are mapped shared; else like truncate.
-    static void write_protect(VmMap& map, VmObject& object, uint64_t first, uint64_t last,
-                              void (*visited)(VmObject&, VmMapping&));
+    /// Takes write permission from the pages [first, last] of `object` where they are mapped shared.
+    static void write_protect(VmMap& map, VmObject& object, uint64_t first, uint64_t last);
 
     // -- vm_fault.cpp --
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
@@ -96,9 +107,40 @@ struct VmMapInternals {
     static void write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
     /// Maps neighbours that the object has already.
     static void map_around(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
-    /// The entry at `va`, a stack extended to it if it may; nullptr if there is none.
-    static VmMapEntry* find_or_grow(VmMap& map, vaddr_t va);
+    /// The entry at `va`, a stack extended to it if it may. fault: there is none; nomem.
+    static Result<VmMapEntry*> find_or_grow(VmMap& map, vaddr_t va);
+    static Result<VmMapEntry*> grow_down(VmMap& map, vaddr_t va);
 };
+
+template<class F>
+void VmEntries::visit_sharers(F work) {
+    VmSharer here;
+    {
+        SpinGuard guard(lock_);
+        sharers_.push_front(here);
+    }
+    for (;;) {
+        RefPtr<VmMap> map;
+        {
+            SpinGuard guard(lock_);
+            auto at = std::next(sharers_.iterator_to(here));
+            while (at != sharers_.end() && !(at->map && at->map->try_ref()))
+                ++at; // another visit's mark, or a map that ends
+            sharers_.erase(sharers_.iterator_to(here));
+            if (at == sharers_.end())
+                return;
+            map = RefPtr<VmMap>::adopt(at->map);
+            sharers_.insert(at, here);
+        }
+        MutexGuard guard(map->lock_);
+        if (map->entries_.get() != this)
+            continue;
+        work(*map);
+        SpinGuard spin(lock_);
+        sharers_.erase(sharers_.iterator_to(here));
+        sharers_.insert(std::next(sharers_.iterator_to(map->sharers_[map->sharer_])), here);
+    }
+}
 
 /// [start, start+length) rounded out to pages: inval unless `start` is aligned and the range lies in the user
 /// half.

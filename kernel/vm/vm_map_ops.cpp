@@ -18,6 +18,7 @@ Result<void> VmMap::protect(vaddr_t start, uint64_t length, Prot prot) {
                 [&](VmMapEntry& e, vaddr_t, vaddr_t) { allowed = allowed && machine::has(e.max_prot, prot); });
     if (!allowed)
         return Errno::acces;
+    TRY(I::own_entries(*this));
     bool less = false;
     I::for_each(*this, range.start, range.end,
                 [&](VmMapEntry& e, vaddr_t, vaddr_t) { less = less || !machine::has(prot, e.prot); });
@@ -55,7 +56,10 @@ Result<void> VmMap::advise(vaddr_t start, uint64_t length, Advice advice) {
     case Advice::keep_on_fork:
     case Advice::page_by_page:
     case Advice::any_pages:
+        TRY(I::own_entries(*this));
         TRY(I::split(*this, range.start, range.end));
+        entries_->some_dont_fork = entries_->some_dont_fork || advice == Advice::dont_fork;
+        entries_->some_wipe = entries_->some_wipe || advice == Advice::wipe_on_fork;
         I::for_each(*this, range.start, range.end, [&](VmMapEntry& e, vaddr_t, vaddr_t) {
             if (advice == Advice::dont_fork || advice == Advice::do_fork)
                 e.dont_fork = advice == Advice::dont_fork;
@@ -145,15 +149,15 @@ vaddr_t VmMap::set_break(vaddr_t end, uint64_t data_limit) {
         I::remove(*this, new_top, old_top, dead);
     } else if (new_top > old_top) {
         if (end - layout.break_start > data_limit || !I::is_free(*this, old_top, new_top, true) ||
-            !I::within_limit(*this, new_top - old_top))
+            !I::within_limit(*this, new_top - old_top) || !I::own_entries(*this))
             return now;
         VmMapEntry* below = old_top > 0 ? I::find(*this, old_top - 1) : nullptr;
         if (below && below->kind == EntryKind::heap && !below->object && below->prot == (Prot::read | Prot::write)) {
             below->end = new_top;
-            size_bytes_ += new_top - old_top;
+            entries_->size_bytes += new_top - old_top;
         } else {
-            auto entry = I::new_entry(*this);
-            if (!entry || entry_count_ >= I::max_entries) {
+            auto entry = I::new_entry();
+            if (!entry || entries_->count >= I::max_entries) {
                 if (entry)
                     zone_delete(*entry);
                 return now;
@@ -188,7 +192,7 @@ Result<VmMap::FutexKey> VmMap::futex_key(vaddr_t va, bool process_private) {
 VmMap::Totals VmMap::totals() {
     Totals t;
     MutexGuard guard(lock_);
-    for (const VmMapEntry& e : entries_) {
+    for (const VmMapEntry& e : entries_->tree) {
         const uint64_t size = e.end - e.start;
         t.size += size;
         if (e.kind == EntryKind::stack || e.grows_down)
@@ -216,14 +220,14 @@ VmMap::Totals VmMap::totals() {
     t.resident = pmap_.resident() << page_shift;
     t.peak_resident = pmap_.peak_resident() << page_shift;
     t.page_tables = pmap_.table_pages() << page_shift;
-    t.entries = entry_count_;
+    t.entries = entries_->count;
     return t;
 }
 
 uint64_t VmMap::own_pages() {
     uint64_t pages = 0;
     MutexGuard guard(lock_);
-    for (const VmMapEntry& e : entries_)
+    for (const VmMapEntry& e : entries_->tree)
         pmap_.for_each(
             e.start, e.end,
             [](vaddr_t, const Pmap::Mapping& mapping, void* context) {
@@ -236,7 +240,7 @@ uint64_t VmMap::own_pages() {
 
 void VmMap::for_each_entry(void (*visit)(const VmMapEntry&, void*), void* context) {
     MutexGuard guard(lock_);
-    for (const VmMapEntry& e : entries_)
+    for (const VmMapEntry& e : entries_->tree)
         visit(e, context);
 }
 

@@ -5,9 +5,9 @@
 // Truncation starts from the object and needs the maps. So it
 //   1. sets the size and empties the tree past it, under the object's lock: page() gives out nothing beyond
 //   from here on;
-//   2. for each mapping not visited yet, takes a reference to the map under the object's lock, drops that
-//   lock, takes the
-//      map's lock, and removes the translations past the end.
+//   2. for each mapping not visited yet, takes a reference to the entries that it is part of under the object's
+//   lock, drops that lock, and for each map that shares them takes the map's lock, and removes the translations past
+//   the end (vm_entries.cpp).
 // A fault that got a page before step 1 holds the map's lock until the page is mapped, so step 2 finds it
 // there. A map whose count is zero already runs on no hart any more and drops its translations itself. An
 // entry that a split, a fork or mremap makes from another, with translations, stands as visited or not as
@@ -228,27 +228,27 @@ struct VmObjectInternals {
         object.mappings_.push_back(mapping);
     }
 
-    /// Calls visit(map, visited) for maps until every mapping older than the present generation was visited.
+    /// Calls work(map), with its lock held, for maps until every mapping older than the present generation was visited.
     template<class F>
-    static void visit_maps(VmObject& object, F visit) {
+    static void visit_maps(VmObject& object, F work) {
         for (;;) {
-            RefPtr<VmMap> map;
+            RefPtr<VmEntries> entries;
             {
                 MutexGuard guard(object.lock_);
                 if (object.mappings_.empty() || object.mappings_.front().truncation == object.truncations_)
                     return;
                 VmMapping& next = object.mappings_.front();
-                if (!next.map->try_ref()) {
+                if (!next.entries->try_ref()) {
                     mark_visited(object, next);
                     continue;
                 }
-                map = RefPtr<VmMap>::adopt(next.map);
+                entries = RefPtr<VmEntries>::adopt(next.entries);
             }
-            visit(
-                *map, +[](VmObject& visited, VmMapping& mapping) {
-                    MutexGuard guard(visited.lock_);
-                    mark_visited(visited, mapping);
-                });
+            entries->visit_sharers(work);
+            MutexGuard guard(object.lock_);
+            for (VmMapEntry& entry : entries->tree)
+                if (entry.object.get() == &object)
+                    mark_visited(object, entry);
         }
     }
 
@@ -429,8 +429,7 @@ void VmObject::set_size(uint64_t size_bytes) {
         if (page_count(old) == keep)
             return; // whose mappings' marks are one behind: the next truncation visits them all the same
     }
-    VmObjectInternals::visit_maps(
-        *this, [&](VmMap& map, auto visited) { VmMapInternals::truncate(map, *this, keep, visited); });
+    VmObjectInternals::visit_maps(*this, [&](VmMap& map) { VmMapInternals::truncate(map, *this, keep); });
 }
 
 void VmObject::add_mapping(VmMapping& mapping, const VmMapping* like) {
@@ -486,8 +485,7 @@ void VmObject::write_protect(uint64_t first, uint64_t last) {
             return;
         truncations_++;
     }
-    VmObjectInternals::visit_maps(
-        *this, [&](VmMap& map, auto visited) { VmMapInternals::write_protect(map, *this, first, last, visited); });
+    VmObjectInternals::visit_maps(*this, [&](VmMap& map) { VmMapInternals::write_protect(map, *this, first, last); });
 }
 
 size_t VmObjectInternals::drop_unused(VmObject& object, size_t want, bool hard) {

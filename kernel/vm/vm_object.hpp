@@ -12,13 +12,13 @@
 
 namespace lentil {
 
-class VmMap;
+class VmEntries;
 
 /// The part of a map entry that its object knows.
 struct VmMapping {
-    VmMap* map = nullptr;
-    uint32_t truncation = 0; ///< the last one that visited it; object's lock
-    ListHook object_link;    ///< the object's list; of entries that left their map: a list of the dead
+    VmEntries* entries = nullptr; ///< what the entry is in
+    uint32_t truncation = 0;      ///< the last one that visited it; object's lock
+    ListHook object_link;         ///< the object's list; of entries that left their map: a list of the dead
 };
 
 /// Pages by index. The base class is anonymous shared memory: missing pages are zero and appear on first touch; it

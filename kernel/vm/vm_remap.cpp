@@ -45,7 +45,9 @@ Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t 
         return Errno::nomem;
     if (!fixed && old.end == entry->end && new_length <= I::user_end - old.start &&
         I::is_free(*this, old.end, old.start + new_length, true)) {
-        size_bytes_ += new_length - old_length;
+        TRY(I::own_entries(*this));
+        entry = I::find(*this, old.start);
+        entries_->size_bytes += new_length - old_length;
         entry->end = old.start + new_length;
         I::merge(*this, entry->start, entry->end);
         return old.start;
@@ -53,7 +55,8 @@ Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t 
     if (!may_move)
         return Errno::nomem;
 
-    VmMapEntry* moved = TRY(I::new_entry(*this));
+    TRY(I::own_entries(*this));
+    VmMapEntry* moved = TRY(I::new_entry());
     Result<vaddr_t> result = [&]() -> Result<vaddr_t> {
         vaddr_t to = new_address;
         if (fixed) {

@@ -614,7 +614,7 @@ TEST_CASE_FIXTURE(Machine, "whatever allocation of a fork fails, nothing is left
             CHECK(poke(*parent, base + i * 0x40000000, static_cast<uint8_t>(i), 1));
         }
     }
-    CHECK(failures > 10); // records of maps and entries, a root, a middle table for each gigabyte
+    CHECK(failures >= 8); // the map, a root, a middle table for each gigabyte
 }
 
 TEST_CASE_FIXTURE(Machine,
