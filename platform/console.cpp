@@ -11,8 +11,10 @@ namespace lentil::platform {
 namespace {
 
 constinit Console the_console;
-constinit Uart uart{nullptr};
-constinit bool chosen = false; ///< it is the line that /chosen names
+constinit Uart uart{nullptr, {}};
+enum class Claim { first, chosen, asked_for };
+constinit Claim claim = Claim::first; ///< why it is this line
+constinit std::string_view wanted;    ///< what the command line asks for
 constinit BreakableLock output_lock;
 
 constinit BreakableLock input_lock;
@@ -47,12 +49,17 @@ void Console::set_input_handler(InputHandler handler) {
     early_count = 0;
 }
 
+void console_prefer(std::string_view name) { wanted = name; }
+
 bool console_offer(Node node, const Uart& offered) {
-    const bool is_chosen = console_node(device_tree()).offset() == node.offset();
-    if (uart.write && (chosen || !is_chosen))
+    const bool asked_for = !offered.name.empty() && wanted.substr(0, wanted.find(',')) == offered.name;
+    const Claim its = asked_for                                               ? Claim::asked_for
+                      : console_node(device_tree()).offset() == node.offset() ? Claim::chosen
+                                                                              : Claim::first;
+    if (uart.write && claim >= its)
         return false;
     uart = offered;
-    chosen = is_chosen;
+    claim = its;
     log_attach(write_log);
     return true;
 }

@@ -70,9 +70,11 @@ uint64_t clock_rate(Node device);
 struct Uart {
     /// Waits while the transmitter is full.
     void (*write)(std::string_view text);
+    std::string_view name; ///< as the command line may ask for it (console=); empty for one that is never asked for
 };
 
-/// Called by a UART's probe. Returns whether this line became the console.
+/// Called by a UART's probe. Returns whether this line became the console: the one that the command line names, else the one
+/// that /chosen names, else the first.
 bool console_offer(Node node, const Uart& uart);
 /// Called by the console's UART for every byte received.
 void console_received(char c);
@@ -81,6 +83,9 @@ void console_received(char c);
 
 using ClockReader = nanos_t (*)();
 using PowerSwitch = void (*)(machine::PowerAction);
+/// A source of random bytes: `ask`, callable in any context, has entropy_received() called later.
+void entropy_offer(void (*ask)());
+void entropy_received(const void* bytes, size_t n);
 void clock_offer(ClockReader read);
 void power_offer(PowerSwitch act);
 /// One that is asked after the firmware.

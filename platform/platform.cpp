@@ -33,6 +33,10 @@ constexpr Driver drivers[] = {
 
 constinit DeviceTree the_tree;
 constinit ClockReader the_clock = nullptr;
+constinit struct {
+    void (*ask)() = nullptr;
+    void (*sink)(const void* bytes, size_t n) = nullptr;
+} the_entropy;
 constinit PowerSwitch the_power = nullptr, the_last_power = nullptr;
 
 /// A node and the first driver of the table that fits it.
@@ -90,6 +94,20 @@ std::optional<Mmio> registers_of(Node node, unsigned i, uint64_t least) {
 void clock_offer(ClockReader read) { the_clock = read; }
 nanos_t wall_clock_ns() { return the_clock ? the_clock() : 0; }
 
+void entropy_offer(void (*ask)()) { the_entropy.ask = ask; }
+void entropy_received(const void* bytes, size_t n) {
+    if (the_entropy.sink)
+        the_entropy.sink(bytes, n);
+}
+void entropy_connect(void (*sink)(const void*, size_t)) {
+    the_entropy.sink = sink;
+    entropy_ask();
+}
+void entropy_ask() {
+    if (the_entropy.ask)
+        the_entropy.ask();
+}
+
 void power_offer(PowerSwitch act) { the_power = act; }
 void board_power(machine::PowerAction action) {
     if (the_power)
@@ -100,7 +118,5 @@ void last_board_power(machine::PowerAction action) {
     if (the_last_power)
         the_last_power(action);
 }
-
-size_t board_entropy(std::span<uint8_t>) { return 0; }
 
 } // namespace lentil::platform

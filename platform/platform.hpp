@@ -29,7 +29,11 @@ void handle_external_interrupt();
 
 using InputHandler = void (*)(char);
 
-/// The serial line that /chosen names, else the first one found, else the firmware's console (output only).
+/// Before probe_devices: the console is to be the line of this name, if it is found ("hvc0"; what follows a comma is left out).
+void console_prefer(std::string_view name);
+
+/// The line that was asked for, else the serial line that /chosen names, else the first one found, else the firmware's console
+/// (output only).
 class Console {
 public:
     /// Returns when all of it is on its way. Any context; up to 64 bytes stay together when others write too.
@@ -42,8 +46,10 @@ Console& console();
 /// Nanoseconds since the epoch of 1970 by the board's clock, 0 if it has none.
 nanos_t wall_clock_ns();
 
-/// Fills `to` with random bytes of the board; returns how many it had.
-size_t board_entropy(std::span<uint8_t> to);
+/// `sink` gets the random bytes of the board's source, if it has one, in interrupt context: the first soon, more when asked for.
+void entropy_connect(void (*sink)(const void* bytes, size_t n));
+/// In any context.
+void entropy_ask();
 
 /// Ends or restarts the machine; returns if no device of the board can.
 void board_power(machine::PowerAction action);

@@ -59,7 +59,7 @@ const char* ns16550_probe(Node node) {
     registers = *mmio;
     shift = reg_shift;
     width = reg_width;
-    if (!console_offer(node, {write_text})) {
+    if (!console_offer(node, {write_text, {}})) {
         registers = {};
         return nullptr;
     }

@@ -36,7 +36,7 @@ const char* sifive_uart_probe(Node node) {
     const auto mmio = registers_of(node, 0, 0x1c);
     if (!mmio)
         return "bad device tree node (reg)";
-    if (!console_offer(node, {write_text}))
+    if (!console_offer(node, {write_text, {}}))
         return nullptr;
     registers = *mmio;
     registers.write32(transmit_control, registers.read32(transmit_control) | enable);

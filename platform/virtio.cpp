@@ -115,6 +115,7 @@ const char* VirtioDevice::set_queue(uint32_t index, VirtioQueue& queue) {
 
 void VirtioDevice::go() { set_status(status_driver_ok); }
 void VirtioDevice::give_up() { set_status(status_failed); }
+void VirtioDevice::reset() { registers_.write32(status_register, 0); }
 
 void VirtioDevice::notify(uint32_t queue) {
     fence();
@@ -144,7 +145,7 @@ void VirtioQueue::push(uint16_t head) {
     *static_cast<volatile uint16_t*>(&available_[1]) = next_available_;
 }
 
-std::optional<uint16_t> VirtioQueue::pop() {
+std::optional<VirtioQueue::Done> VirtioQueue::pop_used() {
     const auto* index = reinterpret_cast<const volatile uint16_t*>(used_ + 2);
     if (*index == next_used_)
         return std::nullopt;
@@ -152,7 +153,7 @@ std::optional<uint16_t> VirtioQueue::pop() {
     Used entry;
     __builtin_memcpy(&entry, used_ + 4 + next_used_ % size_ * sizeof entry, sizeof entry);
     next_used_++;
-    return static_cast<uint16_t>(entry.id);
+    return Done{static_cast<uint16_t>(entry.id), entry.length};
 }
 
 const char* virtio_mmio_probe(Node node) {
@@ -161,6 +162,8 @@ const char* virtio_mmio_probe(Node node) {
         return "bad device tree node (reg)";
     switch (VirtioDevice::identify(*mmio)) {
     case VirtioId::block: return virtio_block_start(node, *mmio);
+    case VirtioId::console: return virtio_console_start(node, *mmio);
+    case VirtioId::entropy: return virtio_entropy_start(node, *mmio);
     default: return nullptr; // an empty place, or nothing for us
     }
 }

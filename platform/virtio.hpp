@@ -32,8 +32,17 @@ public:
     unsigned size() const { return size_; }
     /// Makes the chain that begins at descriptor `head` available.
     void push(uint16_t head);
-    /// The head of a chain that the device is done with; nothing if there is none.
-    std::optional<uint16_t> pop();
+    /// A chain that the device is done with: its head, and how many bytes the device wrote. Nothing if there is none.
+    struct Done {
+        uint16_t head;
+        uint32_t length;
+    };
+    std::optional<Done> pop_used();
+    /// Its head alone.
+    std::optional<uint16_t> pop() {
+        const auto done = pop_used();
+        return done ? std::optional(done->head) : std::nullopt;
+    }
 
 private:
     friend class VirtioDevice;
@@ -66,6 +75,8 @@ public:
     /// In the interrupt handler: acknowledges; whether a queue has news.
     bool take_interrupt();
     void give_up();
+    /// The device forgets queues and buffers.
+    void reset();
 
     uint32_t config32(uint64_t offset) const { return registers_.read32(config_base + offset); }
     uint64_t config64(uint64_t offset) const;
@@ -82,5 +93,8 @@ private:
 
 /// A block device: takes the transport over. Complaint or nullptr.
 const char* virtio_block_start(Node node, const Mmio& registers);
+/// The same for a console and a source of random bytes.
+const char* virtio_console_start(Node node, const Mmio& registers);
+const char* virtio_entropy_start(Node node, const Mmio& registers);
 
 } // namespace lentil::platform

@@ -98,10 +98,13 @@ extern "C" [[noreturn]] void kernel_main() {
     sched_init_hart(info.boot_hart);
     clock_init();
     install_hooks();
+    platform::console_prefer(cmdline_value("console"));
     platform::probe_devices();
     if (const nanos_t now = platform::wall_clock_ns(); now != 0)
         set_realtime_ns(now);
     random_init();
+    random_set_source(platform::entropy_ask);
+    platform::entropy_connect(random_stir);
     proc_init();
     tty_init();
     connect_console();

@@ -22,6 +22,11 @@ constinit uint64_t block_number = 0;
 constinit unsigned char ready[256] = {};
 constinit size_t ready_left = 0; ///< at the end of `ready`
 
+using Source = void (*)();
+constinit Source source = nullptr;
+constexpr uint64_t refills_between = 4096; ///< a megabyte
+constinit uint64_t refills = 0;
+
 inline void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
     a += b, d = std::rotl(d ^ a, 16);
     c += d, b = std::rotl(b ^ c, 12);
@@ -78,6 +83,8 @@ void refill_locked() {
     }
     rekey_locked();
     ready_left = sizeof ready;
+    if (source && ++refills % refills_between == 0)
+        source();
 }
 
 void stir_locked(const void* bytes, size_t n) {
@@ -107,6 +114,11 @@ void random_init() {
 void random_stir(const void* bytes, size_t n) {
     SpinGuard guard(lock);
     stir_locked(bytes, n);
+}
+
+void random_set_source(void (*ask)()) {
+    SpinGuard guard(lock);
+    source = ask;
 }
 
 void random_bytes(void* out, size_t n) {

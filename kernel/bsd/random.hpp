@@ -15,6 +15,8 @@ class Uio;
 void random_init();
 /// Stirs in something that an outsider cannot know (device timing, a hardware generator).
 void random_stir(const void* bytes, size_t n);
+/// `ask` is called after every megabyte or so, in any context, and has something stirred in later.
+void random_set_source(void (*ask)());
 /// Fills `out`. Callable anywhere, interrupts included.
 void random_bytes(void* out, size_t n);
 /// What getrandom and reads of urandom give, and what writes to it stir in: the whole Uio, or less after a fault; as on Linux

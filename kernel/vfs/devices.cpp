@@ -171,6 +171,7 @@ constinit CharDevice builtin[] = {
     {"tty", make_device(5, 0), 0666, 5, controlling_tty_open},
     {"console", make_device(5, 1), 0600, 0, console_open<false>},
     {"ttyS0", make_device(4, 64), 0660, 5, console_open<true>},
+    {"hvc0", make_device(229, 0), 0660, 5, console_open<true>},
 };
 
 } // namespace

@@ -156,7 +156,7 @@ Result<void> cmdline(TextBuffer& out, const ProcTarget&) {
 }
 
 Result<void> devices(TextBuffer& out, const ProcTarget&) {
-    out.text("Character devices:\n  1 mem\n  4 ttyS\n  5 tty\n\nBlock devices:\n");
+    out.text("Character devices:\n  1 mem\n  4 ttyS\n  5 tty\n229 hvc\n\nBlock devices:\n");
     return {};
 }
 
