@@ -186,7 +186,7 @@ void take_down(Proc& proc) {
 
         // First the zombie and its SIGCHLD, then the release: wait4(WNOHANG) by the lender finds it (D07).
         proc.state = ProcState::zombie;
-        signal_proc_gone_locked(proc);
+        signal_proc_gone_locked(proc, *ended);
         kqueue_note_exit_locked(proc);
         pidfd_note_locked(proc);
         proc_report_end_locked(proc, reaped);

@@ -49,16 +49,23 @@ auto* find_in(L& list, Match match) {
 }
 
 constinit BootStatic<List<UserCounts, &UserCounts::link>> uid_counts; // proc_tree_lock
+/// Some stay for signals that were queued for processes of theirs, which went or changed user. proc_tree_lock
+constinit bool users_linger = false;
 
 /// Takes records away that count nothing any more. proc_tree_lock held.
 void sweep_users_locked() {
+    users_linger = false;
     for (auto it = uid_counts->begin(); it != uid_counts->end();) {
         UserCounts& user = *it;
         ++it;
-        if (user.uthreads == 0 && user.signals.load(std::memory_order_acquire) == 0) {
-            uid_counts->erase(uid_counts->iterator_to(user));
-            zone_delete(&user);
+        if (user.uthreads > 0)
+            continue;
+        if (user.signals.load(std::memory_order_acquire) > 0) {
+            users_linger = true;
+            continue;
         }
+        uid_counts->erase(uid_counts->iterator_to(user));
+        zone_delete(&user);
     }
 }
 
@@ -251,7 +258,7 @@ void proc_slot_release(uid_t uid, bool process) {
     proc_counts.uthreads.fetch_sub(1, std::memory_order_relaxed);
     if (process)
         proc_counts.procs.fetch_sub(1, std::memory_order_relaxed);
-    if (--count->uthreads == 0)
+    if (--count->uthreads == 0 || users_linger)
         sweep_users_locked();
 }
 

@@ -159,8 +159,8 @@ void signal_fork(const Uthread& parent, Uthread& child);
 /// A uthread ended: it left Proc::uthreads. Drops what pends for it alone, lets another take what it was chosen for, and
 /// completes a stop that waited for it. proc_tree_lock held.
 void signal_uthread_gone_locked(Uthread& uthread);
-/// A proc became a zombie: what pends for it goes, and counts for its user no more. proc_tree_lock held.
-void signal_proc_gone_locked(Proc& proc);
+/// A proc became a zombie: what pends for it and its last uthread goes, and counts for its user no more. proc_tree_lock held.
+void signal_proc_gone_locked(Proc& proc, Uthread& last);
 
 /// What delivery needs from abi/; boot/ fills it in.
 struct SignalHooks {

@@ -350,8 +350,9 @@ void signal_uthread_gone_locked(Uthread& uthread) {
         signals::report_to_parent(proc, si_code::cld_stopped, signo);
 }
 
-void signal_proc_gone_locked(Proc& proc) {
+void signal_proc_gone_locked(Proc& proc, Uthread& last) {
     SignalGuard guard(proc.sig.lock);
+    pending_drop(last.sig.pending, SigSet{~uint64_t{0}});
     pending_drop(proc.sig.shared, SigSet{~uint64_t{0}});
 }
 

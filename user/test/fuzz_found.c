@@ -390,6 +390,56 @@ static void mount_in_proc(void) {
     CHECK(umount("/tmp/found-proc") == 0 && rmdir("/tmp/found-proc") == 0);
 }
 
+// What is counted for a user with a signal that is queued outlives the user's last process for its sake, and went only when
+// another user's last process did.
+static void queue_to_self(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    siginfo_t info = {.si_signo = SIGRTMIN, .si_code = SI_QUEUE};
+    CHECK(syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGRTMIN, &info) == 0);
+}
+
+static void counts_of_users(void) {
+    read_objects();
+    struct object_counts before = settled_objects();
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        sigset_t set;
+        CHECK(setresuid(4242, 0, 0) == 0);
+        queue_to_self();
+        CHECK(setresuid(0, 0, 0) == 0); // nobody is 4242 now, but the signal counts
+        sigemptyset(&set);
+        sigaddset(&set, SIGRTMIN);
+        CHECK_EQ(sigwaitinfo(&set, NULL), SIGRTMIN);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+    objects_are_back(&before);
+
+    char path[64];
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(setresuid(4242, 4242, 4242) == 0);
+        queue_to_self();
+        for (;;)
+            pause();
+    }
+    snprintf(path, sizeof path, "/proc/%d/task/%d/comm", pid, pid);
+    int fd = open(path, O_RDONLY); // keeps the thread's record past its end, not what is queued for it
+    CHECK(fd >= 0);
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    char text[4096];
+    CHECK_SOON(check_read_file(path, text, sizeof text) > 0 && strstr(text, "SigQ:\t1/"), 10);
+    CHECK(kill(pid, SIGKILL) == 0);
+    check_reap(pid);
+    CHECK(close(fd) == 0);
+    objects_are_back(&before);
+}
+
 static const struct check_case cases[] = {
     {"EC-61 LX-31 a child made with CLONE_PARENT ends with its creator's exit signal, whatever was asked for",
      sibling_signal, 0, false},
@@ -407,6 +457,8 @@ static const struct check_case cases[] = {
     {"nothing can be mounted on a removed directory", mount_on_nothing, 0, false},
     {"what is mounted on a directory of /proc is found there, and nothing can be on one that goes with its process",
      mount_in_proc, 0, false},
+    {"what is counted for a user goes with the last process and the last signal of that user", counts_of_users, 60,
+     true},
     {"a limit on CPU time that is set for a zombie arms no timer", limit_of_zombie, 60, false},
 };
 
