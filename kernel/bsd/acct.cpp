@@ -83,6 +83,8 @@ Record make_record(Proc& proc) {
     r.user = to_comp(static_cast<uint64_t>(usage.user / tick_ns));
     r.system = to_comp(static_cast<uint64_t>(usage.system / tick_ns));
     r.memory_kib = to_comp(proc.memory_at_end / 1024);
+    r.characters = to_comp(usage.bytes_read + usage.bytes_written);
+    r.blocks = to_comp(usage.blocks_in + usage.blocks_out);
     r.minor_faults = to_comp(usage.minor_faults);
     r.major_faults = to_comp(usage.major_faults);
     __builtin_memcpy(r.name, proc.comm, sizeof r.name);

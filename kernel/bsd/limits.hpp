@@ -42,13 +42,15 @@ struct Limits : ZonedRefCounted<Limits> {
     LimitValue& operator[](Limit l) { return values[static_cast<size_t>(l)]; }
 };
 
-/// What getrusage reports. Times in nanoseconds.
+/// What getrusage reports. Times in nanoseconds, blocks of 512 bytes: those in when a disk is asked for them, those out when
+/// pages of a disk get dirty.
 struct Usage {
     nanos_t user = 0, system = 0;
     uint64_t max_resident_bytes = 0, minor_faults = 0, major_faults = 0, blocks_in = 0, blocks_out = 0,
              voluntary_switches = 0, involuntary_switches = 0;
     // Of read and write and their family: bytes moved and calls made (/proc/PID/io).
     uint64_t bytes_read = 0, bytes_written = 0, reads = 0, writes = 0;
+    uint64_t blocks_cancelled = 0; ///< of blocks_out, of whomever: dropped before they were written
     void add(const Usage& o) {
         user += o.user, system += o.system;
         max_resident_bytes = max_resident_bytes > o.max_resident_bytes ? max_resident_bytes : o.max_resident_bytes;
@@ -56,6 +58,7 @@ struct Usage {
         blocks_in += o.blocks_in, blocks_out += o.blocks_out;
         voluntary_switches += o.voluntary_switches, involuntary_switches += o.involuntary_switches;
         bytes_read += o.bytes_read, bytes_written += o.bytes_written, reads += o.reads, writes += o.writes;
+        blocks_cancelled += o.blocks_cancelled;
     }
 };
 
@@ -76,7 +79,7 @@ private:
 struct OwnUsage {
     OwnCount<nanos_t> user, system;
     OwnCount<uint64_t> max_resident_bytes, minor_faults, major_faults, blocks_in, blocks_out, voluntary_switches,
-        involuntary_switches, bytes_read, bytes_written, reads, writes;
+        involuntary_switches, bytes_read, bytes_written, reads, writes, blocks_cancelled;
     operator Usage() const {
         return {user,
                 system,
@@ -90,7 +93,8 @@ struct OwnUsage {
                 bytes_read,
                 bytes_written,
                 reads,
-                writes};
+                writes,
+                blocks_cancelled};
     }
 };
 

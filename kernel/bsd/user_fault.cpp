@@ -34,6 +34,7 @@ bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot a
         return false;
     Uthread& self = current_uthread();
     FaultResult result = FaultResult::no_mapping;
+    const uint64_t read_before = self.usage.blocks_in;
     const uint32_t fail_nth = checks_enabled ? std::exchange(self.fail_nth, 0) : 0; // of calls, not of faults
     if (user_range_ok(address, 1))
         do
@@ -42,7 +43,7 @@ bool user_page_fault(machine::Trapframe& frame, vaddr_t address, machine::Prot a
     if constexpr (checks_enabled)
         self.fail_nth = fail_nth;
     if (result == FaultResult::ok) [[likely]] {
-        self.usage.minor_faults++;
+        (self.usage.blocks_in == read_before ? self.usage.minor_faults : self.usage.major_faults)++;
         return true;
     }
     SigInfo info{.signo = sig_segv, .address = address};

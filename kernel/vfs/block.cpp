@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <bsd/uthread.hpp>
 #include <libkern/format.hpp>
 #include <vfs/block.hpp>
 #include <vfs/partitions.hpp>
@@ -89,6 +90,8 @@ void BlockVolume::submit(BlockRequest& request) {
         request.failed = true;
         return request.done(request);
     }
+    if (request.op == BlockOp::read && has_uthread()) // writes count where pages get dirty
+        current_uthread().usage.blocks_in += count;
     request.sector += first_sector;
     device->submit(request);
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <bsd/uthread.hpp>
 #include <vfs/page_cache.hpp>
 #include <vm/page.hpp>
 
@@ -227,6 +228,8 @@ bool PageCache::mark_dirty(uint64_t index, VmPage* page) {
             return;
         dirty_.fetch_add(1, std::memory_order_relaxed);
         dirty_everywhere.fetch_add(1, std::memory_order_relaxed);
+        if (has_uthread())
+            current_uthread().usage.blocks_out += page_size >> sector_shift;
     });
 }
 
@@ -241,6 +244,8 @@ void PageCache::dropping(VmPage* page) {
     if (flags & page_dirty) {
         dirty_.fetch_sub(1, std::memory_order_relaxed);
         dirty_everywhere.fetch_sub(1, std::memory_order_relaxed);
+        if (has_uthread())
+            current_uthread().usage.blocks_cancelled += page_size >> sector_shift;
     }
     if (flags & page_delayed)
         unreserve_page();

@@ -203,8 +203,8 @@ Result<void> procfs_io(TextBuffer& out, const ProcTarget& target) {
     constexpr uint64_t block = 512;
     out.add("rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\n", usage.bytes_read, usage.bytes_written, usage.reads,
             usage.writes);
-    out.add("read_bytes: {}\nwrite_bytes: {}\ncancelled_write_bytes: 0\n", usage.blocks_in * block,
-            usage.blocks_out * block);
+    out.add("read_bytes: {}\nwrite_bytes: {}\ncancelled_write_bytes: {}\n", usage.blocks_in * block,
+            usage.blocks_out * block, usage.blocks_cancelled * block);
     return {};
 }
 

@@ -154,8 +154,10 @@ disk_test("files and directories on a disk without a journal and without checksu
 
 @disk_test("the test programs for files and memory pass on a disk", "programs", "-b", "4096", smp=4)
 def programs(machine):
+    output, status = machine.run("/test/disk_usage", 300)  # of the disk alone
+    check(status == 0, f"disk_usage: {output.strip()[-400:]}")
     ok(machine, "mkdir -p /tmp && mount -t ext4 /dev/vda /tmp && chmod 1777 /tmp")
-    for program in ("disk", "files"):
+    for program in ("disk", "disk_usage", "files"):
         output, status = machine.run(f"/test/{program}", 300)
         check(status == 0, f"{program}: {output.strip()[-400:]}")
     ok(machine, "cd / && umount /tmp")

@@ -90,6 +90,8 @@ static void measures(void) {
     CHECK(count_of(r->ac_mem) >= mapped >> 10 && count_of(r->ac_mem) < mapped >> 9);
     CHECK(count_of(r->ac_minflt) >= touched >> 12 && count_of(r->ac_minflt) < touched >> 10);
     CHECK_EQ(count_of(r->ac_majflt), 0);
+    CHECK_EQ(count_of(r->ac_io), 1); // bytes it read and wrote; none of a disk
+    CHECK_EQ(count_of(r->ac_rw), 0);
     CHECK_EQ(r->ac_gid, group);
     int tty = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     CHECK(tty >= 0);
