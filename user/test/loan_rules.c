@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 
 static volatile int* shared;
@@ -458,6 +459,22 @@ static void vectors(void) {
     lend_ok(do_nothing);
 }
 
+// Rows about what is not there: nothing of a thread's is shared with the scheduler, nothing probes its returns, keeps them on a
+// second stack, or stops the world.
+static void nothing_of_the_kind(void) {
+    char text[2048];
+    CHECK_ERRNO(syscall(SYS_rseq, text, 32, 0, 0), ENOSYS);
+    CHECK_ERRNO(syscall(SYS_perf_event_open, text, 0, -1, -1, 0), ENOSYS);
+    CHECK_ERRNO(syscall(SYS_bpf, 0, text, 64), ENOSYS);
+    CHECK_ERRNO(syscall(SYS_kexec_load, 0, 0, NULL, 0), ENOSYS);
+    CHECK_ERRNO(mount("none", "/tmp", "cgroup", 0, NULL), ENODEV);
+    CHECK_ERRNO(mount("none", "/tmp", "cgroup2", 0, NULL), ENODEV);
+    CHECK_ERRNO(access("/sys/power/state", F_OK), ENOENT);
+    CHECK_ERRNO(prctl(74 /* PR_GET_SHADOW_STACK_STATUS */, text, 0, 0, 0), EINVAL);
+    CHECK_ERRNO(prctl(75 /* PR_SET_SHADOW_STACK_STATUS */, 1, 0, 0, 0), EINVAL);
+    CHECK(check_read_file("/proc/cpuinfo", text, sizeof text) > 0 && !strstr(text, "zicfiss"));
+}
+
 static void unwritable_pid(void) {
     long procs = check_counter("procs");
     for (int i = 0; i < 20; ++i) {
@@ -544,6 +561,8 @@ static const struct check_case cases[] = {
     {"EC-115 a parent sets its child's group until the child execs, then it gets EACCES", group_until_exec, 0, false},
     {"EC-06 vector instructions are illegal, in a borrower and elsewhere", vectors, 0, true},
     {"NB-22 EC-31 EC-102 LX-26 what could be inherited wrongly and is not there gives ENOSYS", not_there, 0, true},
+    {"NB-53 LX-20 LX-25 EC-07 EC-138 there is neither rseq nor a user probe, shadow stack, control group or suspend",
+     nothing_of_the_kind, 0, true},
     {"EC-163 a pid that cannot be written to user memory harms neither child nor parent", unwritable_pid, 0, true},
     {"EC-78 a lender whose borrower never ends shows why it waits, and can be killed", waiting_lender, 0, true},
     {"EC-123 a signal sent by a borrower names the borrower and its user", who_sent, 0, false},

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -309,15 +310,26 @@ static void fd_information(void) {
     int fd = open(name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     CHECK_EQ(write(fd, "0123456789", 10), 10);
     CHECK_EQ(lseek(fd, 4, SEEK_SET), 4);
-    long mount = common_lines(fd, 4, O_RDWR | O_APPEND | O_CLOEXEC | large);
+    long own = common_lines(fd, 4, O_RDWR | O_APPEND | O_CLOEXEC | large);
     fcntl(fd, F_SETFD, 0);
     common_lines(fd, 4, O_RDWR | O_APPEND | large);
     // The mount is one that mountinfo lists.
     load("/proc/self/mountinfo");
     bool listed = false;
     for (char* at = text; at; at = (at = strchr(at, '\n')) ? at + 1 : NULL)
-        listed |= strtol(at, NULL, 10) == mount;
+        listed |= strtol(at, NULL, 10) == own;
     CHECK(listed);
+    // Each file has the number of its own mount.
+    CHECK(mkdir("/tmp/procfs.mount", 0755) == 0 && mount("tmpfs", "/tmp/procfs.mount", "tmpfs", 0, NULL) == 0);
+    int upper = open("/tmp/procfs.mount/f", O_RDWR | O_CREAT, 0600);
+    long other = common_lines(upper, 0, O_RDWR | large);
+    CHECK(other > own);
+    close(upper);
+    load("/proc/self/mountinfo");
+    snprintf(line, sizeof line, "\n%ld %ld ", other, own);
+    CHECK_LINE(line);
+    CHECK_LINE(" /tmp/procfs.mount ");
+    CHECK(umount("/tmp/procfs.mount") == 0 && rmdir("/tmp/procfs.mount") == 0);
     CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
     // The links' modes say what the descriptors can do.
     const int ends[3] = {p[0], p[1], fd};
@@ -450,6 +462,13 @@ static void mapped_files(void) {
     CHECK(count >= 3); // the program's own parts too
     snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 4096);
     CHECK_ERRNO(stat(path, &mapped), ENOENT);
+    // A link that was looked up before is one for these very pages: it leads nowhere once one of them is gone.
+    snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 8192);
+    int held = open(path, O_PATH | O_NOFOLLOW);
+    CHECK(held >= 0 && readlinkat(held, "", link, sizeof link) > 0);
+    CHECK_EQ(munmap(at + 4096, 4096), 0);
+    CHECK_ERRNO(readlinkat(held, "", link, sizeof link), ENOENT);
+    close(held);
     CHECK_EQ(munmap(at, 8192), 0);
     snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 8192);
     CHECK_ERRNO(stat(path, &mapped), ENOENT);

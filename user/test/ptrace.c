@@ -600,6 +600,19 @@ static void group_stop_seized(void) {
     CHECK_STOP(pid, SIGCONT);
     resume(pid);
     tick();
+    // What changed before it listens is told as soon as it does.
+    kill(pid, SIGSTOP);
+    CHECK_STOP(pid, SIGSTOP);
+    ORDER(PTRACE_CONT, pid, 0, SIGSTOP);
+    CHECK_STOP(pid, SIGSTOP | PTRACE_EVENT_STOP << 8);
+    kill(pid, SIGCONT);
+    CHECK_QUIET(pid);
+    ORDER(PTRACE_LISTEN, pid, 0, 0);
+    CHECK_STOP(pid, EVENT(PTRACE_EVENT_STOP));
+    resume(pid);
+    CHECK_STOP(pid, SIGCONT);
+    resume(pid);
+    tick();
     // Without LISTEN the tracer lets it go on while its proc is stopped.
     kill(pid, SIGTSTP);
     CHECK_STOP(pid, SIGTSTP);
