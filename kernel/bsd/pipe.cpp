@@ -261,8 +261,10 @@ Result<PipeEnds> Fifo::open(uint32_t flags) {
     // Whoever opened the other side after this moment was met, even if gone again by the time we run.
     const uint32_t seen_readers = pipe->reader_opens_.load(std::memory_order_acquire);
     const uint32_t seen_writers = pipe->writer_opens_.load(std::memory_order_acquire);
+    // And whoever waits for us is met now: once woken, it may write, close and be gone before we look.
+    const bool met = (reader ? pipe->writers_ : pipe->readers_).load(std::memory_order_acquire) != 0;
     PipeEnds ends(pipe, reader, writer);
-    if (nonblocking || (reader && writer))
+    if (nonblocking || met || (reader && writer))
         return ends;
     const WaitResult result = wait_until(pipe->open_waitq_, "fifo_open", [&] {
         if (reader)

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -403,6 +404,38 @@ static void reopened(void) {
     CHECK_EQ(read(ends[0], text, 64), 0);
 }
 
+// The one that waits runs as soon as it is woken, writes or reads, and is gone before the other has returned from open.
+static void a_fifo_met_once(void) {
+    const char* path = "/tmp/met.fifo";
+    const struct sched_param param = {.sched_priority = 5};
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(0, &set);
+    CHECK_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+    CHECK_EQ(mkfifo(path, 0600), 0);
+    for (int round = 0; round < 2; round++) {
+        const bool reads = round == 1;
+        pid_t other = fork();
+        if (other == 0) {
+            if (sched_setscheduler(0, SCHED_FIFO, &param) != 0)
+                _exit(1);
+            int fd = open(path, reads ? O_RDONLY : O_WRONLY);
+            _exit(fd >= 0 && (reads || write(fd, "x", 1) == 1) && close(fd) == 0 ? 0 : 2);
+        }
+        usleep(100000);
+        int fd = open(path, reads ? O_WRONLY : O_RDONLY);
+        CHECK(fd >= 0);
+        char c = 0;
+        if (!reads)
+            CHECK(read(fd, &c, 1) == 1 && c == 'x' && read(fd, &c, 1) == 0);
+        int status;
+        CHECK_EQ(waitpid(other, &status, 0), other);
+        CHECK_EQ(status, 0);
+        close(fd);
+    }
+    unlink(path);
+}
+
 static const struct check_case cases[] = {
     {"bytes go through in order, and the end of file follows the last writer", pass_bytes, 0, false},
     {"writing without a reader is answered with SIGPIPE or EPIPE", broken, 0, false},
@@ -414,6 +447,7 @@ static const struct check_case cases[] = {
     {"a stream much larger than the pipe arrives whole", stream, 60, false},
     {"signals end, restart or cut off calls that wait", interrupted, 0, false},
     {"FIFOs wait for the other side unless told not to", fifos, 0, false},
+    {"a FIFO that was opened by one who then ran on and left again is open", a_fifo_met_once, 0, false},
     {"poll and select report what is ready, what hung up, and time limits", polling, 0, false},
     {"poll on two hundred pipes with writers on every hart loses no wake-up", poll_many, 60, false},
     {"eventfd counts, and as a semaphore gives one at a time", eventfds, 0, false},
