@@ -16,11 +16,13 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUSYBOX = os.path.join(TOP, "third_party/busybox/busybox")
 ENVIRONMENT = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
-# NAME: (packages, size of the disk in MiB). `debian-small` is what scripts/test boots.
-SMALL = ("base-files base-passwd bash bsdutils coreutils dash diffutils findutils gawk grep gzip hostname less libc-bin login lua5.4 "
+# NAME: (packages, size of the disk in MiB). `debian-small` is what scripts/test boots; `debian-self` has what Lentil is built
+# with, `debian-python` CPython's own tests.
+SMALL = ("base-files base-passwd bash bsdextrautils bsdutils coreutils dash diffutils findutils gawk grep gzip hostname less libc-bin login lua5.4 "
          "mount ncurses-base ncurses-bin passwd perl-base procps sed sqlite3 tar util-linux xz-utils")
 LARGE = SMALL + " python3 git make gcc g++ binutils strace gdb vim-tiny nano htop file patch bc jq tmux"
-USERLANDS = {"debian-small": (SMALL, 1024), "debian": (LARGE, 4096)}
+USERLANDS = {"debian-small": (SMALL, 1024), "debian": (LARGE, 4096), "debian-self": (LARGE + " meson ninja-build doctest-dev", 8192),
+             "debian-python": (LARGE + " libpython3.13-testsuite", 4096)}
 
 # Link: the first of these that is there.
 ALTERNATIVES = {
