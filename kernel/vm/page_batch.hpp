@@ -50,8 +50,9 @@ public:
     /// Whether it was the last reference.
     static bool drop_ref(VmPage* page) {
         // Whoever holds the only reference is alone with the page: no need for an atomic decrement.
-        if (page->refs.load(std::memory_order_acquire) != 1)
+        if (page->refs.load(std::memory_order_relaxed) != 1)
             return drop_shared(page);
+        std::atomic_thread_fence(std::memory_order_acquire);
         page->refs.store(0, std::memory_order_relaxed);
         return true;
     }

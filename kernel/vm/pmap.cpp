@@ -31,9 +31,9 @@ bool Table::seal() const {
 void Table::free() const {
     {
         PageDrop pages;
-        for_each([&, numbers = PageNumbers()](size_t i, Pte value) {
+        for_each_place([&, numbers = PageNumbers()](Pte& place, Pte value) {
+            place = Pte{}; // nobody walks it any more
             pages.add(numbers.at(value.address()));
-            entries[i] = Pte{}; // nobody walks it any more
         });
     }
     page_count_kernel(-1);
@@ -283,6 +283,27 @@ Result<void> Pmap::enter(const Claim& claim, vaddr_t va, VmPage* page, Prot prot
     return {};
 }
 
+void PmapInternals::zeros_ahead(const Pmap::Claim& claim, vaddr_t va, unsigned most, Prot prot) {
+    constexpr unsigned run = 2; // pages that were read one after the other before it is believed
+    const Table leaf{claim.table, claim.record};
+    const unsigned at = Pte::index(va, 0);
+    const paddr_t zero = page_pa(zero_page());
+    if (at < run)
+        return;
+    for (unsigned i = at - run; i < at; i++)
+        if (const Pte below = leaf.get(i); Table::is_empty(below) || below.address() != zero)
+            return;
+    const Pte entry = Pte::leaf(zero, first_use_faults ? Prot::none : prot, true);
+    const unsigned end = std::min(at + 1 + most, Pte::entries);
+    unsigned i = at + 1;
+    for (; i < end && Table::is_empty(leaf.get(i)); i++)
+        Table::store(leaf.entries[i], entry);
+    if (i == at + 1)
+        return;
+    zero_page()->refs.fetch_add(i - at - 1, std::memory_order_relaxed);
+    leaf.mark_used(at + 1, i);
+}
+
 unsigned Pmap::room_behind_run(const Claim& claim, vaddr_t va, unsigned before, unsigned most) {
     const unsigned at = Pte::index(va, 0);
     if (!claim.table || at < before)
@@ -342,12 +363,19 @@ Result<void> Pmap::prepare_remove(vaddr_t start, vaddr_t end) {
     };
     if (start % span != 0 || end - start < span)
         TRY(own_at(start));
-    if (end % span != 0)
+    if (end % span != 0 && (start ^ (end - 1)) >= span)
         TRY(own_at(end - 1));
     return {};
 }
 
 void Pmap::remove(vaddr_t start, vaddr_t end) {
+    if (start < end && PmapInternals::in_one_leaf(start, end)) {
+        const Pte* link = PmapInternals::link_of(*this, start);
+        if (!link || Table::is_empty(Table::load(*link)))
+            return;
+        if (!Table::behind(Table::load(*link)).uses(Pte::index(start, 0), Pte::index(end - 1, 0) + 1))
+            return;
+    }
     Gather gather(space_);
     PmapInternals::remove(*this, gather, PmapInternals::root(*this), PmapInternals::top_level, start, end);
 }
@@ -482,7 +510,8 @@ Result<void> Pmap::move(vaddr_t from, vaddr_t to, size_t length) {
     });
     if (!result) {
         TRY(prepare_remove(to, to + length));
-        remove(to, to + length); // tables that were made in vain
+        Gather gather(space_); // of tables that were made in vain
+        PmapInternals::remove(*this, gather, PmapInternals::root(*this), PmapInternals::top_level, to, to + length);
         return result;
     }
     Gather gather(space_);

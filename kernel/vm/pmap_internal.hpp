@@ -55,9 +55,10 @@ struct Table {
         record->owner |= uint64_t{1} << i / group;
     }
     /// The entries [first, end), one at least, were stored to.
-    void mark_used(unsigned first, unsigned end) const {
+    void mark_used(unsigned first, unsigned end) const { record->owner |= groups_of(first, end); }
+    static uint64_t groups_of(unsigned first, unsigned end) {
         const unsigned low = first / group, high = (end - 1) / group;
-        record->owner |= (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high));
+        return (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high));
     }
     /// Clears an entry; forget_empty() has to follow.
     void clear(unsigned i) const { store(entries[i], Pte{}); }
@@ -92,8 +93,13 @@ struct Table {
     }
     template<class F>
     void for_each(F visit) const {
-        Pte* const first = entries;
-        Pte* at = first;
+        for_each_place(
+            [first = entries, &visit](Pte& place, Pte value) { visit(static_cast<size_t>(&place - first), value); });
+    }
+    /// visit(place, value) for all that are not empty.
+    template<class F>
+    void for_each_place(F visit) const {
+        Pte* at = entries;
         for (uint64_t groups = record->owner; groups != 0; groups >>= 1) {
             if ((groups & 1) == 0) {
                 const auto unused = static_cast<unsigned>(std::countr_zero(groups));
@@ -102,7 +108,7 @@ struct Table {
             }
             for (Pte* const end = at + group; at != end; at++)
                 if (const Pte value = load(*at); !is_empty(value))
-                    visit(static_cast<size_t>(at - first), value);
+                    visit(*at, value);
         }
     }
 
@@ -123,6 +129,8 @@ struct Table {
     }
     /// The last reference.
     void free() const;
+    /// False: the entries [first, end), one at least, are empty.
+    bool uses(unsigned first, unsigned end) const { return record->owner & groups_of(first, end); }
     /// Whether at most `count` groups are in use.
     bool uses_at_most(unsigned count) const {
         uint64_t groups = record->owner;
@@ -220,9 +228,20 @@ struct PmapInternals {
     static void put_missing(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, std::span<VmPage* const> pages,
                             Prot prot);
 
+    /// Maps the zero page behind the one just entered at `va`, up to `most` times and where nothing is mapped, if the pages
+    /// below are it too.
+    static void zeros_ahead(const Pmap::Claim& claim, vaddr_t va, unsigned most, Prot prot);
+
+    /// Whether one leaf table covers [start, end), which is not empty.
+    static bool in_one_leaf(vaddr_t start, vaddr_t end) { return (start ^ (end - 1)) < span_of(1); }
     /// visit(link, from, to) for the leaf tables of [start, end) that are there; the link is an entry of level 1.
     template<class F>
     static void for_each_leaf(const Pmap& pmap, vaddr_t start, vaddr_t end, F visit) {
+        if (start < end && in_one_leaf(start, end)) {
+            if (Pte* link = link_of(pmap, start); link && !Table::is_empty(Table::load(*link)))
+                visit(*link, start, end);
+            return;
+        }
         walk(root(pmap), top_level, start, end, visit);
     }
     template<class F>

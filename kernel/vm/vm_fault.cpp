@@ -155,7 +155,14 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
     if (!entry.object) {
         if (!write) {
             page_ref(zero_page());
-            return enter(map.pmap_, claim, va, zero_page(), rights(entry, true));
+            const FaultResult result = enter(map.pmap_, claim, va, zero_page(), rights(entry, true));
+            if (claim.table && !has(entry.prot, Prot::exec)) {
+                constexpr vaddr_t block = 32 * page_size; // read page by page, upwards: the rest of one comes too
+                const vaddr_t end = std::min((va & ~(block - 1)) + block, entry.end);
+                PmapInternals::zeros_ahead(claim, va, static_cast<unsigned>((end - va) >> page_shift) - 1,
+                                           rights(entry, true));
+            }
+            return result;
         }
         auto made = page_alloc_zeroed();
         if (!made)

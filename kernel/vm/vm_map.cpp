@@ -52,13 +52,6 @@ bool VmMapInternals::is_mapped(VmMap& map, vaddr_t start, vaddr_t end) {
 
 namespace {
 
-/// Where the room below an entry ends: a stack keeps a distance.
-vaddr_t room_end(const VmMapEntry& entry) {
-    if (!entry.grows_down)
-        return entry.start;
-    return entry.start > VmMapInternals::stack_gap ? entry.start - VmMapInternals::stack_gap : 0;
-}
-
 bool alike(const VmMapEntry& a, const VmMapEntry& b) {
     return a.end == b.start && a.prot == b.prot && a.max_prot == b.max_prot && a.shared == b.shared && !a.grows_down &&
            !b.grows_down && a.wipe_on_fork == b.wipe_on_fork && a.dont_fork == b.dont_fork &&
@@ -120,7 +113,7 @@ void VmMapInternals::insert(VmMap& map, VmMapEntry* entry, const VmMapEntry* lik
 }
 
 void VmMapInternals::append(VmEntries& entries, VmMapEntry* entry, const VmMapEntry* like) {
-    entries.tree.insert(entries.tree.end(), *entry);
+    entries.tree.push_back(*entry);
     link(entries, entry, like);
 }
 
@@ -146,15 +139,21 @@ void VmMapInternals::link(VmEntries& entries, VmMapEntry* entry, const VmMapEntr
 Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
     if (start >= end)
         return {};
-    auto needs = [&](vaddr_t at) {
-        VmMapEntry* e = find(map, at);
-        return e && e->start != at ? e : nullptr;
-    };
-    VmMapEntry* spare[2] = {};
-    const vaddr_t places[2] = {start, end};
-    const unsigned wanted = (needs(start) != nullptr) + (needs(end) != nullptr);
+    // `low` holds both ends, or `high` the upper one; nullptr where nothing is to be cut.
+    VmMapEntry* low = first_after(map, start);
+    if (!low || low->start >= end)
+        return {};
+    VmMapEntry* high = low->end >= end ? low : find(map, end);
+    if (low->start >= start)
+        low = nullptr;
+    if (high && (high->start >= end || high->end <= end))
+        high = nullptr;
+    const unsigned wanted = (low != nullptr) + (high != nullptr);
+    if (wanted == 0)
+        return {};
     if (map.entries_->count + wanted > max_entries)
         return Errno::nomem;
+    VmMapEntry* spare[2] = {};
     for (unsigned i = 0; i < wanted; i++) {
         auto made = new_entry();
         if (!made) {
@@ -164,21 +163,25 @@ Result<void> VmMapInternals::split(VmMap& map, vaddr_t start, vaddr_t end) {
         }
         spare[i] = *made;
     }
-    unsigned used = 0;
-    for (const vaddr_t at : places) {
-        VmMapEntry* low = needs(at);
-        if (!low)
-            continue;
-        VmMapEntry* high = spare[used++];
-        copy_attributes(*high, *low);
-        high->start = at;
-        high->end = low->end;
-        high->offset = low->object ? low->offset + (at - low->start) : 0;
-        map.entries_->size_bytes -= low->end - at;
-        low->end = at;
-        insert(map, high, low);
+    VmEntries& entries = *map.entries_;
+    const auto cut = [&](VmMapEntry* lower, VmMapEntry* upper, vaddr_t at) {
+        copy_attributes(*upper, *lower);
+        upper->start = at;
+        upper->end = lower->end;
+        upper->offset = lower->object ? lower->offset + (at - lower->start) : 0;
+        entries.size_bytes -= lower->end - at;
+        lower->end = at;
+        entries.tree.insert_before(std::next(entries.tree.iterator_to(*lower)), *upper);
+        link(entries, upper, lower);
+        return upper;
+    };
+    if (low) {
+        VmMapEntry* upper = cut(low, spare[0], start);
+        if (high == low)
+            high = upper;
     }
-    ASSERT(used == wanted);
+    if (high)
+        cut(high, spare[wanted - 1], end);
     return {};
 }
 
@@ -214,6 +217,35 @@ void VmMapInternals::remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries&
     });
     if (any)
         map.pmap_.remove(start, end);
+}
+
+Result<void> VmMapInternals::unmap(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead) {
+    VmMapEntry* e = first_after(map, start);
+    if (!e || e->start >= end)
+        return {};
+    TRY(own_entries(map));
+    e = first_after(map, start);
+    const bool from_start = e->start >= start, to_end = e->end <= end;
+    VmMapEntry* following = to_end ? next(map, *e) : nullptr;
+    if ((!from_start && !to_end) || (following && following->start < end)) { // a piece out of one, or more than one
+        TRY(map.pmap_.prepare_remove(start, end));
+        TRY(split(map, start, end));
+        remove(map, start, end, dead);
+        return {};
+    }
+    TRY(map.pmap_.prepare_remove(start, end));
+    if (from_start && to_end) {
+        detach(map, *e, dead);
+    } else if (to_end) {
+        map.entries_->size_bytes -= e->end - start;
+        e->end = start;
+    } else {
+        map.entries_->size_bytes -= end - e->start;
+        e->offset = e->object ? e->offset + (end - e->start) : 0;
+        e->start = end; // the order of the tree stays
+    }
+    map.pmap_.remove(start, end);
+    return {};
 }
 
 bool VmMapInternals::within_limit(VmMap& map, uint64_t more) {
@@ -358,9 +390,7 @@ Result<void> VmMap::unmap(vaddr_t start, uint64_t length) {
         return Errno::inval;
     DeadEntries dead;
     MutexGuard guard(lock_);
-    TRY(VmMapInternals::prepare_remove(*this, range.start, range.end));
-    VmMapInternals::remove(*this, range.start, range.end, dead);
-    return {};
+    return VmMapInternals::unmap(*this, range.start, range.end, dead);
 }
 
 } // namespace lentil

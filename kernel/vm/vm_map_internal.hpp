@@ -37,6 +37,12 @@ struct VmMapInternals {
     /// Whether every page of [start, end) belongs to an entry.
     static bool is_mapped(VmMap& map, vaddr_t start, vaddr_t end);
     static bool is_free(VmMap& map, vaddr_t start, vaddr_t end, bool respect_gap);
+    /// Where the room below an entry ends: a stack keeps a distance.
+    static vaddr_t room_end(const VmMapEntry& entry) {
+        if (!entry.grows_down)
+            return entry.start;
+        return entry.start > stack_gap ? entry.start - stack_gap : 0;
+    }
     /// Where `length` bytes fit, as high as possible below mmap_base, else anywhere; at a multiple of `alignment` (a power
     /// of two) if there is one in the room found.
     static Result<vaddr_t> find_space(VmMap& map, uint64_t length, vaddr_t alignment = page_size);
@@ -77,6 +83,8 @@ struct VmMapInternals {
     /// Splits so that [start, end) can be unmapped, and makes sure that its tables can give up a part; nomem changes
     /// nothing.
     static Result<void> prepare_remove(VmMap& map, vaddr_t start, vaddr_t end);
+    /// Unmaps [start, end) in one go. nomem changes nothing.
+    static Result<void> unmap(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead);
     /// Unmaps [start, end), which is prepared.
     static void remove(VmMap& map, vaddr_t start, vaddr_t end, DeadEntries& dead);
     static bool within_limit(VmMap& map, uint64_t more);

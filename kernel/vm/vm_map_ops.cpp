@@ -11,17 +11,21 @@ using I = VmMapInternals;
 Result<void> VmMap::protect(vaddr_t start, uint64_t length, Prot prot) {
     const PageRange range = TRY(PageRange::of(start, length));
     MutexGuard guard(lock_);
-    if (!I::is_mapped(*this, range.start, range.end))
-        return Errno::nomem;
-    bool allowed = true;
-    I::for_each(*this, range.start, range.end,
-                [&](VmMapEntry& e, vaddr_t, vaddr_t) { allowed = allowed && machine::has(e.max_prot, prot); });
+    bool allowed = true, less = false, changes = false;
+    VmMapEntry* at = I::first_after(*this, range.start);
+    for (vaddr_t to = range.start; to < range.end; at = I::next(*this, *at)) {
+        if (!at || at->start > to)
+            return Errno::nomem;
+        allowed = allowed && machine::has(at->max_prot, prot);
+        less = less || !machine::has(prot, at->prot);
+        changes = changes || at->prot != prot;
+        to = at->end;
+    }
     if (!allowed)
         return Errno::acces;
+    if (!changes)
+        return {};
     TRY(I::own_entries(*this));
-    bool less = false;
-    I::for_each(*this, range.start, range.end,
-                [&](VmMapEntry& e, vaddr_t, vaddr_t) { less = less || !machine::has(prot, e.prot); });
     if (less)
         TRY(pmap_.prepare_restrict(range.start, range.end, prot));
     TRY(I::split(*this, range.start, range.end));
@@ -144,14 +148,23 @@ vaddr_t VmMap::set_break(vaddr_t end, uint64_t data_limit) {
         return now;
     const vaddr_t old_top = page_ceil(now), new_top = page_ceil(end);
     if (new_top < old_top) {
-        if (!I::prepare_remove(*this, new_top, old_top))
+        if (!I::unmap(*this, new_top, old_top, dead))
             return now;
-        I::remove(*this, new_top, old_top, dead);
     } else if (new_top > old_top) {
-        if (end - layout.break_start > data_limit || !I::is_free(*this, old_top, new_top, true) ||
-            !I::within_limit(*this, new_top - old_top) || !I::own_entries(*this))
+        if (end - layout.break_start > data_limit || !I::within_limit(*this, new_top - old_top) ||
+            !I::own_entries(*this))
             return now;
-        VmMapEntry* below = old_top > 0 ? I::find(*this, old_top - 1) : nullptr;
+        VmMapEntry* below = I::first_after(*this, old_top - 1);
+        const VmMapEntry* above = below;
+        if (below && below->start < old_top) {
+            if (below->end > old_top)
+                return now;
+            above = I::next(*this, *below);
+        } else {
+            below = nullptr;
+        }
+        if (above && I::room_end(*above) < new_top)
+            return now;
         if (below && below->kind == EntryKind::heap && !below->object && below->prot == (Prot::read | Prot::write)) {
             below->end = new_top;
             entries_->size_bytes += new_top - old_top;

@@ -37,8 +37,7 @@ Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t 
         return Errno::fault;
 
     if (!fixed && new_length <= old_length) {
-        TRY(I::prepare_remove(*this, old.start + new_length, old.end));
-        I::remove(*this, old.start + new_length, old.end, dead);
+        TRY(I::unmap(*this, old.start + new_length, old.end, dead));
         return old.start;
     }
     if (new_length > old_length && !I::within_limit(*this, new_length - old_length))
