@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <abi/files.hpp>
+#include <abi/path_text.hpp>
 #include <abi/sys_file.hpp>
 #include <vfs/access.hpp>
 #include <vfs/vfs.hpp>
@@ -17,7 +18,8 @@ Result<FileStat> stat_of(int at, UserPath path, uint32_t flags) {
         return TRY(any_file(at))->stat();
     if ((flags & at_flags::empty_path) && at != at_fdcwd && TRY(UserPtr<char>(path.address).read()) == '\0')
         return TRY(any_file(at))->stat();
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::stat(VfsContext::current(), at, name.view(),
                      flags & (at_flags::symlink_nofollow | at_flags::empty_path));
 }
@@ -43,7 +45,8 @@ Result<RefPtr<Vnode>> node_of_fd(int fd) {
 }
 
 Result<RefPtr<Vnode>> node_at(const VfsContext& context, int at, UserPath path, uint32_t flags) {
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::resolve(context, at, name.view(), flags);
 }
 
@@ -80,7 +83,8 @@ Result<void> sys_statx(int at, UserPath path, uint32_t flags, uint32_t mask, Use
 }
 
 Result<void> sys_statfs(UserPath path, UserPtr<Statfs> out) {
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return out.write(statfs_from(TRY(vfs::fs_stat(VfsContext::current(), name.view()))));
 }
 
@@ -101,7 +105,8 @@ Result<void> sys_faccessat2(int at, UserPath path, uint32_t mode, uint32_t flags
     if ((mode & ~(may::exec | may::write | may::read)) ||
         (flags & ~(at_flags::eaccess | at_flags::symlink_nofollow | at_flags::empty_path)))
         return Errno::inval;
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::access(VfsContext::current(), at, name.view(), mode, flags);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <abi/files.hpp>
+#include <abi/path_text.hpp>
 #include <abi/sys_file.hpp>
 #include <bsd/pipe.hpp>
 #include <vfs/vfs.hpp>
@@ -15,7 +16,8 @@ Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode) {
                                open_flags::direct | open_flags::largefile | open_flags::directory |
                                open_flags::nofollow | open_flags::noatime | open_flags::cloexec | open_flags::path |
                                open_flags::tmpfile | 04000000 /* O_SYNC */ | 020000 /* FASYNC */;
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     if (flags & (open_flags::creat | open_flags::trunc)) // nothing is made or emptied for want of a descriptor
         TRY(current_proc().fds->make_room(current_proc().limit(Limit::nofile).soft));
     RefPtr<File> file =
@@ -24,35 +26,42 @@ Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode) {
 }
 
 Result<void> sys_mknodat(int at, UserPath path, mode_t mode, uint32_t device) {
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::mknod(VfsContext::current(), at, name.view(), mode, device);
 }
 
 Result<void> sys_mkdirat(int at, UserPath path, mode_t mode) {
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::mkdir(VfsContext::current(), at, name.view(), mode);
 }
 
 Result<void> sys_unlinkat(int at, UserPath path, uint32_t flags) {
     if (flags & ~at_flags::removedir)
         return Errno::inval;
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::unlink(VfsContext::current(), at, name.view(), flags);
 }
 
 Result<void> sys_symlinkat(UserPath target, int at, UserPath path) {
-    const UserString text = TRY(target.copy());
+    PathText text;
+    TRY(text.copy(target));
     if (text.view().empty())
         return Errno::noent;
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     return vfs::symlink(VfsContext::current(), text.view(), at, name.view());
 }
 
 Result<void> sys_linkat(int old_at, UserPath old_path, int new_at, UserPath new_path, uint32_t flags) {
     if (flags & ~(at_flags::symlink_follow | at_flags::empty_path))
         return Errno::inval;
-    const UserString old_name = TRY(old_path.copy());
-    const UserString new_name = TRY(new_path.copy());
+    PathText old_name;
+    TRY(old_name.copy(old_path));
+    PathText new_name;
+    TRY(new_name.copy(new_path));
     return vfs::link(VfsContext::current(), old_at, old_name.view(), new_at, new_name.view(), flags);
 }
 
@@ -64,15 +73,18 @@ Result<void> sys_renameat2(int old_at, UserPath old_path, int new_at, UserPath n
     constexpr uint32_t known = rename_flags::no_replace | rename_flags::exchange;
     if ((flags & ~known) || (flags & known) == known)
         return Errno::inval;
-    const UserString old_name = TRY(old_path.copy());
-    const UserString new_name = TRY(new_path.copy());
+    PathText old_name;
+    TRY(old_name.copy(old_path));
+    PathText new_name;
+    TRY(new_name.copy(new_path));
     return vfs::rename(VfsContext::current(), old_at, old_name.view(), new_at, new_name.view(), flags);
 }
 
 Result<size_t> sys_readlinkat(int at, UserPath path, uint64_t buffer, int size) {
     if (size <= 0)
         return Errno::inval;
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     Buffer<char> text = TRY(Buffer<char>::create(std::min(static_cast<size_t>(size), path_max)));
     const size_t length = TRY(vfs::readlink(VfsContext::current(), at, name.view(), text.span()));
     TRY(copyout(buffer, text.data(), length));
@@ -89,7 +101,8 @@ Result<size_t> sys_getcwd(uint64_t buffer, uint64_t size) {
 }
 
 Result<void> sys_chdir(UserPath path) {
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     const VfsContext context = VfsContext::current();
     RefPtr<Vnode> node = TRY(vfs::resolve(context, at_fdcwd, name.view(), 0));
     return vfs::change_directory(context, std::move(node));
@@ -104,7 +117,8 @@ Result<void> sys_fchdir(int fd) {
 }
 
 Result<void> sys_chroot(UserPath path) {
-    const UserString name = TRY(path.copy());
+    PathText name;
+    TRY(name.copy(path));
     const VfsContext context = VfsContext::current();
     RefPtr<Vnode> node = TRY(vfs::resolve(context, at_fdcwd, name.view(), 0));
     return vfs::change_root(context, std::move(node));
@@ -125,7 +139,8 @@ Result<void> sys_mount(UserPath source, UserPath target, UserPath type, uint64_t
     const UserString type_text = TRY(optional(type));
     const UserString source_text = TRY(optional(source));
     const UserString option_text = TRY(optional(options));
-    const UserString target_text = TRY(target.copy());
+    PathText target_text;
+    TRY(target_text.copy(target));
     if ((flags & magic_mask) == magic)
         flags &= ~magic_mask;
     return vfs::mount(VfsContext::current(), source_text.view(), target_text.view(), type_text.view(), flags,
@@ -133,7 +148,8 @@ Result<void> sys_mount(UserPath source, UserPath target, UserPath type, uint64_t
 }
 
 Result<void> sys_umount2(UserPath target, uint32_t flags) {
-    const UserString name = TRY(target.copy());
+    PathText name;
+    TRY(name.copy(target));
     return vfs::umount(VfsContext::current(), name.view(), flags);
 }
 

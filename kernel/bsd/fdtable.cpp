@@ -101,10 +101,13 @@ void descriptor_closed(FdTable& table, File& file) {
 struct FdTableInternals {
     /// Makes the slots the table's own, with room for `fd`.
     static Result<void> own(FdTable& t, unsigned fd) {
+        if (t.slots_->refs.load(std::memory_order_acquire) == 1 && fd < t.slots_->capacity) [[likely]]
+            return {};
+        return make_own(t, fd);
+    }
+    [[gnu::noinline]] static Result<void> make_own(FdTable& t, unsigned fd) {
         using Slots = FdTable::Slots;
         Slots* old = t.slots_;
-        if (old->refs.load(std::memory_order_acquire) == 1 && fd < old->capacity)
-            return {};
         uint32_t capacity = old->capacity;
         while (capacity <= fd)
             capacity *= 4;

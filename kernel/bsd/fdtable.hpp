@@ -59,6 +59,12 @@ public:
             return FileHold::borrowed(file);
         return Errno::badf;
     }
+    /// The same without a reference; nullptr where hold() has to be asked.
+    File* borrow(int fd) {
+        if (ref_count() != 1)
+            return nullptr;
+        return reinterpret_cast<SlotsHead*>(slots_)->find_file(static_cast<unsigned>(fd));
+    }
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
     Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
     /// What install would fail with, before anything else is done; unless another thread is faster, install then succeeds.
@@ -110,6 +116,9 @@ public:
     Result<RefPtr<CwdInfo>> copy();
     RefPtr<FsNode> root();
     RefPtr<FsNode> cwd();
+    /// The same for the only one who can change them.
+    FsNode& own_root() { return *root_; }
+    FsNode& own_cwd() { return *cwd_; }
     void set_root(RefPtr<FsNode> node);
     void set_cwd(RefPtr<FsNode> node);
     std::atomic<uint32_t> umask{022};

@@ -139,6 +139,15 @@ public:
     virtual ~FsNode() = default;
     /// The process whose directory in /proc it is; stays while the node does.
     virtual struct Proc* process() { return nullptr; }
+
+    /// Before it goes: what finds it without a reference lets go of it.
+    void last_unref() {
+        if (first_name.load(std::memory_order_acquire)) [[unlikely]]
+            forget_names();
+        dispose();
+    }
+    virtual void forget_names() {}
+    std::atomic<struct NameEntry*> first_name{nullptr}; ///< in the name cache (vfs/name_cache.hpp)
 };
 
 } // namespace lentil

@@ -92,6 +92,39 @@ private:
     T* p_ = nullptr;
 };
 
+/// Uses an object for a while: with a reference of its own, or with that of somebody who keeps it meanwhile.
+template<class T>
+class [[nodiscard]] Hold {
+public:
+    constexpr Hold() = default;
+    Hold(RefPtr<T> own) : p_(own.release()), counted_(true) {}
+    static Hold borrowed(T* p) {
+        Hold h;
+        h.p_ = p;
+        return h;
+    }
+    Hold(Hold&& o) noexcept : p_(std::exchange(o.p_, nullptr)), counted_(o.counted_) {}
+    Hold& operator=(Hold&& o) noexcept {
+        std::swap(p_, o.p_);
+        std::swap(counted_, o.counted_);
+        return *this;
+    }
+    ~Hold() {
+        if (counted_ && p_)
+            p_->unref();
+    }
+    T* get() const { return p_; }
+    T* operator->() const { return p_; }
+    T& operator*() const { return *p_; }
+    explicit operator bool() const { return p_ != nullptr; }
+    /// A reference to keep.
+    operator RefPtr<T>() const { return RefPtr<T>(p_); }
+
+private:
+    T* p_ = nullptr;
+    bool counted_ = false;
+};
+
 template<class T>
 RefPtr<T> ref(T& object) {
     return RefPtr<T>(&object);

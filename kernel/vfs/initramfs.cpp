@@ -4,6 +4,7 @@
 #include <vfs/cpio.hpp>
 #include <vfs/initramfs.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/name_cache.hpp>
 #include <vfs/vfs.hpp>
 #include <vm/zalloc.hpp>
 
@@ -32,7 +33,8 @@ public:
         node_.reset();
         at_ = 0;
         const VnodeType type = TRY(type_of(e.mode));
-        Located where = TRY(place(e.name));
+        Located where;
+        TRY(place(e.name, where));
         if (type == VnodeType::directory && where.node && where.node->type == VnodeType::directory) {
             node_ = std::move(where.node);
             return set_attributes(e);
@@ -42,12 +44,15 @@ public:
         if (LinkedFile* first = type == VnodeType::regular && e.links >= 2 ? find_link(e) : nullptr) {
             if (where.node != first->node) {
                 TRY(clear(where));
+                const NameChange change(*where.parent, where.name);
+                name_cache::forget(*first->node);
                 TRY(where.parent->link(where.name, *first->node));
             }
             node_ = first->node; // whichever name comes with the contents, they are the file's
             return {};
         }
         TRY(clear(where));
+        const NameChange change(*where.parent, where.name);
         node_ = TRY(where.parent->create(
             where.name, {type, e.mode & 07777, e.uid, e.gid, make_device(e.rdev_major, e.rdev_minor), e.target}));
         if (type == VnodeType::regular && e.links >= 2)
@@ -93,16 +98,16 @@ private:
     }
 
     /// Where `name` is to be; directories on the way that are missing are made.
-    Result<Located> place(std::string_view name) {
-        Result<Located> where = walk(context_, context_.root, name, walk_flags::parent);
-        if (where || where.error() != Errno::noent)
-            return where;
+    Result<void> place(std::string_view name, Located& where) {
+        const Result<void> found = walk(context_, context_.root.get(), name, walk_flags::parent, where);
+        if (found || found.error() != Errno::noent)
+            return found;
         for (size_t slash = name.find('/', 1); slash != name.npos; slash = name.find('/', slash + 1)) {
             const Result<void> made = vfs::mkdir(context_, vfs::at_cwd, name.substr(0, slash), 0755);
             if (!made && made.error() != Errno::exist)
                 return made.error();
         }
-        return walk(context_, context_.root, name, walk_flags::parent);
+        return walk(context_, context_.root.get(), name, walk_flags::parent, where);
     }
 
     /// A later entry replaces an earlier one of the same name.
@@ -111,6 +116,7 @@ private:
             return {};
         const bool directory = where.node->type == VnodeType::directory;
         where.node.reset();
+        const NameChange change(*where.parent, where.name);
         return directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name);
     }
 

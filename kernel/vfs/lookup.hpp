@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The path walk and its reverse. No name cache: file systems in memory answer as fast.
+// The path walk and its reverse.
 #pragma once
 
 #include <vfs/vnode.hpp>
@@ -13,11 +13,12 @@ inline constexpr unsigned max_symlinks = 40;
 
 /// On whose behalf and from where names are looked up.
 struct VfsContext {
-    RefPtr<Vnode> root, cwd;
-    RefPtr<const Cred> cred;
+    Hold<Vnode> root, cwd;
+    Hold<const Cred> cred;
     mode_t umask = 0;
 
-    /// The calling proc's.
+    /// The calling proc's, for the time of one system call. What only the caller's own thread could replace meanwhile is
+    /// borrowed.
     static VfsContext current();
     /// That of a proc which the caller builds, or is.
     static VfsContext of(const Proc& proc);
@@ -34,7 +35,7 @@ enum class LastName : uint32_t { normal, dot, dot_dot, root };
 
 /// Where a path led.
 struct Located {
-    RefPtr<Vnode> parent;  ///< directory of the last name
+    RefPtr<Vnode> parent;  ///< directory of the last name; not set by walk_to()
     RefPtr<Vnode> node;    ///< nullptr only with walk_flags::parent
     std::string_view name; ///< the last name; refers to the path or to `storage`
     LastName kind = LastName::normal;
@@ -42,10 +43,10 @@ struct Located {
     Buffer<char> storage;
 };
 
-/// Looks up `path` from `start` (ignored if absolute). noent, notdir, acces, loop, nametoolong.
-Result<Located> walk(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags);
+/// Looks up `path` from `start` (ignored if absolute), which the caller keeps. noent, notdir, acces, loop, nametoolong.
+Result<void> walk(const VfsContext& context, Vnode* start, std::string_view path, uint32_t flags, Located& at);
 /// The common case: the node that `path` names.
-Result<RefPtr<Vnode>> walk_to(const VfsContext& context, RefPtr<Vnode> start, std::string_view path,
+Result<RefPtr<Vnode>> walk_to(const VfsContext& context, Vnode* start, std::string_view path,
                               uint32_t flags = walk_flags::follow);
 
 /// The path of `node` as seen from `root`, no terminator: its length. range if the buffer is too small; noent if the

@@ -7,6 +7,7 @@
 #include <sched/waitq.hpp>
 #include <vfs/filesystems.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/name_cache.hpp>
 
 namespace lentil {
 
@@ -93,6 +94,7 @@ void detach_locked(Mount& mount) {
     mount.next = first_detached;
     first_detached = &mount;
     guard.unlock();
+    name_cache::wait_for_readers(); // of whom one may be on his way through its root
 }
 
 /// One that nobody uses any more, off the list with the list's reference; the caller holds `held`'s root.

@@ -43,9 +43,10 @@ public:
     std::atomic<uint32_t> writers{0}; ///< open files that may write
     uint64_t device = 0;              ///< st_dev of its nodes
     uint32_t id = 0;
-    RefPtr<Vnode> root;    ///< set before it is attached, gone with teardown
-    RefPtr<Vnode> covered; ///< m = mount table's lock; directory below; nullptr: the root mount
-    Mount* next = nullptr; ///< m; the table, in order of mounting
+    bool keeps_names = false; ///< names change through calls alone, so they can be kept; set before it is attached
+    RefPtr<Vnode> root;       ///< set before it is attached, gone with teardown
+    RefPtr<Vnode> covered;    ///< m = mount table's lock; directory below; nullptr: the root mount
+    Mount* next = nullptr;    ///< m; the table, in order of mounting
 };
 
 struct MountRequest {

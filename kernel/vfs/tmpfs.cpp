@@ -27,6 +27,7 @@ TmpfsNode::TmpfsNode(VnodeType node_type, TmpfsMount& file_system, const NewNode
     mtime_.store(btime_, std::memory_order_relaxed);
     ctime_.store(btime_, std::memory_order_relaxed);
     file_system.nodes.fetch_add(1, std::memory_order_relaxed);
+    mode_at = &mode_;
 }
 
 TmpfsNode::~TmpfsNode() {
@@ -209,6 +210,7 @@ Result<TmpfsMount::Options> TmpfsMount::parse(std::string_view text, Options opt
 
 Result<RefPtr<TmpfsMount>> TmpfsMount::create(const Options& wanted, const Options& defaults_then) {
     RefPtr<TmpfsMount> mount = TRY(make_ref<TmpfsMount>());
+    mount->keeps_names = true;
     mount->options = wanted;
     mount->base = defaults_then;
     mount->device = mount_new_device();

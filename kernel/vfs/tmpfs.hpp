@@ -73,6 +73,7 @@ public:
     Result<void> change(const AttributeChange& change) override;
     Result<RefPtr<File>> open(uint32_t flags) override;
     Result<Name> name(std::span<char> buffer) override;
+    bool is_named_once() override { return type == VnodeType::directory || links.load(std::memory_order_relaxed) == 1; }
 
     TmpfsMount& fs() const { return static_cast<TmpfsMount&>(*mount); }
     void touch_change();       ///< ctime

@@ -5,6 +5,7 @@
 #include <vfs/access.hpp>
 #include <vfs/device.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/name_cache.hpp>
 #include <vfs/vfs.hpp>
 #include <vfs/vfs_internal.hpp>
 #include <vfs/vnode_file.hpp>
@@ -27,23 +28,23 @@ Result<RefPtr<Vnode>> node_of(File& file) {
     return RefPtr<Vnode>(&as_vnode(*node));
 }
 
-Result<RefPtr<Vnode>> start_of(const VfsContext& context, int at, std::string_view path) {
-    if (at == at_cwd || (!path.empty() && path[0] == '/'))
-        return context.cwd;
+Result<Hold<Vnode>> start_of(const VfsContext& context, int at, std::string_view path) {
+    if (at == at_cwd || (!path.empty() && path[0] == '/')) [[likely]]
+        return Hold<Vnode>::borrowed(context.cwd.get());
     if (!has_uthread())
         return Errno::badf;
     const RefPtr<File> file = TRY(current_proc().fd_table()->get(at));
-    const Result<RefPtr<Vnode>> node = node_of(*file);
+    Result<RefPtr<Vnode>> node = node_of(*file);
     if (!path.empty() && (!node || (*node)->type != VnodeType::directory))
         return Errno::notdir;
-    return node;
+    return Hold<Vnode>(TRY(std::move(node)));
 }
 
 Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
-    RefPtr<Vnode> start = TRY(start_of(context, at, path));
+    const Hold<Vnode> start = TRY(start_of(context, at, path));
     if (path.empty() && (flags & at_flags::empty_path))
-        return start;
-    return walk_to(context, std::move(start), path, flags & at_flags::symlink_nofollow ? 0 : walk_flags::follow);
+        return RefPtr<Vnode>(start);
+    return walk_to(context, start.get(), path, flags & at_flags::symlink_nofollow ? 0 : walk_flags::follow);
 }
 
 // ---- open ----------------------------------------------------------------------------------------------------------
@@ -51,11 +52,12 @@ Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_vie
 namespace {
 
 /// The node to open for O_CREAT: makes it if it is missing and tells in which directory.
-Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> start, std::string_view path,
-                                     uint32_t flags, mode_t mode, Located& created) {
+Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, Vnode* start, std::string_view path, uint32_t flags,
+                                     mode_t mode, Located& created) {
     const bool follow = !(flags & (open_flags::excl | open_flags::nofollow));
     for (;;) {
-        Located at = TRY(walk(context, start, path, walk_flags::parent | (follow ? walk_flags::follow : 0)));
+        Located at;
+        TRY(walk(context, start, path, walk_flags::parent | (follow ? walk_flags::follow : 0), at));
         if (at.node) {
             if (flags & open_flags::excl)
                 return Errno::exist;
@@ -74,13 +76,15 @@ Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, RefPtr<Vnode> st
 
 /// Takes back a file that was made for an open that fails.
 void undo_create(const Located& created, const Vnode& node) {
-    if (const Result<RefPtr<Vnode>> there = created.parent->lookup(created.name); there && there->get() == &node)
+    if (const Result<RefPtr<Vnode>> there = created.parent->lookup(created.name); there && there->get() == &node) {
+        const NameChange change(*created.parent, created.name);
         (void)created.parent->unlink(created.name);
+    }
 }
 
-Result<RefPtr<File>> open_unnamed(const VfsContext& context, RefPtr<Vnode> start, std::string_view path, uint32_t flags,
+Result<RefPtr<File>> open_unnamed(const VfsContext& context, Vnode* start, std::string_view path, uint32_t flags,
                                   mode_t mode) {
-    const RefPtr<Vnode> directory = TRY(walk_to(context, std::move(start), path));
+    const RefPtr<Vnode> directory = TRY(walk_to(context, start, path));
     if (directory->type != VnodeType::directory)
         return Errno::notdir;
     if ((flags & open_flags::access_mode) == open_flags::read_only)
@@ -123,13 +127,13 @@ constexpr uint32_t creation_flags = open_flags::creat | open_flags::excl | open_
 
 Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view path, uint32_t flags, mode_t mode) {
     constexpr uint32_t tmpfile_bit = open_flags::tmpfile & ~open_flags::directory;
-    RefPtr<Vnode> start = TRY(start_of(context, at, path));
+    const Hold<Vnode> start = TRY(start_of(context, at, path));
     if (path.empty())
         return Errno::noent;
     if (flags & open_flags::path) {
         flags &= open_flags::path | open_flags::directory | open_flags::nofollow | open_flags::cloexec;
         RefPtr<Vnode> node =
-            TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+            TRY(walk_to(context, start.get(), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
         if ((flags & open_flags::directory) && node->type != VnodeType::directory)
             return Errno::notdir;
         return path_file_open(*node, flags & ~creation_flags);
@@ -139,16 +143,16 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
     if (flags & tmpfile_bit) {
         if (!(flags & open_flags::directory))
             return Errno::inval;
-        return open_unnamed(context, std::move(start), path, flags, mode);
+        return open_unnamed(context, start.get(), path, flags, mode);
     }
     RefPtr<Vnode> node;
     Located created;
     if (flags & open_flags::creat) {
         if (flags & open_flags::directory)
             return Errno::inval;
-        node = TRY(find_or_create(context, std::move(start), path, flags, mode, created));
+        node = TRY(find_or_create(context, start.get(), path, flags, mode, created));
     } else {
-        node = TRY(walk_to(context, std::move(start), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+        node = TRY(walk_to(context, start.get(), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
     }
     TRY(check_open(context, *node, flags, created.parent.get() != nullptr));
     const bool truncates = (flags & open_flags::trunc) && !created.parent && node->type == VnodeType::regular;
@@ -206,7 +210,7 @@ Result<void> access(const VfsContext& context, int at, std::string_view path, ui
 }
 
 Result<FsStat> fs_stat(const VfsContext& context, std::string_view path) {
-    const RefPtr<Vnode> node = TRY(walk_to(context, context.cwd, path));
+    const RefPtr<Vnode> node = TRY(walk_to(context, context.cwd.get(), path));
     return node->fs_stat();
 }
 

@@ -3,6 +3,7 @@
 #include <bsd/proc.hpp>
 #include <vfs/access.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/name_cache.hpp>
 #include <vfs/vfs_internal.hpp>
 
 namespace lentil::vfs {
@@ -23,28 +24,33 @@ Result<RefPtr<Vnode>> create_node(const VfsContext& context, const Located& at, 
         if (type == VnodeType::directory)
             fresh.mode |= file_mode::set_gid;
     }
-    return parent.create(at.name, fresh);
+    NameChange change(parent, at.name);
+    Result<RefPtr<Vnode>> made = parent.create(at.name, fresh);
+    if (made)
+        change.now(made->get());
+    return made;
 }
 
 namespace {
-Result<Located> walk_at(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
-    RefPtr<Vnode> start = TRY(start_of(context, at, path));
-    return walk(context, std::move(start), path, flags);
+Result<void> walk_at(const VfsContext& context, int at, std::string_view path, uint32_t flags, Located& where) {
+    const Hold<Vnode> start = TRY(start_of(context, at, path));
+    return walk(context, start.get(), path, flags, where);
 }
 
 /// The place for a new name: exist if it is taken.
-Result<Located> new_name(const VfsContext& context, int at, std::string_view path, bool directory) {
-    Located where = TRY(walk_at(context, at, path, walk_flags::parent));
+Result<void> new_name(const VfsContext& context, int at, std::string_view path, bool directory, Located& where) {
+    TRY(walk_at(context, at, path, walk_flags::parent, where));
     if (where.node)
         return Errno::exist;
     if (where.trailing_slash && !directory)
         return Errno::noent;
-    return where;
+    return {};
 }
 } // namespace
 
 Result<void> mkdir(const VfsContext& context, int at, std::string_view path, mode_t mode) {
-    const Located where = TRY(new_name(context, at, path, true));
+    Located where;
+    TRY(new_name(context, at, path, true, where));
     TRY(create_node(context, where, VnodeType::directory, mode & 01777));
     return {};
 }
@@ -61,7 +67,8 @@ Result<void> mknod(const VfsContext& context, int at, std::string_view path, mod
     case file_mode::directory: return Errno::perm;
     default: return Errno::inval;
     }
-    const Located where = TRY(new_name(context, at, path, false));
+    Located where;
+    TRY(new_name(context, at, path, false, where));
     TRY(check_access(*where.parent, *context.cred, may::write | may::exec));
     if ((type == VnodeType::character || type == VnodeType::block) && !context.cred->capable(Capability::mknod))
         return Errno::perm;
@@ -70,7 +77,8 @@ Result<void> mknod(const VfsContext& context, int at, std::string_view path, mod
 }
 
 Result<RefPtr<Vnode>> make_socket(const VfsContext& context, std::string_view path) {
-    const Located where = TRY(new_name(context, at_cwd, path, false));
+    Located where;
+    TRY(new_name(context, at_cwd, path, false, where));
     return create_node(context, where, VnodeType::socket, 0777);
 }
 
@@ -79,7 +87,8 @@ Result<void> symlink(const VfsContext& context, std::string_view target, int at,
         return Errno::noent;
     if (target.size() >= path_max)
         return Errno::nametoolong;
-    const Located where = TRY(new_name(context, at, path, false));
+    Located where;
+    TRY(new_name(context, at, path, false, where));
     TRY(create_node(context, where, VnodeType::symlink, 0777, 0, target));
     return {};
 }
@@ -90,19 +99,23 @@ Result<void> link(const VfsContext& context, int old_at, std::string_view old_pa
     if (!(flags & at_flags::symlink_follow))
         how |= at_flags::symlink_nofollow;
     const RefPtr<Vnode> node = TRY(resolve(context, old_at, old_path, how));
-    const Located where = TRY(new_name(context, new_at, new_path, false));
+    Located where;
+    TRY(new_name(context, new_at, new_path, false, where));
     if (node->mount != where.parent->mount)
         return Errno::xdev;
     TRY(check_access(*where.parent, *context.cred, may::write | may::exec));
     TRY(check_writable(*where.parent));
     if (node->type == VnodeType::directory)
         return Errno::perm;
+    NameChange change(*where.parent, where.name);
+    name_cache::forget(*node); // it has several names from now on
     return where.parent->link(where.name, *node);
 }
 
 Result<void> unlink(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
     const bool directory = flags & at_flags::remove_dir;
-    Located where = TRY(walk_at(context, at, path, 0));
+    Located where;
+    TRY(walk_at(context, at, path, 0, where));
     switch (where.kind) {
     case LastName::normal: break;
     case LastName::dot: return directory ? Errno::inval : Errno::isdir;
@@ -113,8 +126,11 @@ Result<void> unlink(const VfsContext& context, int at, std::string_view path, ui
     TRY(check_delete(*where.parent, *where.node, *context.cred));
     if (where.node->mount != where.parent->mount) // something is mounted there
         return directory ? Errno::busy : Errno::isdir;
+    NameChange change(*where.parent, where.name);
     where.node.reset(); // what loses its last name can end at once
-    return directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name);
+    TRY(directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name));
+    change.now(nullptr);
+    return {};
 }
 
 Result<void> rename(const VfsContext& context, int old_at, std::string_view old_path, int new_at,
@@ -122,8 +138,9 @@ Result<void> rename(const VfsContext& context, int old_at, std::string_view old_
     constexpr uint32_t both = rename_flags::no_replace | rename_flags::exchange;
     if ((flags & ~both) || (flags & both) == both)
         return Errno::inval;
-    const Located from = TRY(walk_at(context, old_at, old_path, 0));
-    Located to = TRY(walk_at(context, new_at, new_path, walk_flags::parent));
+    Located from, to;
+    TRY(walk_at(context, old_at, old_path, 0, from));
+    TRY(walk_at(context, new_at, new_path, walk_flags::parent, to));
     if (from.kind != LastName::normal || to.kind != LastName::normal)
         return Errno::busy;
     if (from.parent->mount != to.parent->mount)
@@ -142,6 +159,7 @@ Result<void> rename(const VfsContext& context, int old_at, std::string_view old_
     if (from.node->type == VnodeType::directory && from.parent != to.parent)
         TRY(check_access(*from.node, *context.cred, may::write));
     to.node.reset();
+    const NameChange leaves(*from.parent, from.name), arrives(*to.parent, to.name);
     return from.parent->rename(from.name, *to.parent, to.name, flags);
 }
 
@@ -187,7 +205,7 @@ Result<void> mount(const VfsContext& context, std::string_view source, std::stri
     constexpr uint64_t magic = 0xc0ed0000, magic_mask = 0xffff0000; // of callers from before there were many flags
     if ((flags & magic_mask) == magic)
         flags &= ~magic_mask;
-    RefPtr<Vnode> node = TRY(walk_to(context, context.cwd, target));
+    RefPtr<Vnode> node = TRY(walk_to(context, context.cwd.get(), target));
     if (!context.cred->capable(Capability::sys_admin))
         return Errno::perm;
     if (flags & mount_flags::remount)
@@ -210,7 +228,8 @@ Result<void> umount(const VfsContext& context, std::string_view target, uint32_t
         return Errno::inval;
     if (!context.cred->capable(Capability::sys_admin))
         return Errno::perm;
-    const RefPtr<Vnode> node = TRY(walk_to(context, context.cwd, target, flags & nofollow ? 0 : walk_flags::follow));
+    const RefPtr<Vnode> node =
+        TRY(walk_to(context, context.cwd.get(), target, flags & nofollow ? 0 : walk_flags::follow));
     return mount_detach(*node, flags & detach);
 }
 

@@ -126,6 +126,15 @@ public:
     bool has_writer() const { return uses_.load(std::memory_order_relaxed) > 0; }
     bool counts_writers = true; ///< not of a memfd, which may be run by who still writes to it; set before it is seen
 
+    /// Whether the one name that a look-up found it by will do for as long as it has that; no if the file system has to be
+    /// told each time which of several names was used.
+    virtual bool is_named_once() { return type == VnodeType::directory; }
+    void forget_names() override;
+    /// Where the mode is that owner() tells; nullptr: only there.
+    const std::atomic<uint32_t>* mode_at = nullptr;
+    std::atomic<uint64_t> names_id{0};     ///< of a directory in the name cache, never used twice; 0: no name is there
+    std::atomic<uint64_t> name_changes{0}; ///< under way (low 16 bits) and over; see vfs/name_cache.hpp
+
     const VnodeType type;
     Mount* const mount;
     std::atomic<Mount*> covered_by{nullptr}; ///< a mount on this directory; changes one at a time, see mount.cpp

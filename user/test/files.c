@@ -602,6 +602,154 @@ static void mounts(void) {
     CHECK_EQ(rmdir("m"), 0);
 }
 
+// What a name led to a moment ago is remembered: it has to be forgotten at the right moment.
+static void names_remembered(void) {
+    enter_directory();
+    mkdir("d", 0755), mkdir("e", 0755);
+    CHECK_ERRNO(access("d/f", F_OK), ENOENT);
+    CHECK_ERRNO(access("d/f", F_OK), ENOENT);
+    put("d/f", "one");
+    holds("d/f", "one");
+    CHECK_EQ(rename("d/f", "e/f"), 0);
+    CHECK_ERRNO(access("d/f", F_OK), ENOENT);
+    holds("e/f", "one");
+    put("d/f", "two");
+    CHECK_EQ(rename("d/f", "e/f"), 0);
+    holds("e/f", "two");
+    CHECK_EQ(rename("e", "d/e"), 0);
+    CHECK_ERRNO(access("e/f", F_OK), ENOENT);
+    holds("d/e/f", "two");
+    CHECK_EQ(unlink("d/e/f"), 0);
+    CHECK_ERRNO(access("d/e/f", F_OK), ENOENT);
+    CHECK_EQ(mkdir("d/e/f", 0755), 0);
+    CHECK(S_ISDIR(look("d/e/f").st_mode));
+    CHECK_ERRNO(access("d/e/f/g", F_OK), ENOENT);
+    CHECK_EQ(rmdir("d/e/f"), 0);
+    CHECK_ERRNO(access("d/e/f/g", F_OK), ENOENT);
+    CHECK_EQ(symlink("d", "l"), 0);
+    put("d/x", "three"), put("d/e/x", "four");
+    holds("l/x", "three");
+    CHECK_EQ(unlink("l"), 0);
+    CHECK_EQ(symlink("d/e", "l"), 0);
+    holds("l/x", "four");
+    holds("l//../x", "three");
+    // a component is only passed while it is a directory, and by whom its mode lets pass
+    CHECK_ERRNO(access("d/x/y", F_OK), ENOTDIR);
+    CHECK_ERRNO(access("d/x/", F_OK), ENOTDIR);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_EQ(setresuid(1000, 1000, 1000), 0);
+        CHECK_EQ(access("d/e/x", F_OK), 0);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+    CHECK_EQ(chmod("d", 0700), 0);
+    pid = fork();
+    if (pid == 0) {
+        CHECK_EQ(setresuid(1000, 1000, 1000), 0);
+        CHECK_ERRNO(access("d/e/x", F_OK), EACCES);
+        CHECK_ERRNO(access("d/nothing", F_OK), EACCES);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+    // what is mounted over a name hides what it led to
+    CHECK_EQ(syscall(SYS_mount, "none", "d/e", "tmpfs", 0, ""), 0);
+    CHECK_ERRNO(access("d/e/x", F_OK), ENOENT);
+    put("d/e/x", "five");
+    holds("l/x", "five");
+    CHECK_EQ(syscall(SYS_umount2, "d/e", 0), 0);
+    holds("d/e/x", "four");
+}
+
+// Random calls on a few names, beside a model that is an array: after each the names are what the model says.
+static void names_at_random(void) {
+    enter_directory();
+    enum { count = 24 };
+    static char name[count][64];
+    ino_t model[count] = {0};
+    for (int i = 0; i < count; ++i) // short, as long as eight bytes and their multiples, and longer than is remembered
+        snprintf(name[i], sizeof name[i], "%c/%.*s%c", "ab"[i % 2], i * 2 % 40,
+                 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", 'a' + i);
+    mkdir("a", 0755), mkdir("b", 0755);
+    unsigned seed = 5;
+    for (int step = 0; step < 4000; ++step) {
+        int one = rand_r(&seed) % count, other = rand_r(&seed) % count;
+        switch (rand_r(&seed) % 4) {
+        case 0: close(open(name[one], O_CREAT | O_RDWR, 0644)); break;
+        case 1:
+            CHECK_EQ(unlink(name[one]), model[one] ? 0 : -1);
+            model[one] = 0;
+            break;
+        case 2:
+            CHECK_EQ(rename(name[one], name[other]), model[one] ? 0 : -1);
+            if (model[one] && model[one] != model[other])
+                model[other] = model[one], model[one] = 0;
+            break;
+        case 3:
+            CHECK_EQ(link(name[one], name[other]), model[one] && !model[other] ? 0 : -1);
+            if (model[one] && !model[other])
+                model[other] = model[one];
+            break;
+        }
+        for (int i = 0; i < 4; ++i) {
+            int at = i == 0 ? one : i == 1 ? other : rand_r(&seed) % count;
+            struct stat st;
+            ino_t found = stat(name[at], &st) == 0 ? st.st_ino : 0;
+            if (made && at == one && !model[at])
+                model[at] = found;
+            if (found != model[at])
+                check_fail("step %d: %s is %lu, expected %lu", step, name[at], (long)found, (long)model[at]);
+        }
+    }
+}
+
+// Several processes work in one directory at once: each sees its own calls at once, and nobody sees a file that is
+// replaced missing.
+static void names_raced(void) {
+    enter_directory();
+    enum { workers = 4, rounds = 300 };
+    mkdir("d", 0755);
+    put("d/shared", "x");
+    pid_t pids[workers];
+    for (int worker = 0; worker < workers; ++worker) {
+        pids[worker] = fork();
+        if (pids[worker] != 0)
+            continue;
+        char own[32], moved[32], deep[32];
+        snprintf(own, sizeof own, "d/own%d", worker), snprintf(moved, sizeof moved, "d/moved%d", worker);
+        snprintf(deep, sizeof deep, "d/s/%d", worker);
+        for (int round = 0; round < rounds; ++round) {
+            put(own, "x");
+            CHECK_EQ(access(own, F_OK), 0);
+            CHECK_EQ(rename(own, moved), 0);
+            CHECK_ERRNO(access(own, F_OK), ENOENT);
+            CHECK_EQ(access(moved, F_OK), 0);
+            CHECK_EQ(access("d/shared", F_OK), 0);
+            if (worker % 2 == 0)
+                CHECK_EQ(rename(moved, "d/shared"), 0);
+            else
+                CHECK_EQ(unlink(moved), 0);
+            CHECK_ERRNO(access(moved, F_OK), ENOENT);
+            // a directory that comes and goes under all of them
+            if (mkdir("d/s", 0755) != 0)
+                CHECK_EQ(errno, EEXIST);
+            int fd = open(deep, O_CREAT | O_RDWR, 0644);
+            if (fd >= 0) { // then it stays until this removes the file
+                close(fd);
+                CHECK_EQ(access(deep, F_OK), 0);
+                CHECK_EQ(unlink(deep), 0);
+            } else {
+                CHECK_EQ(errno, ENOENT);
+            }
+            if (rmdir("d/s") != 0)
+                CHECK(errno == ENOTEMPTY || errno == ENOENT);
+        }
+        _exit(0);
+    }
+    for (int worker = 0; worker < workers; ++worker)
+        CHECK_EXITED(check_reap(pids[worker]), 0);
+}
+
 static const struct check_case cases[] = {
     {"open makes, truncates and refuses as its flags say", open_modes, 0, false},
     {"positions belong to descriptions, O_APPEND writes at the end", positions, 0, false},
@@ -622,6 +770,10 @@ static const struct check_case cases[] = {
     {"times are set, left alone, and moved by writing", times, 0, false},
     {"zero, full, urandom and null behave as their names say", devices, 0, false},
     {"descriptor tables grow, are copied by fork, and end at RLIMIT_NOFILE", descriptors, 0, false},
+    {"a name is not remembered past its removal, a rename, a mount, or the right to search", names_remembered, 0,
+     false},
+    {"names are what random calls made of them", names_at_random, 0, false},
+    {"names change under four processes at once, and each is right for all of them", names_raced, 0, false},
     {"a tmpfs keeps to its size, is busy while in use, and goes with a deep tree", mounts, 60, false},
 };
 

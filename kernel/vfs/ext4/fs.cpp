@@ -8,6 +8,7 @@
 #include <vfs/ext4/crc32c.hpp>
 #include <vfs/ext4/node.hpp>
 #include <vfs/filesystems.hpp>
+#include <vfs/name_cache.hpp>
 
 namespace lentil::ext4 {
 
@@ -483,6 +484,9 @@ RefPtr<Node> Fs::take_unused(bool all, bool force) {
             const bool named = n.links.load(std::memory_order_relaxed) != 0;
             if (n.ref_count() != 1 || (named && !all) || (named && !force && (n.has_dirty_pages() || n.needs_store())))
                 continue;
+            name_cache::forget(n); // the other way to find it
+            if (n.ref_count() != 1)
+                continue;
             *at = n.table_next;
             node_count_--;
             return RefPtr<Node>::adopt(&n);
@@ -627,6 +631,7 @@ Result<RefPtr<Mount>> ext4_mount(const MountRequest& request) {
     if (!disk)
         return request.source.starts_with("/dev/") ? Errno::noent : Errno::notblk;
     RefPtr<ext4::Fs> fs = TRY(make_ref<ext4::Fs>());
+    fs->keeps_names = true;
     if (const Result<void> opened = fs->open(*disk, request.flags, request.options); !opened) {
         fs->teardown();
         return opened.error();

@@ -39,7 +39,9 @@ private:
 class Node final : public Vnode {
 public:
     static constexpr const char* zone_name = "ext4_nodes";
-    Node(VnodeType node_type, Fs& mount_fs, uint32_t inode_number) : Vnode(node_type, mount_fs), number(inode_number) {}
+    Node(VnodeType node_type, Fs& mount_fs, uint32_t inode_number) : Vnode(node_type, mount_fs), number(inode_number) {
+        mode_at = &mode;
+    }
     ~Node() override;
     void dispose() override { zone_delete(this); }
     Fs& fs() const { return static_cast<Fs&>(*mount); }
@@ -68,6 +70,7 @@ public:
     Result<size_t> write_at(Uio& uio, off_t& position, bool append) override;
     RefPtr<VmObject> object() override { return pages_; }
     Result<Vnode::Name> name(std::span<char> buffer) override;
+    bool is_named_once() override { return type == VnodeType::directory || links.load(std::memory_order_relaxed) == 1; }
     Result<off_t> seek_data(off_t from, bool data) override;
     Result<void> sync(bool data_only) override;
 
