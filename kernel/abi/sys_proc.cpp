@@ -267,7 +267,8 @@ Result<int> sys_wait4(int pid, vaddr_t status, int options, UserPtr<Rusage> usag
         return Errno::srch;
     else if (pid <= 0)
         what = WaitFor::group, pid = -pid;
-    const WaitOutcome outcome = TRY(proc_wait(what, pid, flags | exited));
+    WaitOutcome outcome;
+    TRY(proc_wait(outcome, what, pid, flags | exited));
     if (outcome.pid == 0)
         return 0;
     if (status)

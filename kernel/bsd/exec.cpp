@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // execve. In three parts: everything that can fail (on behalf of the caller, whose old image stays whole), becoming the
 // only uthread, and the commit, which cannot fail.
+#include <algorithm>
 #include <cstring>
 
 #include <bsd/exec.hpp>
@@ -20,17 +21,8 @@ constinit ExecHooks exec_hooks;
 
 namespace {
 
-constexpr size_t head_bytes = 256; ///< enough for an ELF header, and the longest "#!" line (BINPRM_BUF_SIZE)
+constexpr size_t script_line_bytes = 256; ///< the longest "#!" line (BINPRM_BUF_SIZE)
 constexpr unsigned max_script_depth = 4;
-
-/// The first bytes of the file, however short it is.
-Result<size_t> read_head(File& file, std::span<uint8_t> head) {
-    Uio uio = Uio::kernel(head.data(), head.size());
-    while (uio.left() > 0)
-        if (TRY(file.pread(uio, static_cast<off_t>(uio.moved()))) == 0)
-            break;
-    return uio.moved();
-}
 
 /// Puts strings in front of a list whose first string goes: what "#!" does to argv.
 Result<StringList> prepend(StringList& list, std::initializer_list<std::string_view> strings) {
@@ -60,7 +52,7 @@ Result<InterpreterLine> parse_interpreter_line(std::string_view line) {
     const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
     line.remove_prefix(2);
     const size_t end = line.find('\n');
-    if (end == std::string_view::npos && line.size() >= head_bytes - 2)
+    if (end == std::string_view::npos && line.size() >= script_line_bytes - 2)
         return Errno::noexec; // cut off: running half a path would be worse
     line = line.substr(0, end);
     while (!line.empty() && is_blank(line.front()))
@@ -101,8 +93,21 @@ bool may_raise_privileges(Proc& proc, const FileStat& stat) {
     return true;
 }
 
+/// Whether exec of a file without set-id bits leaves all as it is.
+bool survives_exec(const Cred& cred) {
+    const bool root = cred.uid == 0 || cred.euid == 0;
+    const auto permitted = root ? cred.cap_bounding : cred.cap_ambient;
+    return cred.suid == cred.euid && cred.fsuid == cred.euid && cred.sgid == cred.egid && cred.fsgid == cred.egid &&
+           cred.cap_permitted == permitted &&
+           cred.cap_effective == (root && cred.euid == 0 ? permitted : cred.cap_ambient);
+}
+
 Result<exec::NewCred> new_credentials(Proc& proc, const FileStat& stat) {
-    const RefPtr<const Cred> old = proc.cred();
+    RefPtr<const Cred> old = proc.cred();
+    if (!(stat.mode & (set_uid | set_gid)) && survives_exec(*old)) {
+        const bool secure = old->euid != old->uid || old->egid != old->gid;
+        return exec::NewCred{std::move(old), secure};
+    }
     RefPtr<Cred> fresh = TRY(old->copy());
     if (!proc.no_new_privs && may_raise_privileges(proc, stat)) {
         if (stat.mode & set_uid)
@@ -163,21 +168,23 @@ Result<void> become_only_uthread(Uthread& self) {
 
 namespace exec {
 
-Result<Prepared> prepare(Proc& proc, ExecRequest& request) {
-    Prepared out;
-    uint8_t head[head_bytes];
-    size_t head_size = 0;
+Result<void> prepare(Proc& proc, ExecRequest& request, Prepared& out) {
+    alignas(uint64_t) uint8_t head[head_bytes];
+    std::span<const uint8_t> bytes;
+    Result<File::Mappable> source = Errno::noexec;
     // The name is the script's own, whatever interprets it.
     const std::string_view name = base_name(request.path);
     std::memcpy(out.name, name.data(), std::min(name.size(), sizeof out.name - 1));
 
     for (unsigned depth = 0;; depth++) {
-        head_size = TRY(read_head(*request.file, head));
-        if (head_size < 2 || head[0] != '#' || head[1] != '!')
+        source = request.file->mappable();
+        bytes = std::span(head).first(TRY(read_head(*request.file, source ? source->object.get() : nullptr, head)));
+        if (bytes.size() < 2 || head[0] != '#' || head[1] != '!')
             break;
         if (depth == max_script_depth)
             return Errno::loop;
-        const InterpreterLine line = TRY(parse_interpreter_line({reinterpret_cast<const char*>(head), head_size}));
+        const InterpreterLine line = TRY(
+            parse_interpreter_line({reinterpret_cast<const char*>(head), std::min(bytes.size(), script_line_bytes)}));
         request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
         auto path = TRY(Buffer<char>::create(line.path.size() + 1));
         std::memcpy(path.data(), line.path.data(), line.path.size());
@@ -186,16 +193,13 @@ Result<Prepared> prepare(Proc& proc, ExecRequest& request) {
         request.path = request.path_storage.data();
     }
 
-    const std::span<const uint8_t> bytes(head, head_size);
-    const elf::HeaderTable table = TRY(elf::locate_program_headers(bytes));
-    auto headers = TRY(Buffer<uint8_t>::create_uninitialized(table.count * elf::program_header_size));
-    TRY(read_exactly(*request.file, table.offset, headers.data(), headers.size()));
     const FileStat stat = TRY(request.file->stat());
     elf::Image image;
-    TRY(elf::parse(image, bytes, headers.span(), stat.size, machine::Pte::user_end));
+    TRY(parse_image(image, *request.file, bytes, stat.size));
 
     out.cred = TRY(new_credentials(proc, stat));
-    out.image = TRY(load(proc, request, image, Identity{out.cred.cred.get(), out.cred.secure}));
+    File::Mappable contents = TRY(std::move(source));
+    out.image = TRY(load(proc, request, std::move(contents), image, Identity{out.cred.cred.get(), out.cred.secure}));
     if (proc.fds->ref_count() > 1)
         out.fds = TRY(proc.fds->copy());
     TRY((out.fds ? out.fds : proc.fds)->prepare_exec());
@@ -205,7 +209,7 @@ Result<Prepared> prepare(Proc& proc, ExecRequest& request) {
         out.task = TRY(Task::create(out.image.map));
         out.thread = TRY(Thread::create(out.name, run_borrower, nullptr));
     }
-    return out;
+    return {};
 }
 
 void enter_image(Thread& thread, const NewImage& image) {
@@ -256,10 +260,19 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
     StringList list;
     if (vector == 0)
         return list;
-    list.bytes = TRY(Buffer<char>::create_uninitialized(page_size));
+    list.bytes = TRY(Buffer<char>::create_uninitialized(1024));
+    uint64_t pointers[8];
+    unsigned next = 0, have = 0;
     for (;; list.count++) {
-        uint64_t at = 0;
-        TRY(copyin(&at, vector + list.count * sizeof at, sizeof at));
+        if (next == have) {
+            // What lies in the page of one that is wanted can be read.
+            const vaddr_t from = vector + list.count * sizeof pointers[0];
+            const size_t in_page = (page_size - (from & page_mask)) / sizeof pointers[0];
+            have = static_cast<unsigned>(std::clamp<size_t>(in_page, 1, std::size(pointers)));
+            TRY(copyin(pointers, from, have * sizeof pointers[0]));
+            next = 0;
+        }
+        const uint64_t at = pointers[next++];
         if (at == 0)
             return list;
         if ((list.count + 1) * sizeof at + list.used > limit_bytes)
@@ -321,7 +334,8 @@ Result<void> exec_image(ExecRequest request) {
         proc.nproc_exceeded = false;
     }
     PrivilegeWindow window(proc);
-    exec::Prepared prepared = TRY(exec::prepare(proc, request));
+    exec::Prepared prepared;
+    TRY(exec::prepare(proc, request, prepared));
     request = {};
     const pid_t old_tid = self.tid;
     TRY(become_only_uthread(self));

@@ -23,8 +23,17 @@ struct Identity {
 /// Reads exactly n bytes at `offset`; noexec if the file is shorter.
 Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n);
 
-/// Builds map, segments, interpreter, stack, auxiliary vector. Touches nothing of `proc`.
-Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& image, const Identity& identity);
+/// So many bytes of a file hold what exec wants of nearly every one: a "#!" line, or all headers of an image.
+inline constexpr size_t head_bytes = 512;
+/// Copies the first bytes of the file, however short it is; returns how many. `object`: its contents, if they are there.
+/// What was copied is what is checked and used, whoever writes to the file meanwhile.
+Result<size_t> read_head(File& file, VmObject* object, std::span<uint8_t> head);
+/// elf::parse for a file that begins with `head`.
+Result<void> parse_image(elf::Image& image, File& file, std::span<const uint8_t> head, uint64_t file_size);
+
+/// Builds map, segments, interpreter, stack, auxiliary vector. `source`: the request's file. Touches nothing of `proc`.
+Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable source, const elf::Image& image,
+                      const Identity& identity);
 
 /// Credentials of the new program.
 struct NewCred {
@@ -44,8 +53,8 @@ struct Prepared {
 };
 
 /// The first half, for `proc`: the current one, or one that the caller makes and nobody else sees yet. Scripts are followed
-/// to their interpreter. Nothing of `proc` changes that can be seen.
-Result<Prepared> prepare(Proc& proc, ExecRequest& request);
+/// to their interpreter. Nothing of `proc` changes that can be seen. `out` is fresh.
+Result<void> prepare(Proc& proc, ExecRequest& request, Prepared& out);
 
 /// The second half but for memory: close-on-exec, handlers, name, credentials; in effect before a lender or the creator of
 /// a spawned child can run (EC-74, XN-09). Cannot fail.

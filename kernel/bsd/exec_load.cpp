@@ -59,11 +59,12 @@ Result<void> write_exactly(VmMap& map, vaddr_t to, const void* from, size_t n) {
 
 /// Less than a page.
 Result<void> zero_exactly(VmMap& map, vaddr_t to, size_t n) {
-    return write_exactly(map, to, page_data(zero_page()), n);
+    // From the same place in a page: aligned alike, it is copied by words.
+    return write_exactly(map, to, static_cast<const char*>(page_data(zero_page())) + (to & page_mask), n);
 }
 
 /// Maps one segment: file pages first, then anonymous ones for what memory_size adds.
-Result<void> map_segment(VmMap& map, File& file, const File::Mappable& source, const elf::Segment& s, vaddr_t bias) {
+Result<void> map_segment(VmMap& map, const File::Mappable& source, const elf::Segment& s, vaddr_t bias) {
     const vaddr_t start = s.address + bias;
     const vaddr_t file_end = start + s.file_size, memory_end = start + s.memory_size;
     const vaddr_t pages_end = s.file_size == 0 ? page_floor(start) : page_ceil(file_end);
@@ -90,18 +91,14 @@ Result<void> map_segment(VmMap& map, File& file, const File::Mappable& source, c
         request.fixed = true;
         TRY(map.map(request));
     }
-    (void)file;
     return {};
 }
 
-Result<void> map_image(VmMap& map, File& file, const elf::Image& image, vaddr_t bias, RefPtr<MappedFile>* mapped_out) {
+Result<void> map_image(VmMap& map, const File::Mappable& source, const elf::Image& image, vaddr_t bias) {
     if (image.highest() + bias > map.layout.stack_start - (uint64_t{8} << 20))
         return Errno::nomem;
-    const File::Mappable source = TRY(file.mappable());
     for (unsigned i = 0; i < image.segment_count; i++)
-        TRY(map_segment(map, file, source, image.segments[i], bias));
-    if (mapped_out)
-        *mapped_out = source.file;
+        TRY(map_segment(map, source, image.segments[i], bias));
     return {};
 }
 
@@ -115,14 +112,12 @@ Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program,
     if (path[path.size() - 1] != '\0')
         return Errno::noexec;
     const RefPtr<File> file = TRY(exec_hooks.open(proc, path.data()));
-    uint8_t head[elf::header_size];
-    TRY(read_exactly(*file, 0, head, sizeof head));
-    const elf::HeaderTable table = TRY(elf::locate_program_headers(head));
-    auto headers = TRY(Buffer<uint8_t>::create_uninitialized(table.count * elf::program_header_size));
-    TRY(read_exactly(*file, table.offset, headers.data(), headers.size()));
+    const File::Mappable source = TRY(file->mappable());
+    alignas(uint64_t) uint8_t head[head_bytes];
+    const size_t head_size = TRY(read_head(*file, source.object.get(), head));
     const FileStat stat = TRY(file->stat());
     elf::Image linker;
-    TRY(elf::parse(linker, head, headers.span(), stat.size, user_end));
+    TRY(parse_image(linker, *file, std::span(head).first(head_size), stat.size));
     if (linker.interpreter_size != 0)
         return Errno::libbad;
 
@@ -135,7 +130,7 @@ Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program,
         bias = place - linker.lowest();
         TRY(map.unmap(place, request.length));
     }
-    TRY(map_image(map, *file, linker, bias, nullptr));
+    TRY(map_image(map, source, linker, bias));
     return Interpreter{bias, linker.entry + bias};
 }
 
@@ -178,7 +173,7 @@ struct StackInput {
 };
 
 /// What the program finds on its stack: from the top the file's name, environment, arguments, 16 random bytes, then the
-/// table that sp points to. Put together here and written in one go, since the new map is not the current one.
+/// table that sp points to. Written in one go, since the new map is not the current one.
 Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     const StringList& args = in.request.args;
     const StringList& env = in.request.env;
@@ -194,58 +189,75 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     map.layout.env_start = env_start;
     map.layout.env_end = env_start + env.used;
 
-    const Cred& cred = *in.identity.cred;
-    const uint64_t auxv[][2] = {
-        {at_sysinfo_ehdr, map.layout.vdso},
-        {at_hwcap, machine::boot_info.hwcap},
-        {at_pagesz, page_size},
-        {at_clktck, 100},
-        {at_phdr, in.image.program_headers_address ? in.image.program_headers_address + in.bias : 0},
-        {at_phent, elf::program_header_size},
-        {at_phnum, in.image.program_header_count},
-        {at_base, in.interpreter.base},
-        {at_flags, 0},
-        {at_entry, in.image.entry + in.bias},
-        {at_uid, cred.uid},
-        {at_euid, cred.euid},
-        {at_gid, cred.gid},
-        {at_egid, cred.egid},
-        {at_secure, in.identity.secure},
-        {at_random, random_at},
-        {at_execfn, file_name},
-        {at_minsigstksz, 2048},
-        {at_null, 0},
-    };
-
     // argc, argv pointers and NULL, envp pointers and NULL, auxv: in one table, 16-aligned as the psABI wants sp.
-    const size_t table_bytes = (1 + args.count + 1 + env.count + 1) * sizeof(uint64_t) + sizeof auxv;
+    constexpr size_t auxv_entries = 19;
+    const size_t table_bytes = (1 + args.count + 1 + env.count + 1 + 2 * auxv_entries) * sizeof(uint64_t);
     const vaddr_t sp = (random_at - table_bytes) & ~vaddr_t{15};
-    const size_t total = stack_top - 16 - sp;
-    auto block = TRY(Buffer<uint64_t>::create_uninitialized((total + 7) / 8));
-    char* const bytes = reinterpret_cast<char*>(block.data());
-    size_t at = 0;
-    block[at++] = args.count;
-    const auto point_at = [&](const StringList& list, vaddr_t start) {
-        size_t offset = 0;
-        for (size_t i = 0; i < list.count; i++) {
-            block[at++] = start + offset;
-            offset += strlen(list.bytes.data() + offset) + 1;
+    const size_t total = stack_top - sp;
+    // Nearly always all of it is in the topmost page, which is written where it lies.
+    Buffer<uint64_t> block;
+    char* bytes = nullptr;
+    if (total <= page_size && !in.image.stack_executable) {
+        // Nobody else has this map yet: it needs no lock, and the page no fault.
+        VmPage* const fresh = TRY(page_alloc_zeroed());
+        if (auto entered = map.pmap().enter(stack_top - page_size, fresh, Prot::read | Prot::write); !entered) {
+            page_unref(fresh);
+            return entered.error();
         }
-        block[at++] = 0;
+        bytes = static_cast<char*>(page_data(fresh)) + page_size - total;
+    } else {
+        block = TRY(Buffer<uint64_t>::create(total / 8));
+        bytes = reinterpret_cast<char*>(block.data());
+    }
+
+    uint64_t* at = reinterpret_cast<uint64_t*>(bytes);
+    *at++ = args.count;
+    const auto point_at = [&](const StringList& list, vaddr_t start) {
+        const char* string = list.bytes.data();
+        for (size_t i = 0; i < list.count; i++) {
+            *at++ = start + static_cast<size_t>(string - list.bytes.data());
+            string += strlen(string) + 1;
+        }
+        *at++ = 0;
     };
     point_at(args, arg_start);
     point_at(env, env_start);
-    map.layout.auxv_start = sp + at * 8;
-    map.layout.auxv_end = map.layout.auxv_start + sizeof auxv;
-    std::memcpy(&block[at], auxv, sizeof auxv);
-    std::memset(bytes + table_bytes, 0, random_at - (sp + table_bytes));
+    map.layout.auxv_start = sp + static_cast<size_t>(reinterpret_cast<char*>(at) - bytes);
+    map.layout.auxv_end = map.layout.auxv_start + auxv_entries * 2 * sizeof(uint64_t);
+    const auto tell = [&](uint64_t key, uint64_t value) {
+        at[0] = key;
+        at[1] = value;
+        at += 2;
+    };
+    const Cred& cred = *in.identity.cred;
+    tell(at_sysinfo_ehdr, map.layout.vdso);
+    tell(at_hwcap, machine::boot_info.hwcap);
+    tell(at_pagesz, page_size);
+    tell(at_clktck, 100);
+    tell(at_phdr, in.image.program_headers_address ? in.image.program_headers_address + in.bias : 0);
+    tell(at_phent, elf::program_header_size);
+    tell(at_phnum, in.image.program_header_count);
+    tell(at_base, in.interpreter.base);
+    tell(at_flags, 0);
+    tell(at_entry, in.image.entry + in.bias);
+    tell(at_uid, cred.uid);
+    tell(at_euid, cred.euid);
+    tell(at_gid, cred.gid);
+    tell(at_egid, cred.egid);
+    tell(at_secure, in.identity.secure);
+    tell(at_random, random_at);
+    tell(at_execfn, file_name);
+    tell(at_minsigstksz, 2048);
+    tell(at_null, 0);
+    ASSERT(reinterpret_cast<char*>(at) - bytes == static_cast<ptrdiff_t>(table_bytes));
+
+    // The rest, between these and at the end, is zero already.
     std::memcpy(bytes + (random_at - sp), in.chance.at_random, sizeof in.chance.at_random);
-    std::memset(bytes + (random_at + 16 - sp), 0, arg_start - (random_at + 16));
     std::memcpy(bytes + (arg_start - sp), args.bytes.data(), args.used);
     std::memcpy(bytes + (env_start - sp), env.bytes.data(), env.used);
     std::memcpy(bytes + (file_name - sp), path.data(), path.size());
-    bytes[file_name - sp + path.size()] = '\0';
-    TRY(write_exactly(map, sp, bytes, total));
+    if (block.size() > 0)
+        TRY(write_exactly(map, sp, bytes, total));
     return sp;
 }
 
@@ -286,7 +298,33 @@ Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n) {
     return {};
 }
 
-Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& image, const Identity& identity) {
+Result<size_t> read_head(File& file, VmObject* object, std::span<uint8_t> head) {
+    if (object)
+        if (const auto page = object->page(0)) {
+            const size_t n = std::min<uint64_t>(object->size(), head.size());
+            std::memcpy(head.data(), page_data(*page), n);
+            page_unref(*page);
+            return n;
+        }
+    Uio uio = Uio::kernel(head.data(), head.size());
+    while (uio.left() > 0)
+        if (TRY(file.pread(uio, static_cast<off_t>(uio.moved()))) == 0)
+            break;
+    return uio.moved();
+}
+
+Result<void> parse_image(elf::Image& image, File& file, std::span<const uint8_t> head, uint64_t file_size) {
+    const elf::HeaderTable table = TRY(elf::locate_program_headers(head));
+    const size_t size = table.count * elf::program_header_size;
+    if (table.offset <= head.size() && size <= head.size() - table.offset)
+        return elf::parse(image, head, head.subspan(table.offset, size), file_size, user_end);
+    auto headers = TRY(Buffer<uint8_t>::create_uninitialized(size));
+    TRY(read_exactly(file, table.offset, headers.data(), headers.size()));
+    return elf::parse(image, head, headers.span(), file_size, user_end);
+}
+
+Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable source, const elf::Image& image,
+                      const Identity& identity) {
     NewImage fresh;
     fresh.map = TRY(VmMap::create());
     VmMap& map = *fresh.map;
@@ -294,11 +332,13 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
     map.size_limit = proc.limit(Limit::as).soft;
     map.stack_limit = stack_limit;
     Chance chance;
-    random_bytes(&chance, sizeof chance);
-    const bool wanted = identity.secure || (proc.personality & persona::addr_no_randomize) == 0;
+    const bool random = (identity.secure || (proc.personality & persona::addr_no_randomize) == 0) &&
+                        randomize_va_space.load(std::memory_order_relaxed) != 0;
+    random_bytes(&chance, random ? sizeof chance : sizeof chance.at_random); // they are dear
     uint64_t bits = 0;
-    std::memcpy(&bits, chance.placement, sizeof chance.placement);
-    const Placement placement(stack_limit, wanted && randomize_va_space.load(std::memory_order_relaxed) != 0, bits);
+    if (random)
+        std::memcpy(&bits, chance.placement, sizeof chance.placement);
+    const Placement placement(stack_limit, random, bits);
     map.layout.mmap_base = placement.mmap_base;
 
     const uint64_t string_bytes = request.args.used + request.env.used + request.path.size() +
@@ -306,7 +346,8 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
     TRY(map_stack(map, placement.stack_top, image.stack_executable, string_bytes));
 
     const vaddr_t bias = image.position_independent ? placement.pie_base - image.lowest() : 0;
-    TRY(map_image(map, *request.file, image, bias, &fresh.executable));
+    TRY(map_image(map, source, image, bias));
+    fresh.executable = std::move(source.file);
     TRY(fresh.executable->deny_writers());
     const elf::Segment& last = image.segments[image.segment_count - 1];
     map.layout.code_start = image.lowest() + bias;
@@ -325,6 +366,8 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, const elf::Image& 
     TRY(map_vdso(map, placement.vdso));
     fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter, chance}));
     fresh.entry = image.interpreter_size != 0 ? interpreter.entry : image.entry + bias;
+    // The first instruction's page will be wanted whatever happens; if it cannot be had now, its fault says why.
+    (void)map.fault(fresh.entry, Prot::exec);
     return fresh;
 }
 

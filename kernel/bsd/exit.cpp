@@ -11,6 +11,7 @@
 #include <bsd/priority.hpp>
 #include <bsd/ptrace.hpp>
 #include <bsd/robust.hpp>
+#include <bsd/signal_impl.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
@@ -73,7 +74,7 @@ SigInfo end_info(const Proc& child) {
     SigInfo info;
     info.signo = child.exit_signal;
     info.pid = child.pid;
-    info.uid = child.cred()->uid;
+    info.uid = child.cred_->uid; // its last uthread is the caller, or gone
     info.utime = child.final_usage.user;
     info.stime = child.final_usage.system;
     if ((status & 0x7f) == 0) {
@@ -225,11 +226,11 @@ void uthread_leave_map(Uthread& self) {
 }
 
 void proc_report_end_locked(Proc& proc, ReapedProcs& reaped) {
-    if (ptrace_takes_end_locked(proc, end_info(proc)))
+    if (proc.leader_trace && ptrace_takes_end_locked(proc, end_info(proc))) [[unlikely]]
         return;
     Proc& parent = *proc.parent;
     const bool discard = !proc.leader_trace && parent_discards_locked(parent, proc);
-    if (proc.exit_signal != 0)
+    if (proc.exit_signal != 0 && !signals::is_void_locked(parent, proc.exit_signal))
         signal_send_locked(parent, end_info(proc));
     if (discard)
         proc_reap_locked(proc, reaped);

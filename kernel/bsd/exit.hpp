@@ -45,6 +45,12 @@ struct WaitOutcome {
 };
 /// wait4/waitid in one. child if there is none to wait for; restart_sys if a signal came. With `only` nobody else will do,
 /// whatever ids say.
-Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr);
+/// `out` is fresh.
+Result<void> proc_wait(WaitOutcome& out, WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr);
+inline Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr) {
+    WaitOutcome out;
+    TRY(proc_wait(out, what, id, options, only));
+    return out;
+}
 
 } // namespace lentil

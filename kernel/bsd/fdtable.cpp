@@ -336,7 +336,14 @@ Result<RefPtr<CwdInfo>> CwdInfo::create(RefPtr<FsNode> root, RefPtr<FsNode> cwd,
     return info;
 }
 
-Result<RefPtr<CwdInfo>> CwdInfo::copy() { return create(root(), cwd(), umask.load(std::memory_order_relaxed)); }
+Result<RefPtr<CwdInfo>> CwdInfo::copy() {
+    RefPtr<CwdInfo> info = TRY(make_ref<CwdInfo>());
+    SpinGuard guard(lock_);
+    info->root_ = root_;
+    info->cwd_ = cwd_;
+    info->umask.store(umask.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    return info;
+}
 
 RefPtr<FsNode> CwdInfo::root() {
     SpinGuard guard(lock_);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Tables of a proc that are replaced as a whole, and what it consumed.
+#include <algorithm>
+
 #include <bsd/proc.hpp>
 
 namespace lentil {
@@ -45,17 +47,40 @@ Result<void> Proc::set_limit(Limit l, LimitValue value) {
     return {};
 }
 
-Usage Uthread::usage_locked() const {
-    Usage total = usage;
+namespace {
+
+/// All of `uthread` up to now on top of `total`, field by field: with one uthread that is most of getrusage(2).
+void add_usage(Usage& total, const Uthread& uthread) {
+    const OwnUsage& own = uthread.usage;
+    total.user += own.user;
+    total.system += own.system;
+    total.max_resident_bytes = std::max<uint64_t>(total.max_resident_bytes, own.max_resident_bytes);
+    total.minor_faults += own.minor_faults;
+    total.major_faults += own.major_faults;
+    total.blocks_in += own.blocks_in;
+    total.blocks_out += own.blocks_out;
+    total.voluntary_switches += own.voluntary_switches;
+    total.involuntary_switches += own.involuntary_switches;
+    total.bytes_read += own.bytes_read;
+    total.bytes_written += own.bytes_written;
+    total.reads += own.reads;
+    total.writes += own.writes;
     // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
     // running stretch is the borrower's alone.
-    if (const Thread* on = thread.load()) {
+    if (const Thread* on = uthread.thread.load()) {
         const CpuTimes times = thread_times(*on);
         total.user += times.user;
         total.system += times.system;
         total.voluntary_switches += on->switches_voluntary;
         total.involuntary_switches += on->switches_involuntary;
     }
+}
+
+} // namespace
+
+Usage Uthread::usage_locked() const {
+    Usage total;
+    add_usage(total, *this);
     return total;
 }
 
@@ -69,7 +94,7 @@ Usage Proc::usage_locked() const {
         return final_usage;
     Usage total = dead_uthreads_usage;
     for (const Uthread& u : uthreads)
-        total.add(u.usage_locked());
+        add_usage(total, u);
     if (task)
         total.max_resident_bytes = std::max(total.max_resident_bytes, task->peak_resident_bytes());
     return total;

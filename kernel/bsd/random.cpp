@@ -53,19 +53,23 @@ void chacha_block(uint32_t out[16]) {
                                 0,
                                 0};
     block_number++;
-    std::memcpy(out, input, sizeof input);
+    // Sixteen variables rather than an array: they stay in registers.
+    uint32_t x0 = input[0], x1 = input[1], x2 = input[2], x3 = input[3], x4 = input[4], x5 = input[5], x6 = input[6],
+             x7 = input[7], x8 = input[8], x9 = input[9], x10 = input[10], x11 = input[11], x12 = input[12],
+             x13 = input[13], x14 = input[14], x15 = input[15];
     for (int i = 0; i < 10; i++) {
-        quarter_round(out[0], out[4], out[8], out[12]);
-        quarter_round(out[1], out[5], out[9], out[13]);
-        quarter_round(out[2], out[6], out[10], out[14]);
-        quarter_round(out[3], out[7], out[11], out[15]);
-        quarter_round(out[0], out[5], out[10], out[15]);
-        quarter_round(out[1], out[6], out[11], out[12]);
-        quarter_round(out[2], out[7], out[8], out[13]);
-        quarter_round(out[3], out[4], out[9], out[14]);
+        quarter_round(x0, x4, x8, x12);
+        quarter_round(x1, x5, x9, x13);
+        quarter_round(x2, x6, x10, x14);
+        quarter_round(x3, x7, x11, x15);
+        quarter_round(x0, x5, x10, x15);
+        quarter_round(x1, x6, x11, x12);
+        quarter_round(x2, x7, x8, x13);
+        quarter_round(x3, x4, x9, x14);
     }
+    const uint32_t mixed[16] = {x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12, x13, x14, x15};
     for (int i = 0; i < 16; i++)
-        out[i] += input[i];
+        out[i] = mixed[i] + input[i];
 }
 
 /// A new key from the old one's stream: what was given out cannot be found again from the state.

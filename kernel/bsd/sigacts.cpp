@@ -16,6 +16,11 @@ RefPtr<SigActs> table_of(const Proc& proc) {
     return proc.sigacts;
 }
 
+/// The set of changed actions is written under the table's lock, and whole, so that one question can be asked without it:
+/// whether an action is that of a new process. What another thread changes just now comes before or after.
+SigSet load(const SigSet& set) { return {__atomic_load_n(&set.bits, __ATOMIC_RELAXED)}; }
+void store(SigSet& set, SigSet value) { __atomic_store_n(&set.bits, value.bits, __ATOMIC_RELAXED); }
+
 /// Calls `visit(signo)` for each member of a set, lowest first.
 template<class F>
 void for_each(SigSet set, F visit) {
@@ -26,11 +31,15 @@ void for_each(SigSet set, F visit) {
 } // namespace
 
 SigAction SigActs::get(int signo) const {
+    if (!load(set_).has(signo))
+        return {};
     SpinGuard guard(lock_);
     return set_.has(signo) ? at(signo) : SigAction{};
 }
 
 vaddr_t SigActs::handler(int signo) const {
+    if (!load(set_).has(signo))
+        return SigAction::default_action;
     SpinGuard guard(lock_);
     return set_.has(signo) ? at(signo).handler : SigAction::default_action;
 }
@@ -38,17 +47,25 @@ vaddr_t SigActs::handler(int signo) const {
 void SigActs::set(int signo, const SigAction& action) { exchange(signo, action, nullptr); }
 
 void SigActs::exchange(int signo, const SigAction& action, SigAction* old) {
+    const bool is_default = action.handler == SigAction::default_action && action.flags == 0 && action.mask.empty();
+    if (is_default && !load(set_).has(signo)) {
+        if (old)
+            *old = {};
+        return;
+    }
     SpinGuard guard(lock_);
-    const bool had_one = set_.has(signo);
+    SigSet set = set_;
+    const bool had_one = set.has(signo);
     SigAction& here = at(signo);
     if (old)
         *old = had_one ? here : SigAction{};
-    if (action.handler == SigAction::default_action && action.flags == 0 && action.mask.empty()) {
-        set_.remove(signo);
+    if (is_default) {
+        set.remove(signo);
     } else {
-        set_.add(signo);
+        set.add(signo);
         here = action;
     }
+    store(set_, set);
 }
 
 SigSet SigActs::with_handler(bool ignore) const {
@@ -73,8 +90,9 @@ SigSet SigActs::caught() const {
 
 void SigActs::keep_only_ignored() {
     SpinGuard guard(lock_);
-    set_ = with_handler(true);
-    for_each(set_, [&](int signo) { at(signo) = {SigAction::ignore, 0, {}}; });
+    const SigSet kept = with_handler(true);
+    store(set_, kept);
+    for_each(kept, [&](int signo) { at(signo) = {SigAction::ignore, 0, {}}; });
 }
 
 Result<RefPtr<SigActs>> SigActs::copy() const {

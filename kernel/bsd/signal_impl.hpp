@@ -37,6 +37,9 @@ inline bool is_unkillable(const Proc& proc) { return &proc == init_proc; }
 /// Takes the next signal of `wanted` that pends for `uthread`: its own before those of the whole proc.
 bool take_signal(Uthread& uthread, SigSet wanted, SigInfo& info);
 
+/// Whether nobody would ever notice `signo` if it were sent to the proc just now. proc_tree_lock held; takes the lock.
+bool is_void_locked(const Proc& proc, int signo);
+
 /// Lets the other uthreads of a proc look at signals that `except` will not take any more. proc_tree_lock held too.
 void retarget(Proc& proc, const Uthread& except);
 

@@ -169,6 +169,14 @@ void report_to_parent(Proc& proc, int32_t code, int32_t status) {
     parent->child_waitq.wake_all();
 }
 
+bool is_void_locked(const Proc& proc, int signo) {
+    // Stop signals and SIGCONT act on other signals, whatever is thrown away.
+    if (proc.knotes || trace_on(Probe::proc_signal_send) || signo == sig_cont || stop_signals.has(signo))
+        return false;
+    SignalGuard guard(proc.sig.lock);
+    return is_ignored(proc, nullptr, signo);
+}
+
 void retarget(Proc& proc, const Uthread& except) {
     for (Uthread& u : proc.uthreads)
         if (&u != &except && u.state.load(std::memory_order_relaxed) == UthreadState::executing)
@@ -184,9 +192,6 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
         return {};
     trace(Probe::proc_signal_send, proc.pid, target ? target->tid : 0, signo, info.code);
     kqueue_note_signal_locked(proc, signo);
-    SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
-    if (UserCounts* user = user_counts_locked(proc.real_uid()))
-        quota.count = &user->signals;
     SignalGuard guard(proc.sig.lock);
     if (proc.sig.group_exit) {
         if (signo == sig_kill) {
@@ -203,6 +208,9 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
 
     Result<void> result;
     if (!proc.sig.group_exit && !is_ignored(proc, target, signo)) {
+        SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
+        if (UserCounts* user = user_counts_locked(proc.real_uid()))
+            quota.count = &user->signals;
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
         switch (pending_add(pending, quota, info)) {
         case Enqueued::added:

@@ -53,7 +53,8 @@ Result<void> Spawn::prepare(Proc& child, Uthread& uthread) {
             fresh_session_ = TRY(make_ref<Session>());
     }
     ExecRequest request = TRY(set_up(child, uthread));
-    exec::Prepared prepared = TRY(exec::prepare(child, request));
+    exec::Prepared prepared;
+    TRY(exec::prepare(child, request, prepared));
     map_ = std::move(prepared.image.map);
     entry_ = prepared.image.entry;
     stack_pointer_ = prepared.image.stack_pointer;

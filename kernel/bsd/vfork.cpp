@@ -165,7 +165,8 @@ LoanEnd loan_release_locked(Proc& child) {
 
     ASSERT(was == State::lent && loan->thread == &current_thread());
     Thread& thread = *loan->thread;
-    uthread_charge(*loan->borrower);
+    if (loan->borrower->state.load(std::memory_order_relaxed) != UthreadState::dead)
+        uthread_charge(*loan->borrower); // at its end it was charged already, before its usage was added up
     loan->borrower->thread = nullptr;
     uthread_execute_on(*lender, thread);
     restore_lender(*lender, *loan, machine::user_frame(thread.arch), thread.arch.fp);

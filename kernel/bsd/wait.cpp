@@ -135,14 +135,13 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
 
 } // namespace
 
-Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only) {
+Result<void> proc_wait(WaitOutcome& out, WaitFor what, pid_t id, uint32_t options, const Proc* only) {
     Proc& self = current_proc();
     if (what == WaitFor::group && id == 0) {
         ProcTreeGuard guard(proc_tree_lock);
         id = self.group->id;
     }
     const Criteria criteria{what, id, options, only};
-    WaitOutcome out;
     ReapedProcs reaped;
     Scan scan = Scan::nothing_yet;
     const auto ready = [&] {
@@ -160,7 +159,7 @@ Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Pr
         return Errno::restart_sys;
     if (scan == Scan::no_child)
         return Errno::child;
-    return out;
+    return {};
 }
 
 } // namespace lentil

@@ -64,10 +64,18 @@ struct Table {
     void clear(unsigned i) const { store(entries[i], Pte{}); }
     /// Takes the groups around entries [first, end) off the record that became empty.
     void forget_empty(unsigned first, unsigned end) const {
-        for (unsigned g = first / group; g * group < end; g++) {
+        unsigned g = first / group;
+        for (uint64_t groups = record->owner >> g; groups != 0; groups >>= 1, g++) {
+            if ((groups & 1) == 0) {
+                const auto unused = static_cast<unsigned>(std::countr_zero(groups));
+                groups >>= unused;
+                g += unused;
+            }
+            if (g * group >= end)
+                break;
             bool used = false;
-            for (unsigned i = 0; i < group; i++)
-                used = used || !is_empty(get(g * group + i));
+            for (unsigned i = 0; i < group && !used; i++)
+                used = !is_empty(get(g * group + i));
             if (!used)
                 record->owner &= ~(uint64_t{1} << g);
         }

@@ -25,7 +25,7 @@ struct Zone::Slab {
 /// Objects of one hart, touched with interrupts off. `balance` is what this hart took minus what it gave
 /// back.
 struct Zone::HartCache {
-    static constexpr uint32_t capacity = 13;
+    static constexpr uint32_t capacity = 14; ///< makes it 128 bytes
     uint32_t count;
     std::atomic<int64_t> balance;
     void* objects[capacity];
@@ -212,6 +212,29 @@ struct ZoneInternals {
         cache.balance.store(cache.balance.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
     }
 
+    /// What nearly every allocation needs, and nothing that wants a stack frame; nullptr if this hart has none.
+    static void* take_cached(Zone& zone) {
+        IrqGuard irq;
+        Zone::HartCache* mine = cache(zone);
+        if (!mine || mine->count == 0) [[unlikely]]
+            return nullptr;
+        count(*mine, 1);
+        return mine->objects[--mine->count];
+    }
+    /// Likewise; false if this hart has no room.
+    static bool give_cached(Zone& zone, void* object) {
+        IrqGuard irq;
+        Zone::HartCache* mine = cache(zone);
+        if (!mine || mine->count == zone.cache_limit_) [[unlikely]]
+            return false;
+        count(*mine, -1);
+        mine->objects[mine->count++] = object;
+        return true;
+    }
+
+    /// All that take_cached() leaves out.
+    static void* allocate_slowly(Zone& zone);
+
     static void* allocate(Zone& zone) {
         IrqGuard irq;
         Zone::HartCache* mine = cache(zone);
@@ -277,22 +300,29 @@ struct ZoneInternals {
 };
 
 void* Zone::allocate() {
-    if (!registered_.load(std::memory_order_acquire)) [[unlikely]]
-        ZoneInternals::register_zone(*this);
+    if constexpr (!checks_enabled && !has_poison)
+        if (void* object = ZoneInternals::take_cached(*this)) [[likely]]
+            return object;
+    return ZoneInternals::allocate_slowly(*this);
+}
+
+void* ZoneInternals::allocate_slowly(Zone& zone) {
+    if (!zone.registered_.load(std::memory_order_acquire)) [[unlikely]]
+        register_zone(zone);
     if (allocation_must_fail())
         return nullptr;
-    void* object = ZoneInternals::allocate(*this);
+    void* object = allocate(zone);
     if (!object) [[unlikely]] {
         zone_reclaim();
-        object = ZoneInternals::allocate(*this);
+        object = allocate(zone);
         if (!object)
             return nullptr;
     }
-    unpoison_region(object, stride_);
+    unpoison_region(object, zone.stride_);
     if constexpr (checks_enabled) {
-        if (!is_poisoned(object, stride_))
+        if (!is_poisoned(object, zone.stride_))
             panic("zone object was written after it was freed");
-        std::memset(object, 0xa5, stride_);
+        std::memset(object, 0xa5, zone.stride_);
     }
     return object;
 }
@@ -308,7 +338,8 @@ void Zone::free(void* object) {
         poison(object, stride_);
     }
     poison_region(object, stride_);
-    ZoneInternals::free(*this, object);
+    if (!ZoneInternals::give_cached(*this, object)) [[unlikely]]
+        ZoneInternals::free(*this, object);
 }
 
 uint64_t Zone::in_use() const {
