@@ -46,7 +46,7 @@ enum class Rank : uint32_t {
     futex = 0x94,        ///< a futex bucket; nested: by address
     fs_buffer = 0x98,    ///< a file system's cache of metadata blocks, its table of nodes; counts of free blocks
     vm_sharers = 0x9c,   ///< which maps share their entries
-    name_cache = 0x9c,   ///< entries of the name cache
+    name_cache = 0x9e,   ///< entries of the name cache
     pmap = 0xa0,
     kmem = 0xa4,
     reclaim = 0xa6, ///< the list of caches that can give pages back
