@@ -674,7 +674,8 @@ static void names_at_random(void) {
     unsigned seed = 5;
     for (int step = 0; step < 4000; ++step) {
         int one = rand_r(&seed) % count, other = rand_r(&seed) % count;
-        switch (rand_r(&seed) % 4) {
+        const int call = rand_r(&seed) % 4, made = call == 0;
+        switch (call) {
         case 0: close(open(name[one], O_CREAT | O_RDWR, 0644)); break;
         case 1:
             CHECK_EQ(unlink(name[one]), model[one] ? 0 : -1);
