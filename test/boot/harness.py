@@ -45,6 +45,8 @@ class Machine:
         self.read_to = 0           # how far expect() has looked
         self.more = threading.Condition()
         self.ended = False
+        if SLOWNESS != 1 and not icount:  # an unknown word: it is in the environment of all programs (user/test/check.h)
+            append = f"{append} CHECK_SLOW={SLOWNESS:g}".strip()
         command = (qemu.card_command(card, memory, smp) if card else
                    qemu.qemu_command(kernel, initrd, append, machine, smp, memory, disk, icount))
         command += list(more)

@@ -3,7 +3,7 @@
 `scripts/fuzz` does the same for hours."""
 import re
 
-from harness import SLOWNESS, Machine, boot_test, check_equal
+from harness import Machine, boot_test, check_equal
 
 # How many processes, and threads of each, make a seed's calls.
 SEEDS = {1: (4, 2), 2: (8, 1), 3: (2, 6), 4: (3, 4), 5: (8, 2), 6: (4, 2), 7: (1, 12), 8: (6, 2)}
@@ -30,7 +30,7 @@ def fuzz(report):
         for seed, (workers, threads) in SEEDS.items():
             sentence = f"fuzz: random calls of {workers} processes with {threads} threads each (seed {seed}) end, leave no object " \
                        "behind, and a sane program runs after them"
-            machine.send(f"CHECK_SLOW={SLOWNESS:g} /test/fuzz seed={seed} rounds={ROUNDS} workers={workers} threads={threads} "
+            machine.send(f"/test/fuzz seed={seed} rounds={ROUNDS} workers={workers} threads={threads} "
                          f"calls={CALLS // (workers * threads)}\n")
             made, end = rounds(machine)
             if not end.startswith("ok "):
