@@ -78,6 +78,20 @@ Result<void> sys_fchownat(int at, UserPath path, uid_t uid, gid_t gid, uint32_t 
 Result<void> sys_utimensat(int at, UserPath path, UserPtr<Timespec> times, uint32_t flags);
 Result<void> sys_truncate(UserPath path, off_t size);
 
+// -- extended attributes (sys_xattr.cpp) ---------------------------------------------------------------------------------
+Result<void> sys_setxattr(UserPath path, UserPath name, uint64_t value, uint64_t size, uint32_t flags);
+Result<void> sys_lsetxattr(UserPath path, UserPath name, uint64_t value, uint64_t size, uint32_t flags);
+Result<void> sys_fsetxattr(int fd, UserPath name, uint64_t value, uint64_t size, uint32_t flags);
+Result<size_t> sys_getxattr(UserPath path, UserPath name, uint64_t value, uint64_t size);
+Result<size_t> sys_lgetxattr(UserPath path, UserPath name, uint64_t value, uint64_t size);
+Result<size_t> sys_fgetxattr(int fd, UserPath name, uint64_t value, uint64_t size);
+Result<size_t> sys_listxattr(UserPath path, uint64_t names, uint64_t size);
+Result<size_t> sys_llistxattr(UserPath path, uint64_t names, uint64_t size);
+Result<size_t> sys_flistxattr(int fd, uint64_t names, uint64_t size);
+Result<void> sys_removexattr(UserPath path, UserPath name);
+Result<void> sys_lremovexattr(UserPath path, UserPath name);
+Result<void> sys_fremovexattr(int fd, UserPath name);
+
 // -- files without names (sys_event.cpp) ---------------------------------------------------------------------------------
 Result<int> sys_eventfd2(uint32_t initial, uint32_t flags);
 Result<int> sys_epoll_create1(uint32_t flags);

@@ -8,6 +8,7 @@
 #include <sched/killed.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/vfs.hpp>
+#include <vfs/vnode_file.hpp>
 
 namespace lentil::abi {
 
@@ -340,28 +341,8 @@ Result<void> sys_ftruncate(int fd, off_t size) {
 }
 
 Result<void> sys_fallocate(int fd, uint32_t mode, off_t offset, off_t n) {
-    constexpr uint32_t keep_size = 1;
-    constexpr uint32_t type_mask = 0170000, regular = 0100000, directory = 0040000, fifo = 0010000;
-    if (offset < 0 || n <= 0)
-        return Errno::inval;
     const FileHold file = TRY(open_file(fd));
-    if (mode & ~keep_size)
-        return Errno::opnotsupp;
-    if (!file->writable())
-        return Errno::badf;
-    const FileStat stat = TRY(file->stat());
-    switch (stat.mode & type_mask) {
-    case regular: break;
-    case directory: return Errno::isdir;
-    case fifo: return Errno::spipe;
-    default: return Errno::nodev;
-    }
-    if (offset + n < offset)
-        return Errno::fbig;
-    // Memory is found when it is written, so there is nothing to set aside but the size.
-    if ((mode & keep_size) || static_cast<uint64_t>(offset + n) <= stat.size)
-        return {};
-    return file->truncate(static_cast<uint64_t>(offset + n));
+    return vnode_file_allocate(*file, mode, offset, n);
 }
 
 Result<void> sys_readahead(int fd, off_t, uint64_t) {

@@ -32,7 +32,7 @@ public:
         remember_name(e.name);
         node_.reset();
         at_ = 0;
-        const VnodeType type = TRY(type_of(e.mode));
+        const VnodeType type = TRY(type_of_mode(e.mode));
         Located where;
         TRY(place(e.name, where));
         if (type == VnodeType::directory && where.node && where.node->type == VnodeType::directory) {
@@ -84,19 +84,6 @@ public:
     InitramfsCounts counts;
 
 private:
-    static Result<VnodeType> type_of(uint32_t mode) {
-        switch (mode & file_mode::type_mask) {
-        case file_mode::regular: return VnodeType::regular;
-        case file_mode::directory: return VnodeType::directory;
-        case file_mode::symlink: return VnodeType::symlink;
-        case file_mode::character: return VnodeType::character;
-        case file_mode::block: return VnodeType::block;
-        case file_mode::fifo: return VnodeType::fifo;
-        case file_mode::socket: return VnodeType::socket;
-        default: return Errno::inval;
-        }
-    }
-
     /// Where `name` is to be; directories on the way that are missing are made.
     Result<void> place(std::string_view name, Located& where) {
         const Result<void> found = walk(context_, context_.root.get(), name, walk_flags::parent, where);

@@ -208,7 +208,7 @@ Result<void> PageCache::prepare(uint64_t index, VmPage* page) {
     bool hole = false;
     for (uint64_t at = start; at < end && !hole;) {
         const Place place = TRY(place_of(at, end - at));
-        hole = place.hole;
+        hole = place.hole && !place.has_room;
         at += place.bytes;
     }
     if (!hole)

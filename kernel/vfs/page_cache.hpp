@@ -62,6 +62,7 @@ protected:
     struct Place {
         uint64_t sector = 0, bytes = 0;
         bool hole = false;
+        bool has_room = false; ///< a hole with blocks set aside on the disk: writing needs none
     };
     virtual Result<Place> place_of(uint64_t offset, uint64_t most) = 0;
     /// Sets room aside for the page's blocks that have no place: nospc.

@@ -32,6 +32,8 @@ TmpfsNode::TmpfsNode(VnodeType node_type, TmpfsMount& file_system, const NewNode
 
 TmpfsNode::~TmpfsNode() {
     ASSERT(!named_by);
+    if (xattrs_)
+        zone_delete(xattrs_);
     fs().nodes.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -110,6 +112,33 @@ Result<Vnode::Name> TmpfsNode::name(std::span<char> buffer) {
         return Errno::noent;
     memcpy(buffer.data(), text.data(), text.size());
     return Name{RefPtr<Vnode>::adopt(named_by->directory), text.size()};
+}
+
+Result<size_t> TmpfsNode::get_xattr(std::string_view name, std::span<char> value) {
+    MutexGuard guard(lock_);
+    return xattrs_ ? xattrs_->get(name, value) : Result<size_t>(Errno::nodata);
+}
+
+Result<void> TmpfsNode::set_xattr(std::string_view name, std::string_view value, uint32_t flags) {
+    constexpr size_t limit = size_t{128} * 1024; // of one node, as Linux has it for attributes of users
+    MutexGuard guard(lock_);
+    if (!xattrs_)
+        xattrs_ = TRY(zone_new<XattrList>());
+    TRY(xattrs_->set(name, value, flags, limit));
+    touch_change();
+    return {};
+}
+
+Result<void> TmpfsNode::remove_xattr(std::string_view name) {
+    MutexGuard guard(lock_);
+    TRY(xattrs_ ? xattrs_->remove(name) : Result<void>(Errno::nodata));
+    touch_change();
+    return {};
+}
+
+Result<size_t> TmpfsNode::list_xattrs(std::span<char> names, bool trusted) {
+    MutexGuard guard(lock_);
+    return xattrs_ ? xattrs_->list(names, trusted) : Result<size_t>(size_t{0});
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <libkern/intrusive.hpp>
 #include <sched/mutex.hpp>
 #include <vfs/filesystems.hpp>
+#include <vfs/xattr.hpp>
 
 namespace lentil {
 
@@ -74,6 +75,10 @@ public:
     Result<RefPtr<File>> open(uint32_t flags) override;
     Result<Name> name(std::span<char> buffer) override;
     bool is_named_once() override { return type == VnodeType::directory || links.load(std::memory_order_relaxed) == 1; }
+    Result<size_t> get_xattr(std::string_view name, std::span<char> value) override;
+    Result<void> set_xattr(std::string_view name, std::string_view value, uint32_t flags) override;
+    Result<void> remove_xattr(std::string_view name) override;
+    Result<size_t> list_xattrs(std::span<char> names, bool trusted) override;
 
     TmpfsMount& fs() const { return static_cast<TmpfsMount&>(*mount); }
     void touch_change();       ///< ctime
@@ -95,6 +100,7 @@ protected:
     const nanos_t btime_;
     const uint64_t inode_;
     const uint64_t rdevice_;
+    XattrList* xattrs_ = nullptr; ///< lock_; made with the first
 };
 
 class TmpfsDirectory final : public TmpfsNode {

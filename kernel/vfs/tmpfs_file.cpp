@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Regular files of tmpfs: contents in a VmObject, pages counted against the mount.
 #include <algorithm>
+#include <cstring>
 
 #include <bsd/proc.hpp>
 #include <vfs/tmpfs_file.hpp>
+#include <vm/vm_cache.hpp>
 
 namespace lentil {
 
@@ -54,6 +56,7 @@ public:
     RefPtr<VmObject> object() override { return object_; }
     Result<size_t> read_at(Uio& uio, off_t at) override;
     Result<size_t> write_at(Uio& uio, off_t& position, bool append) override;
+    Result<void> allocate(uint32_t mode, uint64_t offset, uint64_t end) override;
 
 protected:
     uint64_t size() override { return object_->size(); }
@@ -139,6 +142,62 @@ Result<size_t> TmpfsFile::write_at(Uio& uio, off_t& position, bool append) {
     if (written > 0)
         touch_modification();
     return moved;
+}
+
+Result<void> TmpfsFile::allocate(uint32_t mode, uint64_t offset, uint64_t end) {
+    using namespace allocate_flags;
+    if (mode & zero_range)
+        return Errno::opnotsupp; // as on Linux
+    MutexGuard guard(lock_);
+    const uint64_t old_size = object_->size();
+    if (mode & punch_hole) {
+        const auto clear = [&](uint64_t from, uint64_t to) { // a part of one page
+            if (from >= to)
+                return;
+            if (VmPage* page = object_->page_if_present(from >> page_shift)) {
+                memset(static_cast<char*>(page_data(page)) + (from & page_mask), 0, to - from);
+                page_unref(page);
+            }
+        };
+        const uint64_t first = page_ceil(offset), behind = end & ~page_mask;
+        if (first > behind) {
+            clear(offset, end);
+        } else {
+            clear(offset, first);
+            clear(behind, end);
+        }
+        if (first < behind) {
+            punch_pages(*object_, first >> page_shift, (behind >> page_shift) - 1);
+            object_->recount();
+        }
+        touch_modification();
+        return {};
+    }
+    // Pages behind the end cannot be there yet: what is set aside for them is that the limit allows it.
+    const uint64_t here = mode & keep_size ? std::min(end, old_size) : end;
+    const uint64_t first = offset >> page_shift, last = (page_ceil(end) >> page_shift) - 1;
+    if (last - first >= fs().options.max_pages)
+        return Errno::nospc;
+    if (here > old_size)
+        object_->set_size(here);
+    Result<void> made;
+    uint64_t at = first;
+    for (; at << page_shift < here && made.ok(); at++) {
+        const Result<VmPage*> page = object_->page(at);
+        if (page)
+            page_unref(*page);
+        else
+            made = page.error();
+    }
+    if (!made) {
+        if (here > old_size)
+            object_->set_size(old_size);
+        object_->recount();
+        return made;
+    }
+    if (here > old_size)
+        touch_modification();
+    return {};
 }
 
 } // namespace

@@ -93,7 +93,9 @@ Result<RefPtr<File>> open_unnamed(const VfsContext& context, Vnode* start, std::
     TRY(check_access(*directory, *context.cred, may::write | may::exec));
     const RefPtr<Vnode> node = TRY(directory->create_unnamed(
         {VnodeType::regular, mode & 07777 & ~context.umask, context.cred->fsuid, context.cred->fsgid}));
-    return node->open(flags & ~(open_flags::creat | open_flags::tmpfile));
+    if (!(flags & open_flags::excl))
+        node->may_get_name.store(1, std::memory_order_relaxed);
+    return node->open(flags & ~(open_flags::creat | open_flags::excl | open_flags::tmpfile));
 }
 
 Result<void> check_open(const VfsContext& context, Vnode& node, uint32_t flags, bool created) {

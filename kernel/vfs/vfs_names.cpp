@@ -107,9 +107,13 @@ Result<void> link(const VfsContext& context, int old_at, std::string_view old_pa
     TRY(check_writable(*where.parent));
     if (node->type == VnodeType::directory)
         return Errno::perm;
+    if (TRY(node->stat()).links == 0 && node->may_get_name.load(std::memory_order_relaxed) == 0)
+        return Errno::noent;
     NameChange change(*where.parent, where.name);
     name_cache::forget(*node); // it has several names from now on
-    return where.parent->link(where.name, *node);
+    TRY(where.parent->link(where.name, *node));
+    node->may_get_name.store(0, std::memory_order_relaxed);
+    return {};
 }
 
 Result<void> unlink(const VfsContext& context, int at, std::string_view path, uint32_t flags) {

@@ -48,6 +48,11 @@ namespace rename_flags {
 inline constexpr uint32_t no_replace = 1, exchange = 2;
 }
 
+/// What fallocate(2) does, Linux values.
+namespace allocate_flags {
+inline constexpr uint32_t keep_size = 1, punch_hole = 2, collapse_range = 8, zero_range = 16, insert_range = 32;
+}
+
 /// One node. Operations check kinds (notdir, isdir...), callers check permissions (vfs/access.hpp) and names. Directory
 /// operations are serialised by the file system itself. Keeps its mount alive.
 class Vnode : public FsNode {
@@ -92,6 +97,12 @@ public:
     /// What `cover` put here goes; with the mount table's lock.
     virtual void uncover() { covered_by.store(nullptr, std::memory_order_release); }
 
+    // extended attributes (vfs/xattr.hpp says what each promises)
+    virtual Result<size_t> get_xattr(std::string_view, std::span<char>) { return Errno::opnotsupp; }
+    virtual Result<void> set_xattr(std::string_view, std::string_view, uint32_t) { return Errno::opnotsupp; }
+    virtual Result<void> remove_xattr(std::string_view) { return Errno::opnotsupp; }
+    virtual Result<size_t> list_xattrs(std::span<char>, bool) { return size_t{0}; }
+
     // symbolic links
     virtual Result<size_t> read_link(std::span<char>) { return Errno::inval; }
     /// Magic links of procfs (/proc/PID/fd/N, exe, cwd): where they lead without a path; nullptr: follow the text.
@@ -103,6 +114,8 @@ public:
     virtual Result<size_t> write_at(Uio&, off_t&, bool) { return Errno::inval; }
     /// SEEK_DATA and SEEK_HOLE; opnotsupp: what is in `object` is what there is.
     virtual Result<off_t> seek_data(off_t, bool) { return Errno::opnotsupp; }
+    /// fallocate(2) for [offset, end): 0 or `keep_size`, `zero_range` too, or `punch_hole`. nospc, opnotsupp.
+    virtual Result<void> allocate(uint32_t, uint64_t, uint64_t) { return Errno::opnotsupp; }
     /// fsync; with `data_only` fdatasync.
     virtual Result<void> sync(bool) { return {}; }
     /// The memory that holds the contents (mmap, SEEK_DATA); nullptr if there is none.
@@ -134,6 +147,8 @@ public:
     const std::atomic<uint32_t>* mode_at = nullptr;
     std::atomic<uint64_t> names_id{0};     ///< of a directory in the name cache, never used twice; 0: no name is there
     std::atomic<uint64_t> name_changes{0}; ///< under way (low 16 bits) and over; see vfs/name_cache.hpp
+    /// Made by O_TMPFILE without O_EXCL: it may get its first name. Any other without a name never gets one again.
+    std::atomic<uint32_t> may_get_name{0};
 
     const VnodeType type;
     Mount* const mount;
@@ -164,6 +179,14 @@ constexpr uint32_t mode_of(VnodeType t) {
     case VnodeType::socket: return file_mode::socket;
     }
     return 0;
+}
+/// The other way round: uclean if these are no type bits.
+inline Result<VnodeType> type_of_mode(uint32_t mode) {
+    for (const VnodeType t : {VnodeType::regular, VnodeType::directory, VnodeType::symlink, VnodeType::character,
+                              VnodeType::block, VnodeType::fifo, VnodeType::socket})
+        if ((mode & file_mode::type_mask) == mode_of(t))
+            return t;
+    return Errno::uclean;
 }
 /// DT_* of a directory entry.
 constexpr uint32_t entry_type_of(VnodeType t) { return mode_of(t) >> 12; }

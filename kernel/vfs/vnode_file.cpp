@@ -236,6 +236,34 @@ Result<RefPtr<File>> vnode_file_open(Vnode& node, uint32_t flags) {
     return RefPtr<File>(std::move(file));
 }
 
+Result<void> vnode_file_allocate(File& file, uint32_t mode, off_t offset, off_t length) {
+    using namespace allocate_flags;
+    constexpr uint32_t kinds = punch_hole | collapse_range | zero_range | insert_range;
+    if (offset < 0 || length <= 0)
+        return Errno::inval;
+    const uint32_t kind = mode & kinds;
+    if ((mode & ~(kinds | keep_size)) || (kind & (kind - 1)) || (kind == punch_hole && !(mode & keep_size)) ||
+        ((kind == collapse_range || kind == insert_range) && (mode & keep_size)))
+        return Errno::opnotsupp;
+    if (!file.writable())
+        return Errno::badf;
+    const FileStat stat = TRY(file.stat());
+    switch (stat.mode & file_mode::type_mask) {
+    case file_mode::regular: break;
+    case file_mode::directory: return Errno::isdir;
+    case file_mode::fifo: return Errno::spipe;
+    default: return Errno::nodev;
+    }
+    if (length > max_offset - offset)
+        return Errno::fbig;
+    if (kind == collapse_range || kind == insert_range || !file.node())
+        return Errno::opnotsupp;
+    const uint64_t end = static_cast<uint64_t>(offset + length);
+    if (!(mode & keep_size) && end > stat.size)
+        TRY(limit_file_size(end, 0));
+    return as_vnode(*file.node()).allocate(mode, static_cast<uint64_t>(offset), end);
+}
+
 Result<RefPtr<File>> path_file_open(Vnode& node, uint32_t flags) {
     return RefPtr<File>(TRY(make_ref<PathFile>(node, flags)));
 }

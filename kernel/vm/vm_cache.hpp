@@ -22,4 +22,9 @@ private:
     friend struct VmCacheList;
 };
 
+/// The pages [first, last] read as zeros from here on, in every shared mapping too: they go, or where someone holds one it is
+/// cleared. A cache has forgotten before where they lay on its disk. The caller holds off set_size, and holds no lock of
+/// Rank::vm_map or above.
+void punch_pages(VmObject& object, uint64_t first, uint64_t last);
+
 } // namespace lentil

@@ -105,6 +105,10 @@ struct VmMapInternals {
     /// Takes write permission from the pages [first, last] of `object` where they are mapped shared.
     static void write_protect(VmMap& map, VmObject& object, uint64_t first, uint64_t last);
 
+    /// Removes the translations of the pages [first, last] of `object` where they are mapped shared; else like truncate.
+    static void forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last,
+                              void (*visited)(VmObject&, VmMapping&));
+
     // -- vm_fault.cpp --
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
     /// gives; asking for more than those is not an error here.

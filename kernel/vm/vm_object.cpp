@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include <machine/machine.hpp>
+#include <vm/vm_cache.hpp>
 #include <vm/vm_map_internal.hpp>
 #include <vm/vm_object.hpp>
 
@@ -191,6 +192,7 @@ struct VmObjectInternals {
         object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
     static size_t drop_unused(VmObject& object, size_t want, bool hard);
+    static void punch(VmObject& object, uint64_t first, uint64_t last);
 
     /// Drops the pages from `first` on, below `at` of `level` whose first page is `base`. Returns whether it
     /// is empty now.
@@ -519,6 +521,45 @@ size_t VmObjectInternals::drop_unused(VmObject& object, size_t want, bool hard) 
     }
     return dropped;
 }
+
+void VmObjectInternals::punch(VmObject& object, uint64_t first, uint64_t last) {
+    bool mapped;
+    {
+        MutexGuard guard(object.lock_);
+        object.truncations_++; // what is being filled in is of before
+        mapped = !object.mappings_.empty();
+    }
+    if (mapped)
+        visit_maps(object,
+                   [&](VmMap& map, auto visited) { VmMapInternals::forget_shared(map, object, first, last, visited); });
+    constexpr size_t batch = 64;
+    for (uint64_t from = first;;) {
+        uint64_t found[batch];
+        size_t count = 0;
+        MutexGuard guard(object.lock_);
+        if (!object.root_)
+            return;
+        for_each(node(object.root_), object.height_ - 1, 0, from, last, [&](uint64_t index, VmPage*) {
+            found[count++] = index;
+            return count < batch;
+        });
+        for (size_t i = 0; i < count; i++) {
+            VmPage* page = find(object, found[i]);
+            if (page->refs.load(std::memory_order_acquire) == 1) {
+                erase(object, found[i]);
+                drop_page(object, page);
+            } else { // its marks stay: a store may come before it is unmapped
+                std::memset(data(page), 0, page_size);
+                written(page);
+            }
+        }
+        if (count < batch)
+            return;
+        from = found[count - 1] + 1;
+    }
+}
+
+void punch_pages(VmObject& object, uint64_t first, uint64_t last) { VmObjectInternals::punch(object, first, last); }
 
 size_t VmObject::drop_unused(size_t want, bool hard) {
     TryMutexGuard guard(lock_);

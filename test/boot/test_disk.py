@@ -78,17 +78,30 @@ def power_off(machine):
     check(machine.wait_for_end() == 0, "QEMU's exit code")
 
 
-def disk_test(sentence, name, *options, tree=None, kernel=CHECKED, initrd=TEST_INITRD, smp=2, memory="256M", size=64 * MIB):
-    """A test that gets the shell of a machine with such a disk; the disk is checked afterwards."""
+def debugfs(path, *requests):
+    done = subprocess.run(["debugfs", "-w", "-f", "-", path], input="\n".join(requests) + "\n", text=True, env=E2FS_PATH,
+                          cwd=LOGS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    check(done.returncode == 0, f"debugfs: {done.stdout}")
+    return done.stdout
+
+
+def disk_test(sentence, name, *options, tree=None, kernel=CHECKED, initrd=TEST_INITRD, smp=2, memory="256M", size=64 * MIB,
+              requests=(), after=None):
+    """A test that gets the shell of a machine with such a disk, after debugfs did what it is asked to; the disk is checked
+    afterwards."""
     def wrap(function):
         @boot_test(sentence)
         def test():
             path = make_disk(name, *options, tree=tree and make_tree(name + ".tree")[0], size=size)
+            if requests:
+                debugfs(path, *requests)
             with Machine(sentence, kernel=kernel, initrd=initrd, smp=smp, memory=memory, disk=path) as machine:
                 machine.wait_for_shell()
                 function(machine)
                 power_off(machine)
             fsck(path)
+            if after:
+                after(path)
             os.remove(path)
     return wrap
 
@@ -152,14 +165,28 @@ disk_test("files and directories on a disk without a journal and without checksu
           "^has_journal,^metadata_csum,^64bit", kernel=RELEASE)(work)
 
 
-@disk_test("the test programs for files and memory pass on a disk", "programs", "-b", "4096", smp=4)
+def attributes_after(path):
+    said = debugfs(path, "ea_list given", "ea_get given user.ours", "ea_get given user.long", "ea_get given user.block")
+    check("user.gone" not in said, "an attribute that was removed")
+    for wanted in ("ours", "L" * 500, "B" * 900, "security.capability"):
+        check(wanted in said, f"debugfs does not find {wanted[:20]}: {said}")
+
+
+@disk_test("the test programs for files and memory pass on a disk; e2fsprogs and the kernel see each other's attributes",
+           "programs", "-b", "4096", smp=4, after=attributes_after,
+           requests=("write /dev/null given", "ea_set given user.small its-value", "ea_set given user.block " + "B" * 900,
+                     "ea_set given user.gone x", "ea_set given security.capability x"))
 def programs(machine):
     output, status = machine.run("/test/disk_usage", 300)  # of the disk alone
     check(status == 0, f"disk_usage: {output.strip()[-400:]}")
     ok(machine, "mkdir -p /tmp && mount -t ext4 /dev/vda /tmp && chmod 1777 /tmp")
-    for program in ("disk", "disk_usage", "files"):
+    for program in ("disk", "disk_usage", "files", "xattrs", "allocate"):
         output, status = machine.run(f"/test/{program}", 300)
         check(status == 0, f"{program}: {output.strip()[-400:]}")
+    for name, wanted in (("user.small", "its-value"), ("user.block", "B" * 900)):
+        check(ok(machine, f"/test/xattrs @get /tmp/given {name}") == wanted, f"the value of {name}")
+    ok(machine, "/test/xattrs @set /tmp/given user.ours ours; /test/xattrs @set /tmp/given user.gone ''; "
+                f"/test/xattrs @set /tmp/given user.long {'L' * 500}; /test/xattrs @remove /tmp/given user.gone")
     ok(machine, "cd / && umount /tmp")
 
 
@@ -348,10 +375,7 @@ def crafted(name, *requests, options=("-O", "^metadata_csum")):
     for size in (1000, 5000):
         with open(os.path.join(LOGS, f"x{size}"), "wb") as file:
             file.write(b"x" * size)
-    done = subprocess.run(["debugfs", "-w", "-f", "-", path], input="\n".join(requests) + "\n", text=True, env=E2FS_PATH,
-                          cwd=LOGS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    check(done.returncode == 0, f"debugfs: {done.stdout}")
-    return path, done.stdout
+    return path, debugfs(path, *requests)
 
 
 @boot_test("files that point into the log or the tables, names of reserved inodes and directories in two places are refused")

@@ -20,6 +20,7 @@ Result<PageCache::Place> FilePages::place_of(uint64_t offset, uint64_t most) {
     Place place;
     place.bytes = std::min(most, uint64_t{m.length} << fs.block_shift);
     place.hole = m.kind != Mapping::written;
+    place.has_room = m.kind == Mapping::unwritten;
     place.sector = fs.buffers.sector_of(m.block);
     return place;
 }

@@ -54,8 +54,8 @@ inline constexpr uint16_t state_valid = 1, state_errors = 2;
 inline constexpr uint32_t super_unsigned_hash = 2; ///< SuperBlock::flags
 
 namespace compat {
-inline constexpr uint32_t has_journal = 4, dir_index = 0x20, sparse_super2 = 0x200, fast_commit = 0x400,
-                          orphan_file = 0x1000;
+inline constexpr uint32_t has_journal = 4, extended_attributes = 8, dir_index = 0x20, sparse_super2 = 0x200,
+                          fast_commit = 0x400, orphan_file = 0x1000;
 }
 namespace incompat {
 inline constexpr uint32_t filetype = 2, recover = 4, extents = 0x40, bits64 = 0x80, flex_bg = 0x200,

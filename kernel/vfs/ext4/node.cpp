@@ -33,19 +33,6 @@ void time_to(nanos_t t, uint32_t& seconds, uint32_t& extra) {
     extra = static_cast<uint32_t>(((s - static_cast<int32_t>(seconds)) >> 32 & 3) | ns << 2);
 }
 
-Result<VnodeType> type_of(uint32_t mode) {
-    switch (mode & file_mode::type_mask) {
-    case file_mode::regular: return VnodeType::regular;
-    case file_mode::directory: return VnodeType::directory;
-    case file_mode::symlink: return VnodeType::symlink;
-    case file_mode::character: return VnodeType::character;
-    case file_mode::block: return VnodeType::block;
-    case file_mode::fifo: return VnodeType::fifo;
-    case file_mode::socket: return VnodeType::socket;
-    default: return Errno::uclean;
-    }
-}
-
 uint64_t decode_device(uint32_t old_number, uint32_t new_number) {
     if (old_number != 0)
         return make_device(old_number >> 8 & 0xff, old_number & 0xff);
@@ -93,7 +80,7 @@ Result<RefPtr<Node>> Node::load(Fs& fs, uint32_t number) {
         if (stored != checksum_of(fs, number, on_disk))
             return Errno::uclean;
     }
-    const VnodeType type = TRY(type_of(d.mode));
+    const VnodeType type = TRY(type_of_mode(d.mode));
     if (d.links == 0 && d.dtime == 0 && number >= fs.super.first_inode && d.mode == 0)
         return Errno::uclean;
     RefPtr<Node> n = TRY(make_ref<Node>(type, fs, number));
@@ -370,25 +357,8 @@ Result<void> Node::destroy() {
     }
     Op op(fs());
     TRY(op.begin());
-    if (file_acl_ != 0) { // extended attributes in a block of their own, perhaps shared with other files
-        const uint64_t block_number = std::exchange(file_acl_, 0);
-        if (!fs().data_blocks_ok(block_number, 1))
-            return fs().fail("a block of attributes that is no file's");
-        const MetaRef block = TRY(fs().buffers.get(block_number));
-        uint32_t* const users = block.at<uint32_t>(4);
-        if (*users <= 1) {
-            fs().journal.forget(block_number);
-            TRY(fs().free_blocks(block_number, 1));
-        } else {
-            (*users)--;
-            if (fs().checksums()) { // of the block's number and its contents with the sum as zero
-                uint32_t* const sum = block.at<uint32_t>(16);
-                *sum = 0;
-                *sum = crc32c(crc32c(fs().seed, &block_number, 8), block.data(), fs().block_bytes);
-            }
-            fs().journal.modify(*block);
-        }
-    }
+    if (file_acl_ != 0)
+        TRY(leave_xattr_block());
     TRY(fs().orphan_remove(*this));
     disk_size_ = 0;
     TRY(store());

@@ -6,6 +6,10 @@
 #include <vfs/ext4/fs.hpp>
 #include <vfs/page_cache.hpp>
 
+namespace lentil {
+class XattrList;
+}
+
 namespace lentil::ext4 {
 
 /// What a range of a file's blocks is.
@@ -72,6 +76,11 @@ public:
     Result<Vnode::Name> name(std::span<char> buffer) override;
     bool is_named_once() override { return type == VnodeType::directory || links.load(std::memory_order_relaxed) == 1; }
     Result<off_t> seek_data(off_t from, bool data) override;
+    Result<void> allocate(uint32_t mode, uint64_t offset, uint64_t end) override;
+    Result<size_t> get_xattr(std::string_view name, std::span<char> value) override;
+    Result<void> set_xattr(std::string_view name, std::string_view value, uint32_t flags) override;
+    Result<void> remove_xattr(std::string_view name) override;
+    Result<size_t> list_xattrs(std::span<char> names, bool trusted) override;
     Result<void> sync(bool data_only) override;
 
     // ---- the inode (node.cpp) ----
@@ -137,6 +146,16 @@ private:
     Result<void> set_size(uint64_t size);
     Result<void> grow(uint64_t old_size, uint64_t size);
     uint64_t max_size() const { return (uint64_t{UINT32_MAX} - 1) << fs().block_shift; }
+    // preallocate.cpp
+    Result<void> zero_bytes(uint64_t start, uint64_t end);
+    Result<void> free_pages(uint64_t first, uint64_t last);
+    Result<void> set_aside(uint32_t first, uint32_t end, bool zero);
+    // xattr.cpp
+    std::span<uint8_t> xattr_space(uint8_t* raw) const;
+    Result<MetaRef> xattr_block();
+    Result<void> read_xattrs(XattrList& to);
+    Result<void> write_xattrs(XattrList& from);
+    Result<void> leave_xattr_block();
     void drop_privilege_bits();
     void changed() { attributes_dirty_.store(1, std::memory_order_relaxed); }
 
