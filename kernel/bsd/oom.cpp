@@ -7,6 +7,7 @@
 #include <libkern/format.hpp>
 #include <sched/clock.hpp>
 #include <sched/killed.hpp>
+#include <vm/vm_cache.hpp>
 
 namespace lentil {
 
@@ -83,6 +84,8 @@ uint64_t oom_score(const Proc& proc) {
 bool oom_make_room() {
     if (being_killed())
         return false;
+    if (VmCachedObject::ask_for_room()) // files' pages that are mapped or dirty
+        return true;
     if (const Exit exit = victims_exit(); exit != Exit::under_way) {
         Proc& self = current_proc();
         const RefPtr<Proc> chosen = exit == Exit::over ? choose() : nullptr;

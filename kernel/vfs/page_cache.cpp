@@ -164,6 +164,14 @@ Result<void> PageCache::fill(VmPage* page, uint64_t index) {
     return done;
 }
 
+/// The page, waited for if memory has run out: several may need its pages at once, so it is tried a few times.
+Result<VmPage*> PageCache::page_patiently(uint64_t index) {
+    Result<VmPage*> found = page(index);
+    for (unsigned tries = 0; !found && found.error() == Errno::nomem && tries < 4 && ask_for_room(); tries++)
+        found = page(index);
+    return found;
+}
+
 Result<size_t> PageCache::read_at(Uio& uio, uint64_t offset) {
     const uint64_t end = size();
     if (offset >= end)
@@ -172,7 +180,7 @@ Result<size_t> PageCache::read_at(Uio& uio, uint64_t offset) {
     size_t done = 0;
     while (uio.left() > 0) {
         const uint64_t at = offset + done;
-        const Result<VmPage*> page = this->page(at >> page_shift);
+        const Result<VmPage*> page = page_patiently(at >> page_shift);
         if (!page) {
             if (done > 0 || page.error() == Errno::overflow) // truncated meanwhile
                 break;
@@ -256,7 +264,7 @@ Result<size_t> PageCache::write_at(Uio& uio, uint64_t offset) {
     while (uio.left() > 0) {
         const uint64_t at = offset + done, index = at >> page_shift;
         const size_t n = std::min<size_t>(uio.left(), page_size - (at & page_mask));
-        const Result<VmPage*> found = page(index);
+        const Result<VmPage*> found = page_patiently(index);
         Result<void> prepared;
         if (!found)
             prepared = found.error();

@@ -82,6 +82,7 @@ protected:
     const uint32_t block_bytes_;
 
 private:
+    Result<VmPage*> page_patiently(uint64_t index);
     /// Room for what a write to the page needs; with a reference to it.
     Result<void> prepare(uint64_t index, VmPage* page);
     bool mark_dirty(uint64_t index, VmPage* page);

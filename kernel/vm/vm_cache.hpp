@@ -16,12 +16,25 @@ public:
     /// Rank::reclaim. Returns how many.
     static size_t reclaim(size_t want);
 
+    // Pages that are mapped, or dirty, go only with the help of a thread that writes what is dirty.
+    /// For a thread that found no memory, without spin locks: waits for a round of that thread. True: it freed something.
+    static bool ask_for_room();
+    /// That thread: sleeps until the time, or until it is asked (true: then it owes a round).
+    static bool wait_until_asked(nanos_t deadline_ns);
+    /// Takes the mappings of clean pages away, which come back by faults, and frees up to `want` pages. No lock of
+    /// Rank::vm_map or above is held.
+    static size_t reclaim_mapped(size_t want);
+    /// The round that was asked for is over.
+    static void round_ended(size_t freed);
+
 private:
     static size_t reclaim_round(size_t want, bool hard);
     DlistLinks<VmCachedObject> cache_link_;
     friend struct VmCacheList;
 };
 
+/// Takes all translations of shared mappings away; faults bring them back. No lock of Rank::vm_map or above is held.
+void forget_mappings(VmObject& object);
 /// The pages [first, last] read as zeros from here on, in every shared mapping too: they go, or where someone holds one it is
 /// cleared. A cache has forgotten before where they lay on its disk. The caller holds off set_size, and holds no lock of
 /// Rank::vm_map or above.

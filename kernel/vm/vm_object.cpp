@@ -192,6 +192,7 @@ struct VmObjectInternals {
         object.resident_.store(object.resident_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
     static size_t drop_unused(VmObject& object, size_t want, bool hard);
+    static void forget_mappings(VmObject& object, uint64_t first, uint64_t last);
     static void punch(VmObject& object, uint64_t first, uint64_t last);
 
     /// Drops the pages from `first` on, below `at` of `level` whose first page is `base`. Returns whether it
@@ -522,16 +523,23 @@ size_t VmObjectInternals::drop_unused(VmObject& object, size_t want, bool hard) 
     return dropped;
 }
 
-void VmObjectInternals::punch(VmObject& object, uint64_t first, uint64_t last) {
-    bool mapped;
+void VmObjectInternals::forget_mappings(VmObject& object, uint64_t first, uint64_t last) {
     {
         MutexGuard guard(object.lock_);
         object.truncations_++; // what is being filled in is of before
-        mapped = !object.mappings_.empty();
+        if (object.mappings_.empty())
+            return;
     }
-    if (mapped)
-        visit_maps(object,
-                   [&](VmMap& map, auto visited) { VmMapInternals::forget_shared(map, object, first, last, visited); });
+    visit_maps(object,
+               [&](VmMap& map, auto visited) { VmMapInternals::forget_shared(map, object, first, last, visited); });
+}
+
+void forget_mappings(VmObject& object) {
+    VmObjectInternals::forget_mappings(object, 0, ~uint64_t{0} >> page_shift >> 1);
+}
+
+void VmObjectInternals::punch(VmObject& object, uint64_t first, uint64_t last) {
+    forget_mappings(object, first, last);
     constexpr size_t batch = 64;
     for (uint64_t from = first;;) {
         uint64_t found[batch];

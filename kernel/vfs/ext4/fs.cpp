@@ -614,13 +614,29 @@ namespace {
 constinit Mutex<Rank::mount_change> flusher_lock;
 constinit bool flusher_runs = false;
 
-/// Ends removed files every second; writes back what is dirty every five.
+void look_after_all(bool write) {
+    for (unsigned i = 0; RefPtr<Mount> mount = mount_by_index(i); i++)
+        mount->background(write);
+}
+
+/// Ends removed files every second; writes back what is dirty every five. Who finds no memory asks for a round at once.
 void flusher(void*) {
     constexpr nanos_t second = 1000000000;
-    for (unsigned round = 1;; round++) {
-        (void)sleep_until(machine::now_ns() + second, "flusher", Interruptible::no);
-        for (unsigned i = 0; RefPtr<Mount> mount = mount_by_index(i); i++)
-            mount->background(round % 5 == 0);
+    nanos_t next = machine::now_ns() + second;
+    for (unsigned round = 1;;) {
+        if (VmCachedObject::wait_until_asked(next)) {
+            // First what is clean: writing needs some memory too.
+            const size_t want = page_counts().total / 16;
+            size_t freed = VmCachedObject::reclaim_mapped(want);
+            if (freed < want) {
+                look_after_all(true);
+                freed += VmCachedObject::reclaim_mapped(want - freed);
+            }
+            VmCachedObject::round_ended(freed);
+            continue;
+        }
+        look_after_all(round++ % 5 == 0);
+        next = machine::now_ns() + second;
     }
 }
 

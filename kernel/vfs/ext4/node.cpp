@@ -178,7 +178,12 @@ Result<RefPtr<Node>> Node::make(Fs& fs, uint32_t number, const NewNode& fresh) {
     return n;
 }
 
-Node::~Node() { forget_name(); }
+Node::~Node() {
+    // Of a file system that takes no more writes: who looks for memory may hold the pages a little longer than us.
+    if (pages_ && pages_->is_dirty())
+        pages_->set_size(0);
+    forget_name();
+}
 
 Result<void> Node::store() {
     uint32_t offset = 0;
