@@ -102,6 +102,11 @@ Result<int> sys_epoll_pwait2(int epoll, UserPtr<EpollEvent> events, int count, U
                              UserPtr<uint64_t> mask, uint64_t mask_size);
 Result<int> sys_memfd_create(UserPath name, uint32_t flags);
 
+// -- watching nodes (sys_inotify.cpp) ------------------------------------------------------------------------------------
+Result<int> sys_inotify_init1(uint32_t flags);
+Result<int> sys_inotify_add_watch(int fd, UserPath path, uint32_t mask);
+Result<void> sys_inotify_rm_watch(int fd, int watch);
+
 // -- readiness (sys_poll.cpp) --------------------------------------------------------------------------------------------
 Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec> timeout, UserPtr<uint64_t> mask,
                            uint64_t mask_size);

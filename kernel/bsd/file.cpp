@@ -10,12 +10,16 @@ namespace lentil {
 void File::last_unref() {
     if (may_hold_locks.load(std::memory_order_relaxed) != 0)
         file_locks_forget(this);
-    if (const uint32_t by = watched.load(std::memory_order_relaxed); by != 0) {
+    const uint32_t by = watched.load(std::memory_order_relaxed);
+    if (by != 0) {
         if (by & watched_by_epoll)
             epoll_forget(*this);
         if (by & watched_by_kqueue)
             kqueue_forget(*this);
     }
+    if ((by & knows_its_name) || fs_watches.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        if (FsNode* const of = node())
+            of->file_ended(*this);
     dispose();
 }
 

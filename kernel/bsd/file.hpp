@@ -107,6 +107,7 @@ public:
     virtual class TimerFile* timer() { return nullptr; }
     virtual class Kqueue* kqueue() { return nullptr; }
     virtual class PidFile* pidfd() { return nullptr; }
+    virtual class Inotify* inotify() { return nullptr; }
     virtual class UnixSocket* socket() { return nullptr; }
     /// The terminal behind it, and under which name it was opened.
     struct Terminal {
@@ -126,28 +127,48 @@ public:
 
     std::atomic<uint32_t> flags;             ///< open_flags; only append, nonblock, direct, noatime change after open
     std::atomic<uint32_t> may_hold_locks{0}; ///< flock or OFD locks (bsd/file_lock.hpp)
-    static constexpr uint32_t watched_by_epoll = 1, watched_by_kqueue = 2;
-    std::atomic<uint32_t> watched{0}; ///< once (bsd/epoll.hpp, bsd/kqueue.hpp)
-    bool stays_behind = false;        ///< a copy of a descriptor table leaves it out (kqueue)
+    static constexpr uint32_t watched_by_epoll = 1, watched_by_kqueue = 2, knows_its_name = 4, opened_by_kernel = 8;
+    std::atomic<uint32_t> watched{0};       ///< once (bsd/epoll.hpp, bsd/kqueue.hpp), and what its end needs to know
+    struct OpenedName* opened_as = nullptr; ///< owned; only if somebody watched when it was opened (vfs/inotify.hpp)
+    bool stays_behind = false;              ///< a copy of a descriptor table leaves it out (kqueue)
     // async owner for F_SETOWN / SIGIO
     std::atomic<int32_t> owner_pid{0};
 };
+
+/// How many watches of nodes there are (vfs/inotify.hpp): while it is 0 nothing need be told.
+extern std::atomic<uint32_t> fs_watches;
 
 /// Root of vnodes, opaque to bsd: what cwd and root refer to.
 class FsNode : public PolymorphicRefCounted<FsNode> {
 public:
     virtual ~FsNode() = default;
+    /// An open file of the node goes, while watches are somewhere or it remembers by which name it was opened.
+    virtual void file_ended(File&) {}
+    /// The node goes, and it has watches.
+    virtual void watched_ended() {}
+    std::atomic<struct FsWatch*> watches{nullptr}; ///< vfs/inotify.cpp
+
     /// The process whose directory in /proc it is; stays while the node does.
     virtual struct Proc* process() { return nullptr; }
 
     /// Before it goes: what finds it without a reference lets go of it.
     void last_unref() {
+        if (watches.load(std::memory_order_relaxed)) [[unlikely]]
+            watched_ended();
         if (first_name.load(std::memory_order_acquire)) [[unlikely]]
             forget_names();
         dispose();
     }
     virtual void forget_names() {}
     std::atomic<struct NameEntry*> first_name{nullptr}; ///< in the name cache (vfs/name_cache.hpp)
+};
+
+/// The directory and name by which a file was opened.
+struct OpenedName {
+    RefPtr<FsNode> directory;
+    uint32_t length;
+    char name[];
+    std::string_view text() const { return {name, length}; }
 };
 
 } // namespace lentil

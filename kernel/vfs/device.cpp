@@ -4,6 +4,7 @@
 #include <vfs/block.hpp>
 #include <vfs/block_file.hpp>
 #include <vfs/device.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/tmpfs.hpp>
@@ -38,8 +39,18 @@ public:
     FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends)
         : DeviceFile(node, flags_value), ends_(std::move(ends)) {}
     void dispose() override { zone_delete(this); }
-    Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
-    Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
+    Result<size_t> read(Uio& uio) override {
+        const size_t n = TRY(ends_.pipe().read(uio, nonblocking()));
+        if (n > 0)
+            inotify_file(*this, as_vnode(*node()), inotify_events::access);
+        return n;
+    }
+    Result<size_t> write(Uio& uio) override {
+        const size_t n = TRY(ends_.pipe().write(uio, nonblocking()));
+        if (n > 0)
+            inotify_file(*this, as_vnode(*node()), inotify_events::modify);
+        return n;
+    }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
         return ends_.pipe().ioctl(command, argument);
     }

@@ -6,6 +6,7 @@
 #include <sched/thread.hpp>
 #include <sched/waitq.hpp>
 #include <vfs/filesystems.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/name_cache.hpp>
 
@@ -136,6 +137,12 @@ void sweeper(void*) {
     }
 }
 
+/// What inotify watches is told of an unmount, and does not keep it from happening.
+bool used_beside_watches(Mount& mount) {
+    const InotifyPause pause(mount);
+    return mount.in_use();
+}
+
 } // namespace
 
 void mount_start_sweeper() { MUST(kernel_thread_start("mounts", sweeper, nullptr)); /* at boot there is memory */ }
@@ -182,7 +189,7 @@ Result<void> mount_detach(Vnode& root, bool lazy) {
             for (Mount* m = first_mount; m; m = m->next)
                 has_child |= is_on(*m, *mount);
         }
-        if (!lazy && (has_child || mount->in_use()))
+        if (!lazy && (has_child || used_beside_watches(*mount)))
             return Errno::busy;
         for (bool more = true; more;) {
             Mount* leaf = nullptr;
@@ -191,6 +198,7 @@ Result<void> mount_detach(Vnode& root, bool lazy) {
                 leaf = &leaf_of_locked(*mount);
             }
             more = leaf != mount.get();
+            inotify_unmounted(*leaf);
             detach_locked(*leaf);
         }
     }

@@ -4,6 +4,7 @@
 #include <sched/clock.hpp>
 #include <vfs/access.hpp>
 #include <vfs/device.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/name_cache.hpp>
 #include <vfs/vfs.hpp>
@@ -95,7 +96,9 @@ Result<RefPtr<File>> open_unnamed(const VfsContext& context, Vnode* start, std::
         {VnodeType::regular, mode & 07777 & ~context.umask, context.cred->fsuid, context.cred->fsgid}));
     if (!(flags & open_flags::excl))
         node->may_get_name.store(1, std::memory_order_relaxed);
-    return node->open(flags & ~(open_flags::creat | open_flags::excl | open_flags::tmpfile));
+    RefPtr<File> file = TRY(node->open(flags & ~(open_flags::creat | open_flags::excl | open_flags::tmpfile)));
+    inotify_opened(*file, nullptr, {});
+    return file;
 }
 
 Result<void> check_open(const VfsContext& context, Vnode& node, uint32_t flags, bool created) {
@@ -120,6 +123,20 @@ Result<void> check_open(const VfsContext& context, Vnode& node, uint32_t flags, 
     if (flags & open_flags::noatime)
         TRY(check_owner(node, *context.cred));
     return {};
+}
+
+/// Somebody watches nodes: of the file that `path` was opened as they want to know by which name. Looked up once more, so
+/// that whoever opens while nobody watches keeps nothing.
+void tell_opened(const VfsContext& context, int at, std::string_view path, bool no_follow, File& file) {
+    const Result<Hold<Vnode>> start = start_of(context, at, path);
+    if (start && !path.empty()) {
+        Located found;
+        const uint32_t how = walk_flags::parent | (no_follow ? 0 : walk_flags::follow);
+        if (walk(context, start->get(), path, how, found) && found.kind == LastName::normal &&
+            found.node.get() == file.node())
+            return inotify_opened(file, found.parent.get(), found.name);
+    }
+    inotify_opened(file, nullptr, {});
 }
 
 constexpr uint32_t creation_flags = open_flags::creat | open_flags::excl | open_flags::noctty | open_flags::trunc |
@@ -165,10 +182,13 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
     if (!opened && created.parent)
         undo_create(created, *node);
     RefPtr<File> file = TRY(std::move(opened));
+    if (inotify_in_use()) [[unlikely]]
+        tell_opened(context, at, path, flags & open_flags::nofollow, *file);
     if (truncates) {
         AttributeChange change; // last: an open that fails loses nothing
         change.set_size = true;
         TRY(node->change(change));
+        inotify_file(*file, *node, inotify_events::modify);
     }
     file->flags.fetch_and(~open_flags::noctty, std::memory_order_relaxed);
     return file;
@@ -183,7 +203,10 @@ Result<RefPtr<File>> open_executable(const VfsContext& context, int at, std::str
     TRY(check_access(*node, *context.cred, may::exec));
     if (node->has_writer())
         return Errno::txtbsy;
-    return node->open(open_flags::read_only);
+    RefPtr<File> file = TRY(node->open(open_flags::read_only));
+    if (inotify_in_use()) [[unlikely]]
+        tell_opened(context, at, path, flags & at_flags::symlink_nofollow, *file);
+    return file;
 }
 
 // ---- looking ---------------------------------------------------------------------------------------------------------
@@ -218,6 +241,19 @@ Result<FsStat> fs_stat(const VfsContext& context, std::string_view path) {
 
 // ---- attributes ------------------------------------------------------------------------------------------------------
 
+namespace {
+Result<void> change_attributes(Vnode& node, const AttributeChange& change) {
+    using namespace inotify_events;
+    TRY(node.change(change));
+    uint32_t event = change.set_mode || change.set_uid || change.set_gid || change.set_atime == change.set_mtime
+                         ? attrib
+                     : change.set_atime ? inotify_events::access
+                                        : modify;
+    inotify_changed(node, event);
+    return {};
+}
+} // namespace
+
 Result<void> chmod(const VfsContext& context, Vnode& node, mode_t mode) {
     if (node.type == VnodeType::symlink)
         return Errno::opnotsupp;
@@ -230,7 +266,7 @@ Result<void> chmod(const VfsContext& context, Vnode& node, mode_t mode) {
     AttributeChange change;
     change.set_mode = true;
     change.mode = mode & 07777;
-    return node.change(change);
+    return change_attributes(node, change);
 }
 
 Result<void> chown(const VfsContext& context, Vnode& node, uid_t uid, gid_t gid) {
@@ -255,7 +291,7 @@ Result<void> chown(const VfsContext& context, Vnode& node, uid_t uid, gid_t gid)
         if (owner.mode & 010)
             change.mode &= ~file_mode::set_gid;
     }
-    return node.change(change);
+    return change_attributes(node, change);
 }
 
 Result<void> set_times(const VfsContext& context, Vnode& node, NewTime atime, NewTime mtime) {
@@ -275,7 +311,7 @@ Result<void> set_times(const VfsContext& context, Vnode& node, NewTime atime, Ne
     change.atime = atime.kind == Kind::now ? now : atime.at;
     change.set_mtime = mtime.kind != Kind::omit;
     change.mtime = mtime.kind == Kind::now ? now : mtime.at;
-    return node.change(change);
+    return change_attributes(node, change);
 }
 
 Result<void> truncate(const VfsContext& context, Vnode& node, uint64_t size) {
@@ -286,6 +322,7 @@ Result<void> truncate(const VfsContext& context, Vnode& node, uint64_t size) {
     TRY(check_access(node, *context.cred, may::write));
     TRY(check_writable(node));
     const RefPtr<File> file = TRY(node.open(open_flags::write_only)); // its truncate knows RLIMIT_FSIZE
+    file->watched.fetch_or(File::opened_by_kernel, std::memory_order_relaxed);
     return file->truncate(size);
 }
 

@@ -2,6 +2,7 @@
 // Making, removing and moving names; directories of a proc; mounting.
 #include <bsd/proc.hpp>
 #include <vfs/access.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/name_cache.hpp>
 #include <vfs/vfs_internal.hpp>
@@ -25,9 +26,9 @@ Result<RefPtr<Vnode>> create_node(const VfsContext& context, const Located& at, 
             fresh.mode |= file_mode::set_gid;
     }
     NameChange change(parent, at.name);
-    Result<RefPtr<Vnode>> made = parent.create(at.name, fresh);
-    if (made)
-        change.now(made->get());
+    RefPtr<Vnode> made = TRY(parent.create(at.name, fresh));
+    change.now(made.get());
+    inotify_entry(parent, at.name, inotify_events::create, type == VnodeType::directory);
     return made;
 }
 
@@ -109,12 +110,77 @@ Result<void> link(const VfsContext& context, int old_at, std::string_view old_pa
         return Errno::perm;
     if (TRY(node->stat()).links == 0 && node->may_get_name.load(std::memory_order_relaxed) == 0)
         return Errno::noent;
-    NameChange change(*where.parent, where.name);
-    name_cache::forget(*node); // it has several names from now on
-    TRY(where.parent->link(where.name, *node));
-    node->may_get_name.store(0, std::memory_order_relaxed);
+    {
+        NameChange change(*where.parent, where.name);
+        name_cache::forget(*node); // it has several names from now on
+        TRY(where.parent->link(where.name, *node));
+        node->may_get_name.store(0, std::memory_order_relaxed);
+    }
+    inotify_node(*node, inotify_events::attrib);
+    inotify_entry(*where.parent, where.name, inotify_events::create, false);
     return {};
 }
+
+namespace {
+
+/// A node that is to lose a name: kept only if somebody watches it.
+class WatchedVictim {
+public:
+    explicit WatchedVictim(const RefPtr<Vnode>& node) {
+        if (node && node->watches.load(std::memory_order_relaxed)) [[unlikely]]
+            node_ = node;
+    }
+    /// It has one link less: that changes it.
+    void lost_name() const {
+        if (node_ && node_->type != VnodeType::directory) [[unlikely]]
+            inotify_node(*node_, inotify_events::attrib);
+    }
+    /// That is over: if it was the last name, the node can end.
+    void gone() {
+        if (!node_) [[likely]]
+            return;
+        inotify_lost_name(*node_);
+        node_.reset();
+    }
+
+private:
+    RefPtr<Vnode> node_;
+};
+
+Result<void> rename_quietly(const Located& from, const Located& to, uint32_t flags) {
+    const NameChange leaves(*from.parent, from.name), arrives(*to.parent, to.name);
+    return from.parent->rename(from.name, *to.parent, to.name, flags);
+}
+
+/// The same, and tells of it.
+Result<void> rename_told(const Located& from, Located& to, uint32_t flags) {
+    using namespace inotify_events;
+    const bool same = from.node == to.node; // two names of one file: nothing happens
+    const bool is_directory = from.node->type == VnodeType::directory;
+    const bool exchange = flags & rename_flags::exchange;
+    const bool other_is_directory = to.node && to.node->type == VnodeType::directory;
+    const RefPtr<Vnode> other = exchange ? to.node : RefPtr<Vnode>();
+    WatchedVictim victim(exchange ? RefPtr<Vnode>() : to.node);
+    to.node.reset();
+    TRY(rename_quietly(from, to, flags));
+    if (same)
+        return {};
+    const uint32_t cookie = inotify_next_cookie();
+    inotify_entry(*from.parent, from.name, moved_from, is_directory, cookie);
+    inotify_entry(*to.parent, to.name, moved_to, is_directory, cookie);
+    victim.lost_name();
+    inotify_node(*from.node, move_self);
+    victim.gone();
+    if (exchange && other) {
+        const uint32_t back = inotify_next_cookie();
+        inotify_entry(*to.parent, to.name, moved_from, other_is_directory, back);
+        inotify_entry(*from.parent, from.name, moved_to, other_is_directory, back);
+        inotify_node(*other, move_self);
+    }
+    return {};
+}
+
+} // namespace
 
 Result<void> unlink(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
     const bool directory = flags & at_flags::remove_dir;
@@ -130,10 +196,17 @@ Result<void> unlink(const VfsContext& context, int at, std::string_view path, ui
     TRY(check_delete(*where.parent, *where.node, *context.cred));
     if (where.node->mount != where.parent->mount) // something is mounted there
         return directory ? Errno::busy : Errno::isdir;
-    NameChange change(*where.parent, where.name);
-    where.node.reset(); // what loses its last name can end at once
-    TRY(directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name));
-    change.now(nullptr);
+    const bool is_directory = where.node->type == VnodeType::directory;
+    WatchedVictim victim(where.node);
+    {
+        NameChange change(*where.parent, where.name);
+        where.node.reset(); // what loses its last name can end at once
+        TRY(directory ? where.parent->rmdir(where.name) : where.parent->unlink(where.name));
+        change.now(nullptr);
+    }
+    victim.lost_name();
+    victim.gone();
+    inotify_entry(*where.parent, where.name, inotify_events::remove, is_directory);
     return {};
 }
 
@@ -162,9 +235,10 @@ Result<void> rename(const VfsContext& context, int old_at, std::string_view old_
     // A directory that moves gets another "..": that changes it.
     if (from.node->type == VnodeType::directory && from.parent != to.parent)
         TRY(check_access(*from.node, *context.cred, may::write));
+    if (inotify_in_use()) [[unlikely]]
+        return rename_told(from, to, flags);
     to.node.reset();
-    const NameChange leaves(*from.parent, from.name), arrives(*to.parent, to.name);
-    return from.parent->rename(from.name, *to.parent, to.name, flags);
+    return rename_quietly(from, to, flags);
 }
 
 Result<size_t> readlink(const VfsContext& context, int at, std::string_view path, std::span<char> buffer) {

@@ -59,6 +59,8 @@ class Vnode : public FsNode {
 public:
     Vnode(VnodeType node_type, Mount& node_mount);
     ~Vnode() override;
+    void file_ended(File& file) final;
+    void watched_ended() final;
 
     virtual Result<FileStat> stat() = 0;
     virtual NodeOwner owner() = 0;

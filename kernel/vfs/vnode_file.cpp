@@ -4,6 +4,7 @@
 
 #include <bsd/proc.hpp>
 #include <vfs/access.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/vnode_file.hpp>
@@ -83,12 +84,12 @@ public:
         MutexGuard guard(lock_);
         const size_t n = TRY(node_->read_at(uio, position_));
         position_ += static_cast<off_t>(n);
-        return n;
+        return was_read(n);
     }
     Result<size_t> pread(Uio& uio, off_t at) override {
         if (at < 0)
             return Errno::inval;
-        return node_->read_at(uio, at);
+        return was_read(TRY(node_->read_at(uio, at)));
     }
     Result<size_t> write(Uio& uio) override {
         MutexGuard guard(lock_);
@@ -139,11 +140,15 @@ public:
         AttributeChange change;
         change.set_size = true;
         change.size = size;
-        return node_->change(change);
+        TRY(node_->change(change));
+        inotify_file(*this, *node_, inotify_events::modify);
+        return {};
     }
     Result<void> read_directory(DirectorySink& sink) override {
         MutexGuard guard(lock_);
-        return node_->read_directory(position_, sink);
+        TRY(node_->read_directory(position_, sink));
+        inotify_file(*this, *node_, inotify_events::access);
+        return {};
     }
     Result<void> sync(bool data_only) override { return node_->sync(data_only); }
     Result<Mappable> mappable() override {
@@ -158,6 +163,12 @@ public:
     FsNode* node() override { return node_.get(); }
 
 private:
+    size_t was_read(size_t n) {
+        if (n > 0)
+            inotify_file(*this, *node_, inotify_events::access);
+        return n;
+    }
+
     Result<size_t> write_from(Uio& uio, off_t& position) {
         const bool append = flags.load(std::memory_order_relaxed) & open_flags::append;
         off_t at = position;
@@ -170,6 +181,8 @@ private:
         at = position;
         const size_t n = TRY(node_->write_at(uio, at, append));
         position = at + static_cast<off_t>(n);
+        if (n > 0)
+            inotify_file(*this, *node_, inotify_events::modify);
         if (n > 0 && (flags.load(std::memory_order_relaxed) & open_flags::dsync))
             TRY(node_->sync(!(flags.load(std::memory_order_relaxed) & open_flags::sync_bit)));
         return n;
