@@ -69,6 +69,8 @@ Result<int> do_clone(const CloneRequest& c) {
         r.flags |= fork_flags::clear_sighand;
     if (f & parent)
         r.flags |= fork_flags::same_parent;
+    if (f & sysvsem)
+        r.flags |= fork_flags::share_sem_undos;
     if (f & vfork)
         r.flags |= fork_flags::ppwait;
     r.untraced = f & untraced;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <abi/sys_file.hpp>
+#include <abi/sys_ipc.hpp>
 #include <abi/sys_mem.hpp>
 #include <abi/sys_misc.hpp>
 #include <abi/sys_native.hpp>
@@ -25,6 +26,9 @@ constexpr SyscallEntry no_entry{0, nullptr, nullptr, nullptr, 0, {}};
 // Each list ends with an entry that is not one, so that an empty .def file still makes an array.
 constexpr SyscallEntry file_calls[] = {
 #include <abi/sys_file.def>
+    no_entry};
+constexpr SyscallEntry ipc_calls[] = {
+#include <abi/sys_ipc.def>
     no_entry};
 constexpr SyscallEntry mem_calls[] = {
 #include <abi/sys_mem.def>
@@ -66,12 +70,12 @@ consteval bool is_sorted(std::span<const SyscallEntry> list, int sign) {
 }
 static_assert(is_sorted(file_calls, 1) && is_sorted(mem_calls, 1) && is_sorted(misc_calls, 1) &&
               is_sorted(proc_calls, 1) && is_sorted(signal_calls, 1) && is_sorted(socket_calls, 1) &&
-              is_sorted(time_calls, 1));
+              is_sorted(time_calls, 1) && is_sorted(ipc_calls, 1));
 static_assert(is_sorted(native_calls, -1), "native calls have negative numbers, by falling number");
 
 constexpr size_t linux_call_count = std::size(file_calls) + std::size(mem_calls) + std::size(misc_calls) +
                                     std::size(proc_calls) + std::size(signal_calls) + std::size(socket_calls) +
-                                    std::size(time_calls) - 7;
+                                    std::size(time_calls) + std::size(ipc_calls) - 8;
 constexpr size_t native_call_count = std::size(native_calls) - 1;
 
 /// All Linux calls by number. Two files that claim one number make it unequal to `unique`, checked below.
@@ -80,7 +84,7 @@ constexpr auto linux_calls = [] {
     size_t n = 0;
     const std::span<const SyscallEntry> lists[] = {entries(file_calls), entries(mem_calls),    entries(misc_calls),
                                                    entries(proc_calls), entries(signal_calls), entries(socket_calls),
-                                                   entries(time_calls)};
+                                                   entries(time_calls), entries(ipc_calls)};
     for (auto list : lists)
         for (const SyscallEntry& e : list) {
             size_t at = n++;

@@ -31,6 +31,7 @@ enum class Capability : uint32_t {
     sys_tty_config = 26,
     mknod = 27,
     ipc_lock = 14,
+    ipc_owner = 15,
 };
 inline constexpr uint64_t all_capabilities = (uint64_t{1} << 41) - 1;
 

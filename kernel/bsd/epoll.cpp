@@ -274,7 +274,7 @@ Result<void> epoll_control(File& epoll_file, EpollOperation operation, File& fil
     case EpollOperation::add: {
         constexpr uint32_t type_mask = 0170000, regular = 0100000, directory = 0040000;
         const uint32_t type = TRY(file.stat()).mode & type_mask;
-        if (type == regular || type == directory)
+        if ((type == regular || type == directory) && !file.message_queue()) // those are always ready
             return Errno::perm;
         return epoll->add(file, fd, events, data);
     }

@@ -12,6 +12,7 @@
 #include <bsd/ptrace.hpp>
 #include <bsd/robust.hpp>
 #include <bsd/signal_impl.hpp>
+#include <bsd/sysv_sem.hpp>
 #include <bsd/tty.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
@@ -129,6 +130,8 @@ RefPtr<Uthread> end_uthread_locked(Uthread& uthread, int32_t status) {
 void take_down(Proc& proc) {
     itimer_exit(proc);
     posix_timers_end(proc);
+    if (proc.sem_undos.load(std::memory_order_relaxed)) [[unlikely]]
+        sysv::sem_exit(proc);
 
     RefPtr<FdTable> fds;
     RefPtr<CwdInfo> cwd;

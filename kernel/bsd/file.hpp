@@ -108,6 +108,7 @@ public:
     virtual class Kqueue* kqueue() { return nullptr; }
     virtual class PidFile* pidfd() { return nullptr; }
     virtual class Inotify* inotify() { return nullptr; }
+    virtual class MessageQueueFile* message_queue() { return nullptr; }
     virtual class UnixSocket* socket() { return nullptr; }
     /// The terminal behind it, and under which name it was opened.
     struct Terminal {

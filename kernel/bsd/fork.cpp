@@ -7,6 +7,7 @@
 #include <bsd/pidfd.hpp>
 #include <bsd/ptrace.hpp>
 #include <bsd/spawn.hpp>
+#include <bsd/sysv_sem.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
 #include <sched/clock.hpp>
@@ -299,6 +300,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
     PidfdReservation pidfd;
     if (request.pidfd) [[unlikely]]
         TRY(pidfd.make(parent, request.pidfd));
+    if (request.flags & share_sem_undos) [[unlikely]]
+        TRY(sysv::sem_prepare_sharing(parent));
     RefPtr<VforkLoan> loan;
     if (waits)
         loan = TRY(loan_prepare());
@@ -343,6 +346,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
           lends ? 0 : thread.thread->id);
     link_proc_locked(*child, new_parent, *uthread, std::move(group));
     pidfd.keep_locked(*child);
+    if (request.flags & share_sem_undos) [[unlikely]]
+        sysv::sem_share(parent, *child);
     kqueue_note_fork_locked(parent, *child, knotes);
     const ForkOutcome outcome{pid.get(), lends};
     slot.keep();

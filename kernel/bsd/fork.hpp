@@ -20,7 +20,7 @@ namespace fork_flags {
 inline constexpr uint32_t ppwait = 0x0001, sharevm = 0x0002, sharecwd = 0x0004, sharefiles = 0x0008, sharesigs = 0x0010,
                           nowait = 0x0020, cleanfiles = 0x0040, system = 0x0080;
 /// Ours, for what Linux adds.
-inline constexpr uint32_t clear_sighand = 0x0100, same_parent = 0x0200;
+inline constexpr uint32_t clear_sighand = 0x0100, same_parent = 0x0200, share_sem_undos = 0x0400;
 } // namespace fork_flags
 
 struct ForkRequest {

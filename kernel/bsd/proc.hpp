@@ -12,6 +12,10 @@
 #include <mach/task.hpp>
 #include <sched/callout.hpp>
 
+namespace lentil::sysv {
+class SemUndos;
+}
+
 namespace lentil {
 
 class Tty;        // bsd/tty.hpp
@@ -127,6 +131,8 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     Result<void> set_limit(Limit l, LimitValue value);
 
     ProcSignals sig;
+
+    std::atomic<sysv::SemUndos*> sem_undos{nullptr}; ///< what its end takes back (bsd/sysv_sem.hpp); mostly nothing
 
     Mutex<Rank::exec> exec_lock; ///< execve and credential changes
 

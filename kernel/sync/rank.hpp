@@ -34,6 +34,7 @@ enum class Rank : uint32_t {
     proc_tree = 0x82,    ///< the process tree: parents, children, groups, sessions, ids, zombies, loans (bsd/proc.hpp)
     mount = 0x84,        ///< the mount table and what covers a directory
     vnode_link = 0x86,   ///< names and parents of nodes
+    ipc = 0x87,          ///< all System V objects of a kind; all POSIX message queues
     signal = 0x88,       ///< one proc's signal state and that of its uthreads; nested: never
     socket = 0x8a,       ///< who is connected to whom, and the names of sockets
     socket_queue = 0x8b, ///< what waits in one socket

@@ -16,4 +16,7 @@ Result<RefPtr<Mount>> procfs_mount(const MountRequest& request);
 /// A disk or partition by its path in /dev, its name, or PARTUUID= (vfs/ext4).
 Result<RefPtr<Mount>> ext4_mount(const MountRequest& request);
 
+/// All POSIX message queues (vfs/mqueue_fs.hpp).
+Result<RefPtr<Mount>> mqueue_mount(const MountRequest& request);
+
 } // namespace lentil

@@ -54,6 +54,7 @@ struct ProcfsItem {
 // The tables, by subject.
 std::span<const ProcfsItem> procfs_system_items(); ///< /proc/meminfo..., with the next two below it
 std::span<const ProcfsItem> procfs_sys_items();    ///< /proc/sys
+std::span<const ProcfsItem> procfs_sysvipc_items();
 std::span<const ProcfsItem> procfs_lentil_items(); ///< /proc/lentil
 extern const ProcfsItem procfs_pid_item;           ///< /proc/PID
 

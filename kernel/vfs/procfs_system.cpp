@@ -336,6 +336,7 @@ constinit ProcfsItem items[] = {
     {.name = "net", .type = directory, .mode = 0555, .children = net_items},
     {.name = "tty", .type = directory, .mode = 0555, .children = tty_items},
     {.name = "sys", .type = directory, .mode = 0555},
+    {.name = "sysvipc", .type = directory, .mode = 0555},
     {.name = "lentil", .type = directory, .mode = 0555},
 };
 } // namespace
@@ -344,6 +345,8 @@ std::span<const ProcfsItem> procfs_system_items() {
     for (ProcfsItem& item : items) {
         if (std::string_view(item.name) == "sys")
             item.children = procfs_sys_items();
+        if (std::string_view(item.name) == "sysvipc")
+            item.children = procfs_sysvipc_items();
         if (std::string_view(item.name) == "lentil")
             item.children = procfs_lentil_items();
     }

@@ -24,9 +24,17 @@ public:
     virtual class FsNode* node() { return nullptr; }
     /// A program runs from the file: nobody opens it for writing until this goes. txtbsy: somebody has.
     virtual Result<void> deny_writers() { return {}; }
+    /// An attached segment of System V (bsd/sysv_shm.cpp): every entry that names it is one attachment.
+    virtual bool is_shared_memory() const { return false; }
 };
 
-enum class EntryKind : uint32_t { plain, heap, stack, vdso };
+enum class EntryKind : uint32_t {
+    plain,
+    heap,
+    stack,
+    vdso,
+    attached ///< counted by who maps it (MappedFile::is_shared_memory): no two maps have the entry together
+};
 
 /// Fields belong to the lock of the map that has the entry; nobody's while several have it: then they do not change.
 struct VmMapEntry : VmMapping {
@@ -70,7 +78,7 @@ public:
     Tree<VmMapEntry, &VmMapEntry::link, KeyOf> tree;
     uint64_t size_bytes = 0;
     uint32_t count = 0;
-    bool some_dont_fork = false, some_wipe = false; ///< an entry has the flag, or had it
+    bool some_dont_fork = false, some_wipe = false, some_attached = false; ///< an entry has the flag, or had it
 
     /// For a map that has these entries and whose lock is held: whether it may change them. A visit holds a reference too.
     bool is_sole() const { return ref_count() == 1; }

@@ -132,6 +132,7 @@ void VmMapInternals::link(VmEntries& entries, VmMapEntry* entry, const VmMapEntr
     entries.size_bytes += entry->end - entry->start;
     entries.some_dont_fork = entries.some_dont_fork || entry->dont_fork;
     entries.some_wipe = entries.some_wipe || entry->wipe_on_fork;
+    entries.some_attached = entries.some_attached || entry->kind == EntryKind::attached;
     if (entry->object)
         entry->object->add_mapping(*entry, like);
 }

@@ -22,7 +22,7 @@ Result<RefPtr<VmMap>> VmMap::fork() {
                 TRY(child->pmap_.prepare_remove(entry.start, entry.end));
                 child->pmap_.remove(entry.start, entry.end);
             }
-        if (!entries_->some_dont_fork) [[likely]] {
+        if (!entries_->some_dont_fork && !entries_->some_attached) [[likely]] {
             child->entries_ = entries_;
             entries_->join(in_child, &sharers_[sharer_]);
             return {};
