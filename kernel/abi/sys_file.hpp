@@ -44,6 +44,12 @@ Result<void> sys_fallocate(int fd, uint32_t mode, off_t offset, off_t n);
 Result<void> sys_readahead(int fd, off_t offset, uint64_t n);
 Result<void> sys_fadvise64(int fd, off_t offset, off_t n, int advice);
 
+// -- pipes and files (sys_splice.cpp) -----------------------------------------------------------------------------------
+Result<size_t> sys_splice(int from, UserPtr<off_t> from_offset, int to, UserPtr<off_t> to_offset, uint64_t n,
+                          uint32_t flags);
+Result<size_t> sys_tee(int from, int to, uint64_t n, uint32_t flags);
+Result<size_t> sys_vmsplice(int fd, UserPtr<Iovec> vector, uint64_t count, uint32_t flags);
+
 // -- paths (sys_path.cpp) ------------------------------------------------------------------------------------------------
 Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode);
 Result<void> sys_mknodat(int at, UserPath path, mode_t mode, uint32_t device);

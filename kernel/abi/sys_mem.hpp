@@ -25,6 +25,7 @@ Result<void> sys_riscv_hwprobe(UserPtr<HwprobePair> pairs, uint64_t count, uint6
 /// Tells the vDSO what the harts that are up have in common: when one has come up, and when there is a vDSO.
 void hwprobe_publish();
 Result<void> sys_riscv_flush_icache(uint64_t start, uint64_t end, uint64_t flags);
+Result<int> sys_membarrier(int command, uint32_t flags, int hart);
 Result<void> sys_mlock2(uint64_t start, uint64_t length, uint32_t flags);
 
 } // namespace lentil::abi

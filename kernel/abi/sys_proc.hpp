@@ -31,6 +31,7 @@ Result<uint64_t> sys_process_vm_readv(int pid, vaddr_t local, uint64_t local_cou
                                       uint64_t remote_count, uint64_t flags);
 Result<uint64_t> sys_process_vm_writev(int pid, vaddr_t local, uint64_t local_count, vaddr_t remote,
                                        uint64_t remote_count, uint64_t flags);
+Result<int> sys_kcmp(int first, int second, int kind, uint64_t index1, uint64_t index2);
 Result<int> sys_clone3(vaddr_t args, uint64_t size);
 // abi/sys_pidfd.cpp
 Result<int> sys_pidfd_open(int pid, uint32_t flags);

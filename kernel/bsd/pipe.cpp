@@ -177,6 +177,67 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
     return error;
 }
 
+Result<bool> Pipe::await_bytes(bool nonblocking) {
+    const auto over = [this] { return used() > 0 || writers_.load(std::memory_order_acquire) == 0; };
+    if (!over()) {
+        if (nonblocking)
+            return Errno::again;
+        if (wait_until(read_waitq_, "pipe_read", over) != WaitResult::awoken)
+            return Errno::restart_sys;
+    }
+    return used() > 0;
+}
+
+Result<void> Pipe::await_room(bool nonblocking) {
+    const auto over = [this] { return space() > 0 || readers_.load(std::memory_order_acquire) == 0; };
+    if (readers_.load(std::memory_order_acquire) != 0 && !over()) {
+        if (nonblocking)
+            return Errno::again;
+        if (wait_until(write_waitq_, "pipe_write", over) != WaitResult::awoken)
+            return Errno::restart_sys;
+    }
+    if (readers_.load(std::memory_order_acquire) != 0)
+        return {};
+    signal_broken_pipe();
+    return Errno::pipe;
+}
+
+size_t Pipe::peek(std::span<char> out, uint64_t& place) {
+    MutexGuard guard(lock_);
+    place = read_at_;
+    const size_t n = std::min(out.size(), used());
+    for (size_t done = 0; done < n;) {
+        const uint64_t at = read_at_ + done;
+        const VmPage* const page = slots_[at / page_size % (capacity() / page_size)];
+        const size_t piece = std::min(n - done, page_size - at % page_size);
+        std::copy_n(static_cast<const char*>(page_data(page)) + at % page_size, piece, out.data() + done);
+        done += piece;
+    }
+    return n;
+}
+
+void Pipe::take(uint64_t place, size_t n) {
+    {
+        MutexGuard guard(lock_);
+        if (read_at_ != place)
+            return;
+        n = std::min(n, used());
+        for (const uint64_t end = read_at_ + n; read_at_ < end;) {
+            VmPage*& slot = slots_[read_at_ / page_size % (capacity() / page_size)];
+            read_at_ += std::min(end - read_at_, page_size - read_at_ % page_size);
+            if (read_at_ == write_at_) { // keep this one page for the next write
+                std::swap(slot, slots_[0]);
+                read_at_ = write_at_ = 0;
+                break;
+            }
+            if (read_at_ % page_size == 0)
+                page_unref(std::exchange(slot, nullptr));
+        }
+        publish();
+    }
+    write_waitq_.wake_all();
+}
+
 uint32_t Pipe::poll(uint32_t events, PollTable* table, bool readable, bool writable) {
     using namespace poll_events;
     if (table) {

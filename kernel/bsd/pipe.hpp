@@ -29,6 +29,16 @@ public:
     /// F_SETPIPE_SZ: rounds up; returns the new capacity. busy if more than that is inside, inval, nomem.
     Result<size_t> set_capacity(size_t bytes);
 
+    // For splice and tee. Two who take from one pipe at the same time may both get the same bytes.
+    /// Waits for bytes: false at the end of file; again, restart_sys.
+    Result<bool> await_bytes(bool nonblocking);
+    /// Waits for room for one byte: pipe (with SIGPIPE), again, restart_sys.
+    Result<void> await_room(bool nonblocking);
+    /// Copies what is inside without taking it; bytes copied. `place` is for `take`.
+    size_t peek(std::span<char> out, uint64_t& place);
+    /// Takes `n` bytes that peek showed, unless somebody took them meanwhile.
+    void take(uint64_t place, size_t n);
+
     void add_end(bool reader, bool writer);
     /// The last end takes what is inside with it.
     void remove_end(bool reader, bool writer);

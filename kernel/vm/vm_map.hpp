@@ -127,6 +127,8 @@ public:
     } layout;
     /// Places in the vdso page that single steps use just now, one bit each (bsd/ptrace_step.cpp).
     std::atomic<uint32_t> step_places{0};
+    /// Barriers that its threads said they would ask for (membarrier(2)); exec's new map has none.
+    std::atomic<uint32_t> membarrier_registered{0};
 
 private:
     friend struct VmMapInternals;

@@ -14,6 +14,8 @@ Result<RefPtr<VmMap>> VmMap::fork() {
         child->layout = layout;
         child->size_limit.store(size_limit.load(std::memory_order_relaxed), std::memory_order_relaxed);
         child->stack_limit.store(stack_limit.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        child->membarrier_registered.store(membarrier_registered.load(std::memory_order_relaxed),
+                                           std::memory_order_relaxed);
         TRY(pmap_.fork_to(child->pmap_));
         if (entries_->some_dont_fork || entries_->some_wipe) [[unlikely]]
             for (const VmMapEntry& entry : entries_->tree) {
