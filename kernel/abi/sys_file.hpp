@@ -52,6 +52,7 @@ Result<size_t> sys_vmsplice(int fd, UserPtr<Iovec> vector, uint64_t count, uint3
 
 // -- paths (sys_path.cpp) ------------------------------------------------------------------------------------------------
 Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode);
+Result<int> sys_openat2(int at, UserPath path, UserPtr<OpenHow> how, uint64_t size);
 Result<void> sys_mknodat(int at, UserPath path, mode_t mode, uint32_t device);
 Result<void> sys_mkdirat(int at, UserPath path, mode_t mode);
 Result<void> sys_unlinkat(int at, UserPath path, uint32_t flags);

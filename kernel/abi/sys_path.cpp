@@ -10,19 +10,83 @@
 
 namespace lentil::abi {
 
-Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode) {
-    constexpr uint32_t known = open_flags::access_mode | open_flags::creat | open_flags::excl | open_flags::noctty |
-                               open_flags::trunc | open_flags::append | open_flags::nonblock | open_flags::dsync |
-                               open_flags::direct | open_flags::largefile | open_flags::directory |
-                               open_flags::nofollow | open_flags::noatime | open_flags::cloexec | open_flags::path |
-                               open_flags::tmpfile | 04000000 /* O_SYNC */ | 020000 /* FASYNC */;
+namespace {
+
+constexpr uint32_t known_open_flags =
+    open_flags::access_mode | open_flags::creat | open_flags::excl | open_flags::noctty | open_flags::trunc |
+    open_flags::append | open_flags::nonblock | open_flags::dsync | open_flags::direct | open_flags::largefile |
+    open_flags::directory | open_flags::nofollow | open_flags::noatime | open_flags::cloexec | open_flags::path |
+    open_flags::tmpfile | 04000000 /* O_SYNC */ | 020000 /* FASYNC */;
+
+Result<int> open_in(const VfsContext& context, int at, UserPath path, uint32_t flags, mode_t mode) {
     PathText name;
     TRY(name.copy(path));
     if (flags & (open_flags::creat | open_flags::trunc)) // nothing is made or emptied for want of a descriptor
         TRY(current_proc().fds->make_room(current_proc().limit(Limit::nofile).soft));
     RefPtr<File> file =
-        TRY(vfs::open(VfsContext::current(), at, name.view(), (flags & known) | open_flags::largefile, mode & 07777));
+        TRY(vfs::open(context, at, name.view(), (flags & known_open_flags) | open_flags::largefile, mode & 07777));
     return install_file(std::move(file), flags & open_flags::cloexec);
+}
+
+} // namespace
+
+Result<int> sys_openat(int at, UserPath path, uint32_t flags, mode_t mode) {
+    return open_in(VfsContext::current(), at, path, flags, mode);
+}
+
+Result<int> sys_openat2(int at, UserPath path, UserPtr<OpenHow> how, uint64_t size) {
+    constexpr uint64_t no_xdev = 1, no_magic_links = 2, no_symlinks = 4, beneath = 8, in_root = 0x10, cached = 0x20;
+    constexpr uint32_t tmpfile_bit = open_flags::tmpfile & ~open_flags::directory;
+    if (size < sizeof(OpenHow))
+        return Errno::inval;
+    if (size > page_size)
+        return Errno::toobig;
+    const OpenHow wanted = TRY(how.read());
+    for (uint64_t done = sizeof wanted; done < size;) { // what a later version may mean by more is not asked for
+        uint8_t more[64];
+        const size_t n = std::min<uint64_t>(sizeof more, size - done);
+        TRY(copyin(more, how.address() + done, n));
+        if (std::any_of(more, more + n, [](uint8_t b) { return b != 0; }))
+            return Errno::toobig;
+        done += n;
+    }
+    const uint64_t flags = wanted.flags, resolve = wanted.resolve;
+    if ((flags & ~uint64_t{known_open_flags}) ||
+        (resolve & ~(no_xdev | no_magic_links | no_symlinks | beneath | in_root | cached)))
+        return Errno::inval;
+    if ((resolve & beneath) && (resolve & in_root))
+        return Errno::inval;
+    const bool makes = flags & (open_flags::creat | tmpfile_bit);
+    if (makes ? (wanted.mode & ~uint64_t{07777}) != 0 : wanted.mode != 0)
+        return Errno::inval;
+    constexpr uint64_t of_path =
+        open_flags::path | open_flags::directory | open_flags::nofollow | open_flags::cloexec | open_flags::largefile;
+    if ((flags & open_flags::path) && (flags & ~of_path))
+        return Errno::inval;
+    if (resolve & cached)
+        return Errno::again; // nothing is promised to be there without waiting
+    VfsContext context = VfsContext::current();
+    context.resolve =
+        (resolve & no_xdev ? walk_flags::no_mounts : 0) | (resolve & no_magic_links ? walk_flags::no_magic_links : 0) |
+        (resolve & no_symlinks ? walk_flags::no_symlinks : 0) | (resolve & beneath ? walk_flags::beneath : 0);
+    if (resolve & in_root) {
+        context.resolve |= walk_flags::no_magic_links;
+        if (at != vfs::at_cwd) {
+            const FileHold directory = TRY(any_file(at));
+            RefPtr<Vnode> root = TRY(vfs::node_of(*directory));
+            context.root = std::move(root);
+            if (context.root->type != VnodeType::directory)
+                return Errno::notdir;
+        } else {
+            context.root = RefPtr<Vnode>(context.cwd);
+        }
+        context.cwd = RefPtr<Vnode>(context.root); // where an absolute path starts too
+        at = vfs::at_cwd;
+    } else if ((resolve & beneath) && at != vfs::at_cwd) {
+        // An absolute path would not look at the directory: it has to be one all the same.
+        TRY(any_file(at));
+    }
+    return open_in(context, at, path, static_cast<uint32_t>(flags), static_cast<mode_t>(wanted.mode));
 }
 
 Result<void> sys_mknodat(int at, UserPath path, mode_t mode, uint32_t device) {

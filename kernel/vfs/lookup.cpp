@@ -220,7 +220,13 @@ Reached go_on_quickly(const Cred& cred, Position& at, uint32_t flags) {
 
 /// The way from there.
 Result<void> walk_on(const VfsContext& context, Position& position, uint32_t flags, Located& at, bool want_parent) {
-    bool quickly = true;
+    // What bounds a walk is looked at name by name.
+    const uint32_t bounds = context.resolve;
+    const RefPtr<Vnode> base = bounds & walk_flags::beneath ? ref(position.directory) : RefPtr<Vnode>();
+    const bool one_mount = bounds & walk_flags::no_mounts;
+    if (base && position.rest.starts_with('/'))
+        return Errno::xdev;
+    bool quickly = bounds == 0;
     for (unsigned links = 0;;) {
         Reached reached = quickly ? go_on_quickly(*context.cred, position, flags) : Reached::name;
         if (reached == Reached::nothing) {
@@ -256,7 +262,12 @@ Result<void> walk_on(const VfsContext& context, Position& position, uint32_t fla
             TRY(check_access(directory, *context.cred, may::exec));
             if (name == "." || name == "..") {
                 if (name == "..") {
-                    position.held = TRY(up(context, ref(directory)));
+                    if (base.get() == &directory)
+                        return Errno::xdev;
+                    RefPtr<Vnode> above = TRY(up(context, ref(directory)));
+                    if (one_mount && above->mount != directory.mount)
+                        return Errno::xdev;
+                    position.held = std::move(above);
                     position.directory = position.held.get();
                 }
                 if (!last)
@@ -283,15 +294,23 @@ Result<void> walk_on(const VfsContext& context, Position& position, uint32_t fla
             at.trailing_slash = slash;
             return {};
         }
+        if (one_mount && next->mount != directory.mount)
+            return Errno::xdev;
         if (next->type == VnodeType::symlink && (!last || slash || (flags & walk_flags::follow))) {
-            if (++links > max_symlinks)
+            if (++links > max_symlinks || (bounds & walk_flags::no_symlinks))
                 return Errno::loop;
             RefPtr<Vnode> direct = TRY(next->follow());
+            if (direct && (bounds & walk_flags::no_magic_links))
+                return Errno::loop;
+            if (direct && (base || (one_mount && direct->mount != directory.mount)))
+                return Errno::xdev;
             if (!direct) {
                 size_t length = 0;
                 at.storage = TRY(splice(*next, position.rest, slash, length)); // the old `rest` is not used any more
                 position.rest = {at.storage.data(), length};
                 if (position.rest[0] == '/') {
+                    if (base || (one_mount && context.root->mount != directory.mount))
+                        return Errno::xdev;
                     position.held.reset();
                     position.directory = context.root.get();
                 }
@@ -344,6 +363,8 @@ Result<void> walk(const VfsContext& context, Vnode* start, std::string_view path
 Result<RefPtr<Vnode>> walk_to(const VfsContext& context, Vnode* start, std::string_view path, uint32_t flags) {
     start = path.starts_with('/') ? context.root.get() : start;
     TRY(check_path(start, path));
+    if (context.resolve != 0) [[unlikely]]
+        return walk_slowly(context, start, path, flags);
     Vnode* node = nullptr;
     const Reached reached = walk_quickly(*context.cred, start, path, flags, node, nullptr);
     if (reached == Reached::node) [[likely]]

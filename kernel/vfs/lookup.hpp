@@ -16,6 +16,7 @@ struct VfsContext {
     Hold<Vnode> root, cwd;
     Hold<const Cred> cred;
     mode_t umask = 0;
+    uint32_t resolve = 0; ///< walk_flags that bound every walk (openat2)
 
     /// The calling proc's, for the time of one system call. What only the caller's own thread could replace meanwhile is
     /// borrowed.
@@ -28,7 +29,11 @@ struct VfsContext {
 
 namespace walk_flags {
 inline constexpr uint32_t follow = 1, ///< a symbolic link in the last place is followed
-    parent = 2;                       ///< the last name need not exist
+    parent = 2,                       ///< the last name need not exist
+    no_symlinks = 4,                  ///< any symbolic link is loop
+    no_magic_links = 8,               ///< a link of procfs without a path is loop
+    beneath = 16,                     ///< what leads out of where the walk starts is xdev
+    no_mounts = 32;                   ///< what leads to another mount is xdev
 }
 
 enum class LastName : uint32_t { normal, dot, dot_dot, root };
