@@ -102,6 +102,21 @@ HINTS = {
     "timer_settime:id": "small", "timer_settime:flags": "one 0 0 1", "timer_settime:value": "itimer", "timer_gettime:id": "small",
     "timer_getoverrun:id": "small", "timer_delete:id": "small", "timerfd_create:flags": "bits O_CLOEXEC O_NONBLOCK",
     "timerfd_settime:flags": "one 0 0 1 3", "timerfd_settime:value": "itimer",
+    # Few keys and no private one: what is made of these stays.
+    "shmget:key": "one 1 2 3", "shmget:size": "one 0 1 4096 100000", "shmget:flags": "bits IPC_CREAT|0600 IPC_EXCL 0400",
+    "shmat:id": "small", "shmat:flags": "bits SHM_RDONLY SHM_RND SHM_EXEC", "shmctl:id": "small", "shmctl:command": "one 0 1 2 3 11 12 13 14 15",
+    "semget:key": "one 1 2 3", "semget:count": "small", "semget:flags": "bits IPC_CREAT|0600 IPC_EXCL 0400", "semop:id": "small",
+    "semop:ops": "pointer", "semtimedop:id": "small", "semtimedop:ops": "pointer", "semctl:id": "small", "semctl:number": "small",
+    "semctl:command": "one 0 1 2 3 11 12 13 14 15 16 17 18 19 20", "semctl:argument": "mixed 0 1 5 32767",
+    "msgget:key": "one 1 2 3", "msgget:flags": "bits IPC_CREAT|0600 IPC_EXCL 0400", "msgsnd:id": "small", "msgsnd:flags": "bits IPC_NOWAIT",
+    "msgsnd:size": "one 0 1 100 9000", "msgrcv:id": "small", "msgrcv:type": "one 0 1 3 -5", "msgrcv:flags": "bits IPC_NOWAIT MSG_NOERROR MSG_EXCEPT",
+    "msgctl:id": "small", "msgctl:command": "one 0 1 2 3 11 12 13", "mq_open:flags": "bits O_CREAT O_RDWR O_EXCL O_NONBLOCK O_WRONLY",
+    "mq_timedsend:text": "pointer", "mq_timedsend:priority": "small", "mq_timedreceive:text": "pointer", "mq_notify:event": "sigevent",
+    "inotify_init1:flags": "bits IN_CLOEXEC IN_NONBLOCK", "inotify_add_watch:mask": "bits IN_ALL_EVENTS IN_ONLYDIR IN_ONESHOT IN_MASK_ADD "
+                                                                                  "IN_EXCL_UNLINK IN_DONT_FOLLOW",
+    "inotify_rm_watch:watch": "small", "splice:flags": "bits 1 2 4 8", "tee:flags": "bits 1 2 4 8", "vmsplice:flags": "bits 1 2 4 8",
+    "membarrier:command": "one 0 1 2 4 8 16 32 64 512", "membarrier:flags": "one 0", "membarrier:hart": "one 0", "kcmp:first": "pid",
+    "kcmp:second": "pid", "kcmp:kind": "small", "openat2:size": "one 24 24 24 32",
     "ppoll:count": "small", "pselect6:count": "small", "epoll_pwait:count": "small", "mmap:fd": "fd",
 }
 

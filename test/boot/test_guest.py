@@ -10,6 +10,8 @@ LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600}
 DEFAULT_LIMIT = 300
 # What looks at shares of time.
 ALONE = {"sched"}
+# Short ones that share a machine.
+TOGETHER = ("inotify", "mqueue", "openat2", "splice", "sysv_msg", "sysv_sem", "sysv_shm")
 # Machines of another size; for programs that use up all there is.
 MEMORY = {"exhaust": "128M"}
 # What the kernel must have said on the console.
@@ -34,5 +36,17 @@ def runs_guest_program(name):
             machine.wait_for_end()
 
 
+@boot_test(", ".join(TOGETHER) + ": the guest programs run to their ends", own_lines=True, rank=2 * DEFAULT_LIMIT)
+def short_programs(report):
+    with Machine("guest short") as machine:
+        machine.wait_for_shell()
+        for name in TOGETHER:
+            machine.send(f"/test/{name}\n")
+            count_guest_lines(report, machine, name, DEFAULT_LIMIT)
+        machine.send("exec poweroff -f\n")
+        machine.wait_for_end()
+
+
 for program in programs():
-    runs_guest_program(program)
+    if program not in TOGETHER:
+        runs_guest_program(program)

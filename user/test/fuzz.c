@@ -406,6 +406,28 @@ static void run_sane(void) {
         wrong("a sane program fails afterwards: %s", text);
 }
 
+// What has a name of its own and outlives its makers.
+static void remove_ipc(void) {
+    struct shmid_ds shm;
+    struct semid_ds sem;
+    struct msqid_ds msg;
+    for (int i = 0; i < 64; ++i) {
+        shmctl(shmctl(i, SHM_STAT, &shm), IPC_RMID, NULL);
+        semctl(semctl(i, 0, SEM_STAT, &sem), 0, IPC_RMID);
+        msgctl(msgctl(i, MSG_STAT, &msg), IPC_RMID, NULL);
+    }
+    mkdir("/tmp/fuzz.queues", 0700);
+    if (mount("none", "/tmp/fuzz.queues", "mqueue", 0, NULL) == 0) {
+        DIR* queues = opendir("/tmp/fuzz.queues");
+        for (struct dirent* e; queues && (e = readdir(queues));)
+            unlinkat(dirfd(queues), e->d_name, 0);
+        if (queues)
+            closedir(queues);
+        umount("/tmp/fuzz.queues");
+    }
+    rmdir("/tmp/fuzz.queues");
+}
+
 // ---- rounds ----------------------------------------------------------------------------------------------------------
 static bool run_round(long round) {
     uint64_t seed = options.seed * 0x100000001b3u + (uint64_t)round;
@@ -442,6 +464,7 @@ static bool run_round(long round) {
         made += atomic_load(&shared->slots[i].beats);
     acct(NULL); // a call may have turned it on
     remove_sandbox();
+    remove_ipc();
     sethostname(host, strlen(host));
     for (int attempt = 0; !why[0]; ++attempt) {
         struct object_counts after = read_objects();
