@@ -6,6 +6,7 @@ No maintainer script runs (that would take root or an emulator): what matters of
 come from base-passwd's own lists; the links that update-alternatives would make from ALTERNATIVES below; there is no
 /etc/ld.so.cache, since the loader finds Debian's folders by itself. The first process is busybox's init."""
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
@@ -165,8 +166,15 @@ def owned_by_root(image, root):
 
 def make(name, image=None):
     """The image of userland `name`, made anew only if what it is made from has changed. Returns its path."""
-    packages, size = USERLANDS[name]
     image = image or os.path.join(TOP, "build", name + ".img")
+    os.makedirs(os.path.dirname(image), exist_ok=True)
+    with open(image + ".lock", "w", encoding="utf-8") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make_alone(name, image)
+
+
+def make_alone(name, image):
+    packages, size = USERLANDS[name]
     folders = fetched(packages)
     with open(os.path.abspath(__file__), "rb") as file:
         recipe = hashlib.sha256(file.read() + "\n".join(folders).encode()).hexdigest()
@@ -174,7 +182,6 @@ def make(name, image=None):
         with open(image + ".recipe", encoding="utf-8") as file:
             if file.read() == recipe:
                 return image
-    os.makedirs(os.path.dirname(image), exist_ok=True)
     root = image + ".tree"
     subprocess.run(["rm", "-rf", root], check=True)
     os.makedirs(root)
