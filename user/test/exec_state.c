@@ -3,6 +3,7 @@
 // a borrower where nothing else is said.
 #include "lend.h"
 
+#include <elf.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/auxv.h>
@@ -341,6 +342,82 @@ static void script(void) {
         unlink(paths[i]);
 }
 
+// --- where a program's headers lie ---
+
+static void exec_made(void) {
+    execl("/tmp/exec_state.made", "made", (char*)NULL);
+    _exit(errno == ENOEXEC ? 200 : 201);
+}
+// A program of three instructions that exits with `status`; its program headers begin at byte `headers` of the file.
+static void make_program(size_t headers, unsigned status) {
+    enum { code_at = 8192, size = 8192 + 12 };
+    static _Alignas(8) char file[size];
+    memset(file, 0, sizeof file);
+    const Elf64_Ehdr head = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                             .e_type = ET_EXEC,
+                             .e_machine = EM_RISCV,
+                             .e_version = EV_CURRENT,
+                             .e_entry = 0x10000,
+                             .e_phoff = headers,
+                             .e_ehsize = sizeof(Elf64_Ehdr),
+                             .e_phentsize = sizeof(Elf64_Phdr),
+                             .e_phnum = 2};
+    const Elf64_Phdr table[2] = {{.p_type = PT_NULL},
+                                 {.p_type = PT_LOAD,
+                                  .p_flags = PF_R | PF_X,
+                                  .p_offset = code_at,
+                                  .p_vaddr = 0x10000,
+                                  .p_filesz = 12,
+                                  .p_memsz = 12}};
+    const unsigned code[3] = {status << 20 | 10 << 7 | 0x13, 94 << 20 | 17 << 7 | 0x13, 0x73}; // li a0; li a7; ecall
+    memcpy(file, &head, sizeof head);
+    memcpy(file + headers, table, sizeof table);
+    memcpy(file + code_at, code, sizeof code);
+    int out = open("/tmp/exec_state.made", O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    CHECK(out >= 0);
+    CHECK_EQ(write(out, file, sizeof file), sizeof file);
+    close(out);
+}
+static void header_places(void) {
+    // Behind the file's head, at an odd place, cut by the end of what is read at first, cut by a page's end, far behind.
+    static const size_t places[] = {64, 65, 104, 450, 512, 4096 - 56, 6000, 8192 - 112};
+    for (unsigned i = 0; i < sizeof places / sizeof places[0]; ++i) {
+        make_program(places[i], 30 + i); // the same file again and again: nothing of the one before is left
+        CHECK_EXITED(lend(exec_made), 30 + (int)i);
+    }
+    make_program(64, 1);
+    CHECK_EQ(truncate("/tmp/exec_state.made", 64 + 100), 0); // the second header is cut off
+    CHECK_EXITED(lend(exec_made), 200);
+    CHECK_EQ(truncate("/tmp/exec_state.made", 0), 0);
+    CHECK_EXITED(lend(exec_made), 200);
+    unlink("/tmp/exec_state.made");
+}
+
+// Arguments and environment of which some sizes fill the stack's first page to the last byte, and others need more.
+static char long_argument[3 * 4096];
+static void exec_long(void) {
+    static char word[16];
+    snprintf(word, sizeof word, "%zu", strlen(long_argument));
+    char* const no_environment[] = {NULL};
+    execle(check_self, check_self, "@length", word, long_argument, (char*)NULL, no_environment);
+    _exit(121);
+}
+static int helper_length(char** argv) {
+    HELP(argv[4] == NULL && strlen(argv[3]) == strtoul(argv[2], NULL, 10));
+    for (const char* c = argv[3]; *c; c++)
+        HELP(*c == 'x');
+    HELP(strcmp((const char*)getauxval(AT_EXECFN), argv[0]) == 0);
+    HELP(getauxval(AT_RANDOM) % 16 == 0 && getauxval(AT_PAGESZ) == 4096 && getauxval(AT_NULL) == 0);
+    return 0;
+}
+static void full_stack_page(void) {
+    for (size_t n = 1; n<sizeof long_argument; n += n> 3200 && n < 4000 ? 8 : 509) {
+        memset(long_argument, 'x', n);
+        long_argument[n] = '\0';
+        CHECK_EXITED(lend(exec_long), 0);
+    }
+}
+
 static void counted(void) {
     long before = check_counter("execs");
     for (int i = 0; i < 5; ++i)
@@ -360,6 +437,8 @@ static const struct check_case cases[] = {
     {"LX-18 LX-19 exec marks the robust futexes of the old memory and clears its tid word", old_memory, 0, false},
     {"EC-76 a thread that executes gets the id of its process", leader_id, 0, false},
     {"EC-83 a script keeps its name, its interpreter one argument, and scripts nest only so deep", script, 0, false},
+    {"a program's headers are found wherever they lie, and are those that the file has now", header_places, 0, false},
+    {"arguments of any length arrive whole, also those that end with a page of the stack", full_stack_page, 0, false},
     {"execs are counted", counted, 0, true},
 };
 
@@ -377,6 +456,8 @@ int main(int argc, char** argv) {
         return helper_script(argc, argv);
     if (argc > 1 && strcmp(argv[1], "@exit") == 0)
         return 0;
+    if (argc > 3 && strcmp(argv[1], "@length") == 0)
+        return helper_length(argv);
     if (argc > 2 && strcmp(argv[1], "@helper") == 0)
         for (size_t i = 0; i < sizeof helpers / sizeof helpers[0]; ++i)
             if (strcmp(argv[2], helpers[i].name) == 0)

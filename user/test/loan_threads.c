@@ -582,6 +582,11 @@ __asm__(".text\n.globl lend_registers\n.type lend_registers, @function\nlend_reg
         ".size lend_registers, .-lend_registers\n");
 
 static void exit_now(void) { syscall(SYS_exit_group, 0); }
+static void nap_then_exit(void) { // its registers are saved while it sleeps, and clean when it ends
+    const struct timespec nap = {.tv_nsec = 2000000};
+    syscall(SYS_nanosleep, &nap, NULL);
+    syscall(SYS_exit_group, 0);
+}
 static void exec_now(void) { exec_exit("0"); }
 static void gift_then_exit(void) {
     thread_word = 0;
@@ -628,6 +633,7 @@ static void registers_after(void (*act)(void), bool dies) {
     }
 }
 static void registers_exit(void) { registers_after(exit_now, false); }
+static void registers_nap(void) { registers_after(nap_then_exit, false); }
 static void registers_exec(void) { registers_after(exec_now, false); }
 static void registers_kill(void) { registers_after(killed, true); }
 static void registers_gift(void) { registers_after(gift_then_exit, false); }
@@ -726,6 +732,7 @@ static const struct check_case cases[] = {
     {"EC-28 memory unmapped under the borrower ends the borrower alone", unmapped_under_borrower, 0, false},
     {"EC-17 the exit of an earlier child does not end a later loan", two_windows, 0, false},
     {"EC-04 XN-08 every register is given back bit for bit after exit", registers_exit, 0, false},
+    {"EC-04 XN-08 every register is given back bit for bit after a sleep of the borrower", registers_nap, 0, false},
     {"EC-04 XN-08 every register is given back bit for bit after exec", registers_exec, 0, false},
     {"EC-04 XN-08 every register is given back bit for bit after SIGKILL", registers_kill, 0, false},
     {"EC-04 XN-08 every register is given back bit for bit after a gift", registers_gift, 0, false},
