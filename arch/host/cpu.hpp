@@ -179,5 +179,8 @@ inline Trapframe& user_frame(ThreadArch& ta) { return ta.frame; }
 inline void fp_init(ThreadArch& ta) { ta.fp = {}; }
 inline void fp_save(ThreadArch&) {}
 inline void fp_load(ThreadArch&) {}
+inline void fp_expect(ThreadArch&) {}
+inline uint32_t fp_mark(const ThreadArch&) { return 0; }
+inline bool fp_unchanged(const ThreadArch&, uint32_t) { return false; }
 
 } // namespace lentil::machine

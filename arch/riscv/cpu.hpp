@@ -35,6 +35,7 @@ struct ThreadArch {
     uint64_t direct_calls = 0;                       ///< made so far; the thread alone counts
     std::atomic<int64_t> system_ticks{0};            ///< see machine/machine.hpp
     FpState fp;
+    uint32_t fp_changes = 0; ///< how often `fp` was written
 
     static constexpr uint32_t no_hart = ~uint32_t{0};
 
@@ -129,6 +130,9 @@ extern "C" [[noreturn]] void riscv_enter_user(Trapframe* frame);
 void fp_init(ThreadArch& ta);
 void fp_save(ThreadArch& ta);
 void fp_load(ThreadArch& ta);
+void fp_expect(ThreadArch& ta);
+inline uint32_t fp_mark(const ThreadArch& ta) { return ta.fp_changes; }
+bool fp_unchanged(const ThreadArch& ta, uint32_t mark);
 
 /// The thread that hart `index` runs on before there is a scheduler: zeroed memory that starts with a ThreadArch.
 Thread* boot_thread(unsigned index);

@@ -21,6 +21,7 @@ bool owns_registers(const ThreadArch& ta) { return ta.hart->fp_owner == &ta && t
 
 void fp_init(ThreadArch& ta) {
     ta.fp = {};
+    ta.fp_changes++;
     ta.fp_hart = ThreadArch::no_hart;
     ta.frame->set_fs(riscv::fs_off);
 }
@@ -29,17 +30,30 @@ void fp_save(ThreadArch& ta) {
     const bool irq = irq_save();
     if (ta.frame->fs() == riscv::fs_dirty && owns_registers(ta)) {
         riscv_fp_save(&ta.fp);
+        ta.fp_changes++;
         ta.frame->set_fs(riscv::fs_clean);
     }
     irq_restore(irq);
 }
 
 void fp_load(ThreadArch& ta) {
+    ta.fp_changes++; // by the caller
     ta.fp_hart = ThreadArch::no_hart;
     if (ta.frame->fs() == riscv::fs_off) // the first use loads them
         return;
     ta.frame->set_fs(riscv::fs_clean);
     ta.fp_pending = 1;
+}
+
+void fp_expect(ThreadArch& ta) {
+    if (!has_fp)
+        return;
+    ta.frame->set_fs(riscv::fs_clean);
+    ta.fp_pending = 1;
+}
+
+bool fp_unchanged(const ThreadArch& ta, uint32_t mark) {
+    return ta.fp_changes == mark && ta.frame->fs() != riscv::fs_dirty;
 }
 
 void fp_leave(ThreadArch& ta) {

@@ -87,7 +87,7 @@ Result<void> sys_getrusage(int who, UserPtr<Rusage> out) {
     Proc& proc = current_proc();
     Usage usage;
     switch (who) {
-    case self: usage = proc.usage(); break;
+    case self: return out.write(Rusage::from(proc.usage()));
     case children: {
         ProcTreeGuard guard(proc_tree_lock);
         usage = proc.children_usage;

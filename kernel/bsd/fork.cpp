@@ -115,6 +115,8 @@ Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request,
         machine::Trapframe& frame = machine::user_frame(thread->arch);
         frame = *request.frame;
         set_child_registers(frame, request, uthread.tid);
+        if (request.kind == ForkKind::thread) // C libraries save a jump buffer in each
+            machine::fp_expect(thread->arch);
     }
     thread_set_params(*thread, uthread.sched);
     task.adopt(*thread);

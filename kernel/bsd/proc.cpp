@@ -49,30 +49,31 @@ Result<void> Proc::set_limit(Limit l, LimitValue value) {
 
 namespace {
 
-/// All of `uthread` up to now on top of `total`, field by field: with one uthread that is most of getrusage(2).
-void add_usage(Usage& total, const Uthread& uthread) {
+/// `out` = `before` (which may be `out`) and all of `uthread` up to now, field by field: with one uthread this is most of
+/// getrusage(2).
+inline void put_sum(Usage& out, const Usage& before, const Uthread& uthread) {
     const OwnUsage& own = uthread.usage;
-    total.user += own.user;
-    total.system += own.system;
-    total.max_resident_bytes = std::max<uint64_t>(total.max_resident_bytes, own.max_resident_bytes);
-    total.minor_faults += own.minor_faults;
-    total.major_faults += own.major_faults;
-    total.blocks_in += own.blocks_in;
-    total.blocks_out += own.blocks_out;
-    total.voluntary_switches += own.voluntary_switches;
-    total.involuntary_switches += own.involuntary_switches;
-    total.bytes_read += own.bytes_read;
-    total.bytes_written += own.bytes_written;
-    total.reads += own.reads;
-    total.writes += own.writes;
+    out.user = before.user + own.user;
+    out.system = before.system + own.system;
+    out.max_resident_bytes = std::max<uint64_t>(before.max_resident_bytes, own.max_resident_bytes);
+    out.minor_faults = before.minor_faults + own.minor_faults;
+    out.major_faults = before.major_faults + own.major_faults;
+    out.blocks_in = before.blocks_in + own.blocks_in;
+    out.blocks_out = before.blocks_out + own.blocks_out;
+    out.voluntary_switches = before.voluntary_switches + own.voluntary_switches;
+    out.involuntary_switches = before.involuntary_switches + own.involuntary_switches;
+    out.bytes_read = before.bytes_read + own.bytes_read;
+    out.bytes_written = before.bytes_written + own.bytes_written;
+    out.reads = before.reads + own.reads;
+    out.writes = before.writes + own.writes;
     // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
     // running stretch is the borrower's alone.
     if (const Thread* on = uthread.thread.load()) {
         const CpuTimes times = thread_times(*on);
-        total.user += times.user;
-        total.system += times.system;
-        total.voluntary_switches += on->switches_voluntary;
-        total.involuntary_switches += on->switches_involuntary;
+        out.user += times.user;
+        out.system += times.system;
+        out.voluntary_switches += on->switches_voluntary;
+        out.involuntary_switches += on->switches_involuntary;
     }
 }
 
@@ -80,7 +81,7 @@ void add_usage(Usage& total, const Uthread& uthread) {
 
 Usage Uthread::usage_locked() const {
     Usage total;
-    add_usage(total, *this);
+    put_sum(total, total, *this);
     return total;
 }
 
@@ -92,9 +93,14 @@ Usage Proc::usage() const {
 Usage Proc::usage_locked() const {
     if (state == ProcState::zombie || state == ProcState::dead)
         return final_usage;
-    Usage total = dead_uthreads_usage;
-    for (const Uthread& u : uthreads)
-        add_usage(total, u);
+    if (uthreads.empty())
+        return dead_uthreads_usage;
+    Usage total;
+    const Usage* before = &dead_uthreads_usage;
+    for (const Uthread& u : uthreads) {
+        put_sum(total, *before, u);
+        before = &total;
+    }
     if (task)
         total.max_resident_bytes = std::max(total.max_resident_bytes, task->peak_resident_bytes());
     return total;

@@ -58,9 +58,8 @@ unsigned loan_depth(const VforkLoan& loan) {
 }
 
 /// The lender's return from vfork: its registers as they were, and the child's pid.
-void restore_lender(Uthread& lender, const VforkLoan& loan, machine::Trapframe& frame, machine::FpState& fp) {
+void restore_lender(Uthread& lender, const VforkLoan& loan, machine::Trapframe& frame) {
     frame = lender.parked_frame.value;
-    fp = lender.parked_fp.value;
     frame.set_return(static_cast<uint64_t>(loan.child_pid));
     if (loan.native_return)
         frame.set_return2(0);
@@ -80,6 +79,7 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
     machine::fp_save(thread.arch);
     lender.parked_frame.value = machine::user_frame(thread.arch);
     lender.parked_fp.value = thread.arch.fp;
+    loan->fp_mark = machine::fp_mark(thread.arch);
     uthread_charge(lender);
 
     loan->lender = ref(lender);
@@ -169,8 +169,12 @@ LoanEnd loan_release_locked(Proc& child) {
         uthread_charge(*loan->borrower); // at its end it was charged already, before its usage was added up
     loan->borrower->thread = nullptr;
     uthread_execute_on(*lender, thread);
-    restore_lender(*lender, *loan, machine::user_frame(thread.arch), thread.arch.fp);
-    machine::fp_load(thread.arch);
+    const bool fp_unchanged = machine::fp_unchanged(thread.arch, loan->fp_mark); // its frame says so
+    restore_lender(*lender, *loan, machine::user_frame(thread.arch));
+    if (!fp_unchanged) {
+        thread.arch.fp = lender->parked_fp.value;
+        machine::fp_load(thread.arch);
+    }
     lender->in_syscall = false; // its call is over: no restart logic may touch the restored registers
 
     // What arrived for the lender meanwhile is looked at on the way out; what the borrower left does not count.
@@ -232,7 +236,8 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     thread_set_params(*fresh, uthread_effective_sched(lender));
 
     uthread_execute_on(lender, *fresh);
-    restore_lender(lender, *loan, machine::user_frame(fresh->arch), fresh->arch.fp);
+    restore_lender(lender, *loan, machine::user_frame(fresh->arch));
+    fresh->arch.fp = lender.parked_fp.value;
     lender.in_syscall = false;
 
     for (VforkLoan* below = loan_below(*loan); below; below = loan_below(*below))

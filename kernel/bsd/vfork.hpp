@@ -19,7 +19,8 @@ struct VforkLoan : ZonedRefCounted<VforkLoan> {
     Thread* thread = nullptr;                  ///< t; while lent: what the borrower executes on
     pid_t child_pid = 0;                       ///< what vfork returns: no look into a child that may be gone (NB-45)
     bool native_return = false;
-    Waitq p_vforkwait; ///< the lender's place to sleep while awaited
+    uint32_t fp_mark = 0; ///< of `thread`, when the lender's floating-point registers were parked
+    Waitq p_vforkwait;    ///< the lender's place to sleep while awaited
 };
 
 // -- opening (fork1 alone) -------------------------------------------------------------------------------------------------

@@ -258,6 +258,9 @@ concept CpuContract = requires(uint64_t* to, const uint64_t* from, Thread* threa
     fp_init(ta);       ///< as after exec: all zero
     fp_save(ta);       ///< current thread: registers to ta.fp if they changed since
     fp_load(ta);       ///< current thread: user sees ta.fp from the next return on
+    fp_expect(ta);     ///< new thread: it will use the registers soon, its first return loads them
+    /// Current thread: whether ta.fp and the registers still hold what they did at fp_mark(), after fp_save(). May say no.
+    { fp_unchanged(ta, fp_mark(ta)) } -> std::same_as<bool>;
     fp = ta.fp;
     { fp.f } -> std::same_as<uint64_t(&)[32]>; ///< as riscv64 user mode numbers them
     { fp.fcsr } -> std::same_as<uint64_t&>;
