@@ -60,7 +60,8 @@ void maps_line(const VmMapEntry& e, MapsContext& c) {
     case EntryKind::heap: name = "[heap]"; break;
     case EntryKind::stack: name = "[stack]"; break;
     case EntryKind::vdso: name = "[vdso]"; break;
-    case EntryKind::plain: break;
+    case EntryKind::plain:
+    case EntryKind::attached: break; // their file names them, if they have one
     }
     const auto has = [&](Prot p) { return (e.prot & p) != Prot::none; };
     c.out.add("{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ", e.start, e.end, has(Prot::read) ? 'r' : '-',

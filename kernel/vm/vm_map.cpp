@@ -289,17 +289,14 @@ void VmMapInternals::write_protect(VmMap& map, VmObject& object, uint64_t first,
     }
 }
 
-void VmMapInternals::forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last,
-                                   void (*visited)(VmObject&, VmMapping&)) {
-    MutexGuard guard(map.lock_);
-    for (VmMapEntry& entry : map.entries_) {
+void VmMapInternals::forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last) {
+    for (const VmMapEntry& entry : map.entries_->tree) {
         if (entry.object.get() != &object)
             continue;
         const uint64_t begin = std::max(entry.offset, first << page_shift);
         const uint64_t end = std::min(entry.offset + (entry.end - entry.start), (last + 1) << page_shift);
         if (entry.shared && begin < end)
             remove_for_certain(map.pmap_, entry.start + (begin - entry.offset), entry.start + (end - entry.offset));
-        visited(object, entry);
     }
 }
 

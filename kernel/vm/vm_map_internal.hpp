@@ -107,8 +107,7 @@ struct VmMapInternals {
     static void write_protect(VmMap& map, VmObject& object, uint64_t first, uint64_t last);
 
     /// Removes the translations of the pages [first, last] of `object` where they are mapped shared; else like truncate.
-    static void forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last,
-                              void (*visited)(VmObject&, VmMapping&));
+    static void forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last);
 
     // -- vm_fault.cpp --
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry

@@ -530,8 +530,7 @@ void VmObjectInternals::forget_mappings(VmObject& object, uint64_t first, uint64
         if (object.mappings_.empty())
             return;
     }
-    visit_maps(object,
-               [&](VmMap& map, auto visited) { VmMapInternals::forget_shared(map, object, first, last, visited); });
+    visit_maps(object, [&](VmMap& map) { VmMapInternals::forget_shared(map, object, first, last); });
 }
 
 void forget_mappings(VmObject& object) {

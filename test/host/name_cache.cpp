@@ -17,6 +17,8 @@ namespace lentil {
 Vnode::Vnode(VnodeType node_type, Mount& node_mount) : type(node_type), mount(&node_mount) { mount->ref(); }
 Vnode::~Vnode() { mount->unref(); }
 Result<FsStat> Vnode::fs_stat() { return Errno::nosys; }
+void Vnode::file_ended(File&) {}
+void Vnode::watched_ended() {}
 // Of bsd/file.cpp; no file is opened here.
 void File::last_unref() { dispose(); }
 
