@@ -89,6 +89,12 @@ static void make_sandbox(uint64_t seed) {
         wrong("cannot leave the file system");
 }
 
+// Calls reach this program's own file, through /proc/self/exe, and may have made it somebody's, with the set-user-ID bit.
+static void restore_program(void) {
+    if (chown("/proc/self/exe", 0, 0) < 0 || chmod("/proc/self/exe", 0755) < 0)
+        wrong("cannot give this program its owner and mode back: errno %d", errno);
+}
+
 static int remove_one(const char* path, const struct stat* status, int kind, struct FTW* at) {
     (void)status, (void)kind, (void)at;
     remove(path);
@@ -465,6 +471,7 @@ static bool run_round(long round) {
     acct(NULL); // a call may have turned it on
     remove_sandbox();
     remove_ipc();
+    restore_program();
     sethostname(host, strlen(host));
     for (int attempt = 0; !why[0]; ++attempt) {
         struct object_counts after = read_objects();

@@ -679,7 +679,7 @@ static void parent_after_tracer(void) {
     CHECK_EQ(shared[4], 0);
     shared[3] = 2;
     CHECK_EQ(waitpid(pid, &status, 0), pid);
-    CHECK_EQ(shared[4], SIGKILL);
+    CHECK_SOON(shared[4] == SIGKILL, 10);
     CHECK_SIGNALED(status, SIGKILL);
     CHECK_EXITED(check_reap(tracer), 0);
 }
