@@ -123,6 +123,26 @@ static void parent_of_a_stopped_tracee(void) {
     CHECK_SIGNALED(check_reap(target_pid), SIGKILL);
 }
 
+static void each_stop_is_shown(void) {
+    pid_t pid = tracee(waits, 0);
+    siginfo_t info;
+    resume(pid);
+    for (int turn = 0; turn < 3; ++turn) {
+        kill(pid, SIGSTOP);
+        CHECK_STOP(pid, SIGSTOP); // the signal
+        CHECK_EQ(info_of(pid).si_signo, SIGSTOP);
+        ORDER(PTRACE_CONT, pid, 0, SIGSTOP);
+        CHECK_STOP(pid, SIGSTOP); // the stop
+        CHECK_ERRNO(order(PTRACE_GETSIGINFO, pid, 0, (unsigned long)&info), EINVAL);
+        kill(pid, SIGCONT);
+        resume(pid);
+        CHECK_STOP(pid, SIGCONT);
+        resume(pid);
+    }
+    kill(pid, SIGKILL);
+    CHECK_KILLED(pid, SIGKILL);
+}
+
 static void* leaves_with_1(void* unused) {
     syscall(SYS_exit, 1);
     return unused;
@@ -240,6 +260,7 @@ static const struct check_case cases[] = {
     {"a tracer with SA_NOCLDSTOP gets no signal for a stop, but for an end", told_of_stops, 0, false},
     {"the parent of another's tracee hears that it is stopped once the signal was let through",
      parent_of_a_stopped_tracee, 0, false},
+    {"each job-control stop of an attached process is shown", each_stop_is_shown, 0, false},
     {"a thread that is about to end when its process does has the status of that", status_of_a_thread, 0, false},
     {"registers that are not given stay, pc is even, and fcsr has eight bits", odd_registers, 0, true},
     {"the mask of a thread in sigsuspend is the one that it will have afterwards", mask_behind_sigsuspend, 0, false},

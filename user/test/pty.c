@@ -407,6 +407,85 @@ static void packets(void) {
     CHECK_EQ(memcmp(c, "gone", 4), 0);
 }
 
+static void more_packets(void) {
+    int master = open_master(), slave = open_slave(master), on = 1, off = 0;
+    char c[50];
+    CHECK_EQ(fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    CHECK_EQ(ioctl(master, TIOCPKT, &on), 0);
+    CHECK_EQ(write(slave, "lost", 4), 4);
+    CHECK_EQ(tcflush(slave, TCOFLUSH), 0);
+    CHECK_EQ(read(master, c, sizeof c), 1);
+    CHECK_EQ(c[0], TIOCPKT_FLUSHWRITE);
+    CHECK_ERRNO(read(master, c, sizeof c), EAGAIN);
+    CHECK_EQ(tcflow(slave, TCOOFF), 0); // of two opposites the later one holds
+    CHECK_EQ(tcflow(slave, TCOON), 0);
+    CHECK_EQ(tcflow(slave, TCOOFF), 0);
+    CHECK_EQ(read(master, c, sizeof c), 1);
+    CHECK_EQ(c[0], TIOCPKT_STOP);
+    CHECK_EQ(tcflow(slave, TCOON), 0);
+    CHECK_EQ(tcflow(slave, TCOOFF), 0);
+    CHECK_EQ(tcflow(slave, TCOON), 0);
+    CHECK_EQ(read(master, c, sizeof c), 1);
+    CHECK_EQ(c[0], TIOCPKT_START);
+    CHECK_EQ(tcflow(slave, TCOOFF), 0);
+    CHECK_EQ(ioctl(master, TIOCPKT, &on), 0);
+    CHECK_EQ(events_of(master) & POLLPRI, POLLPRI); // it was on: nothing is forgotten
+    CHECK_EQ(ioctl(master, TIOCPKT, &off), 0);
+    CHECK_EQ(ioctl(master, TIOCPKT, &on), 0);
+    CHECK_ERRNO(read(master, c, sizeof c), EAGAIN);
+}
+
+static void flushed_by_the_master(void) {
+    int master = open_master(), slave = open_slave(master);
+    char c[50];
+    CHECK_EQ(fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    CHECK_EQ(write(slave, "kept", 4), 4);
+    CHECK_EQ(tcflush(master, TCOFLUSH), 0);
+    CHECK_EQ(read(master, c, sizeof c), 4);
+    CHECK_EQ(write(slave, "lost", 4), 4);
+    CHECK_EQ(tcflush(master, TCIFLUSH), 0);
+    CHECK_ERRNO(read(master, c, sizeof c), EAGAIN);
+}
+
+static void room_for_echo(void) {
+    int master = open_master(), slave = open_slave(master);
+    static char text[65536];
+    memset(text, 'x', sizeof text);
+    CHECK_EQ(fcntl(slave, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    CHECK_EQ(fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    while (write(slave, text, sizeof text) > 0)
+        ;
+    while (write(slave, "x", 1) > 0)
+        ;
+    CHECK_EQ(write(master, "typed\n", 6), 6);
+    size_t length = 0;
+    for (ssize_t n; (n = read(master, text + length, sizeof text - length)) > 0;)
+        length += (size_t)n;
+    CHECK(length > 7 && memcmp(text + length - 7, "typed\r\n", 7) == 0);
+}
+
+static void closed_by_all(void) {
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(setsid() > 0);
+        int master = open_master(), slave = open_slave(master);
+        CHECK_EQ(ioctl(slave, TIOCSCTTY, 0), 0);
+        int own = open("/dev/tty", O_RDWR | O_CLOEXEC);
+        CHECK(own >= 0);
+        close(slave);
+        int again = open("/dev/tty", O_RDWR | O_CLOEXEC);
+        CHECK(again >= 0);
+        close(again);
+        close(own);
+        CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+        CHECK(open_slave(master) >= 0); // it can be opened again, but is nobody's
+        CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+        _exit(0);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+}
+
 static void stopped_output(void) {
     int master = open_master(), slave = open_slave(master);
     char c[10];
@@ -461,6 +540,11 @@ int main(int argc, char** argv) {
         {"keys, TIOCSIG and a new window size signal the group in front", interrupt_key, 20, false},
         {"settings and window are those of one terminal from both sides", settings, 0, false},
         {"packet mode tells the master of data, flushes, stops and the meaning of ^S", packets, 0, false},
+        {"packet mode tells of lost output, and of the later of two opposites; turned on anew it forgets", more_packets,
+         0, false},
+        {"a master that flushes loses what it has not read, not what it wrote", flushed_by_the_master, 0, true},
+        {"a slave's output leaves room for echo", room_for_echo, 0, true},
+        {"a session has its terminal as long as somebody has that open", closed_by_all, 20, true},
         {"^S at the master stops the slave's output and ^Q lets it go", stopped_output, 0, false},
         {"the first terminal that a session leader opens becomes its own", first_terminal, 20, false},
     };

@@ -373,6 +373,18 @@ static void full(void) {
     CHECK_EXITED(check_reap(child), 0);
 }
 
+static void inherited_option(void) {
+    int on = 1, server = listener(SOCK_STREAM, "/tmp/sockets.passcred", 3);
+    for (int turn = 0; turn < 2; ++turn) {
+        int client = client_of(SOCK_STREAM, "/tmp/sockets.passcred"), made = accept(server, NULL, NULL);
+        CHECK(client >= 0 && made >= 0);
+        CHECK_EQ(option(made, SO_PASSCRED), turn);
+        CHECK_EQ(option(client, SO_PASSCRED), 0);
+        CHECK_EQ(setsockopt(server, SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+    }
+    unlink("/tmp/sockets.passcred");
+}
+
 static void options(void) {
     int p[2];
     make_pair(SOCK_SEQPACKET, p);
@@ -464,6 +476,7 @@ int main(int argc, char** argv) {
         {"a full queue makes senders of datagrams wait", datagram_queue, 20, false},
         {"a full stream makes writers wait, and nothing is lost", full, 30, false},
         {"options are told and kept", options, 0, false},
+        {"an accepted socket passes credentials if its listener did", inherited_option, 0, false},
         {"/proc/net/unix lists sockets with their inodes", listed, 0, false},
         {"sendmmsg and recvmmsg move several messages", batches, 0, false},
     };
