@@ -264,9 +264,10 @@ static void start_worker(int index, uint64_t seed) {
 // So is one whose calls are all made: a thread that one of them left behind may wait for ever, and keep it.
 static void nudge(struct worker* worker, int index) {
     double now = check_now();
+    const double patience = slowness > 2 ? 0.4 * slowness : 0.8; // what is killed too early makes fewer calls, no more
     if (calls_left(index) > 0) {
         worker->busy = now;
-    } else if (now - worker->busy > 0.8 * slowness) {
+    } else if (now - worker->busy > patience) {
         kill(worker->pid, SIGKILL);
         worker->busy = now;
     }
@@ -276,7 +277,7 @@ static void nudge(struct worker* worker, int index) {
         if (beats != worker->beats[thread] || atomic_load(&slot->left) <= 0) {
             worker->beats[thread] = beats;
             worker->moved[thread] = now;
-        } else if (now - worker->moved[thread] > 0.8 * slowness) {
+        } else if (now - worker->moved[thread] > patience) {
             kill(worker->pid, SIGKILL);
             worker->moved[thread] = now;
         } else if (now - worker->moved[thread] > 0.05) {
