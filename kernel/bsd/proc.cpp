@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Tables of a proc that are replaced as a whole, and what it consumed.
-#include <algorithm>
-
 #include <bsd/proc.hpp>
 
 namespace lentil {
@@ -47,41 +45,17 @@ Result<void> Proc::set_limit(Limit l, LimitValue value) {
     return {};
 }
 
-namespace {
-
-/// `out` = `before` (which may be `out`) and all of `uthread` up to now, field by field: with one uthread this is most of
-/// getrusage(2).
-inline void put_sum(Usage& out, const Usage& before, const Uthread& uthread) {
-    const OwnUsage& own = uthread.usage;
-    out.user = before.user + own.user;
-    out.system = before.system + own.system;
-    out.max_resident_bytes = std::max<uint64_t>(before.max_resident_bytes, own.max_resident_bytes);
-    out.minor_faults = before.minor_faults + own.minor_faults;
-    out.major_faults = before.major_faults + own.major_faults;
-    out.blocks_in = before.blocks_in + own.blocks_in;
-    out.blocks_out = before.blocks_out + own.blocks_out;
-    out.voluntary_switches = before.voluntary_switches + own.voluntary_switches;
-    out.involuntary_switches = before.involuntary_switches + own.involuntary_switches;
-    out.bytes_read = before.bytes_read + own.bytes_read;
-    out.bytes_written = before.bytes_written + own.bytes_written;
-    out.reads = before.reads + own.reads;
-    out.writes = before.writes + own.writes;
+Usage Uthread::usage_locked() const {
+    Usage total = usage;
     // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
     // running stretch is the borrower's alone.
-    if (const Thread* on = uthread.thread.load()) {
+    if (const Thread* on = thread.load()) {
         const CpuTimes times = thread_times(*on);
-        out.user += times.user;
-        out.system += times.system;
-        out.voluntary_switches += on->switches_voluntary;
-        out.involuntary_switches += on->switches_involuntary;
+        total.user += times.user;
+        total.system += times.system;
+        total.voluntary_switches += on->switches_voluntary;
+        total.involuntary_switches += on->switches_involuntary;
     }
-}
-
-} // namespace
-
-Usage Uthread::usage_locked() const {
-    Usage total;
-    put_sum(total, total, *this);
     return total;
 }
 
@@ -93,14 +67,9 @@ Usage Proc::usage() const {
 Usage Proc::usage_locked() const {
     if (state == ProcState::zombie || state == ProcState::dead)
         return final_usage;
-    if (uthreads.empty())
-        return dead_uthreads_usage;
-    Usage total;
-    const Usage* before = &dead_uthreads_usage;
-    for (const Uthread& u : uthreads) {
-        put_sum(total, *before, u);
-        before = &total;
-    }
+    Usage total = dead_uthreads_usage;
+    for (const Uthread& u : uthreads)
+        total.add(u.usage_locked());
     if (task)
         total.max_resident_bytes = std::max(total.max_resident_bytes, task->peak_resident_bytes());
     return total;
