@@ -8,6 +8,7 @@
 #include <sched/clock.hpp>
 #include <sched/hart.hpp>
 #include <vfs/lookup.hpp>
+#include <vfs/page_cache.hpp>
 #include <vfs/procfs.hpp>
 #include <vm/kmem.hpp>
 #include <vm/page.hpp>
@@ -16,19 +17,30 @@ namespace lentil {
 
 namespace {
 
-/// Pages that files in memory hold: what Linux counts as cached and shared.
-uint64_t file_pages() {
-    uint64_t pages = 0;
-    for (unsigned i = 0; const RefPtr<Mount> mount = mount_by_index(i); i++) {
-        const FsStat st = mount->fs_stat();
-        pages += st.blocks - st.blocks_free;
-    }
-    return pages;
+constexpr uint64_t tmpfs_magic = 0x01021994; // as statfs tells it
+
+/// What pages hold, in pages.
+struct PageUses {
+    uint64_t files_in_memory = 0;  ///< tmpfs and its like: what Linux counts as cached and shared
+    uint64_t cache = 0, dirty = 0; ///< of files on disks
+    uint64_t anonymous = 0;
+};
+PageUses page_uses(const PageCounts& pages) {
+    PageUses uses;
+    for (unsigned i = 0; const RefPtr<Mount> mount = mount_by_index(i); i++)
+        if (const FsStat st = mount->fs_stat(); st.magic == tmpfs_magic)
+            uses.files_in_memory += st.blocks - st.blocks_free;
+    uses.cache = VmCachedObject::pages_of_all();
+    uses.dirty = PageCache::total_dirty();
+    // The counts are of different moments, and a file system that is mounted twice counts twice.
+    const uint64_t used = pages.total - pages.free, known = pages.kernel + uses.files_in_memory + uses.cache;
+    uses.anonymous = used > known ? used - known : 0;
+    return uses;
 }
 
 Result<void> meminfo(TextBuffer& out, const ProcTarget&) {
     const PageCounts pages = page_counts();
-    const uint64_t files = file_pages();
+    const PageUses uses = page_uses(pages);
     const auto line = [&](std::string_view name, uint64_t count) {
         const size_t start = out.size();
         out.add("{}:", name);
@@ -40,18 +52,18 @@ Result<void> meminfo(TextBuffer& out, const ProcTarget&) {
     };
     line("MemTotal", pages.total);
     line("MemFree", pages.free);
-    line("MemAvailable", pages.free);
+    line("MemAvailable", pages.free + (uses.cache > uses.dirty ? uses.cache - uses.dirty : 0));
     line("Buffers", 0);
-    line("Cached", files);
+    line("Cached", uses.files_in_memory + uses.cache);
     line("SwapCached", 0);
     line("Active", pages.total - pages.free - pages.kernel);
     line("Inactive", 0);
     line("SwapTotal", 0);
     line("SwapFree", 0);
-    line("Dirty", 0);
+    line("Dirty", uses.dirty);
     line("Writeback", 0);
-    line("AnonPages", pages.total - pages.free - pages.kernel - files);
-    line("Shmem", files);
+    line("AnonPages", uses.anonymous);
+    line("Shmem", uses.files_in_memory);
     line("Slab", pages.kernel);
     line("SReclaimable", 0);
     line("SUnreclaim", pages.kernel);
@@ -168,15 +180,15 @@ Result<void> tty_drivers(TextBuffer& out, const ProcTarget&) {
 
 Result<void> vmstat(TextBuffer& out, const ProcTarget&) {
     const PageCounts pages = page_counts();
-    const uint64_t files = file_pages();
+    const PageUses uses = page_uses(pages);
     uint64_t faults = 0;
     sched_harts().for_each(
         [&](unsigned i) { faults += hart_by_index(i).counters.page_faults.load(std::memory_order_relaxed); });
-    // Nothing is ever read from, or written to, a disk.
+    // What is read from disks and written to them is not counted.
     out.add(
         "nr_free_pages {}\nnr_anon_pages {}\nnr_file_pages {}\nnr_shmem {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
         "pgfault {}\npgmajfault 0\n",
-        pages.free, pages.total - pages.free - pages.kernel - files, files, files, faults);
+        pages.free, uses.anonymous, uses.files_in_memory + uses.cache, uses.files_in_memory, faults);
     return {};
 }
 

@@ -100,6 +100,14 @@ size_t VmCachedObject::reclaim_mapped(size_t want) {
     return got;
 }
 
+uint64_t VmCachedObject::pages_of_all() {
+    SpinGuard guard(VmCacheList::lock);
+    uint64_t pages = 0;
+    for (VmCachedObject* object = VmCacheList::members.first(); object; object = VmCacheList::members.next(*object))
+        pages += object->resident_pages();
+    return pages;
+}
+
 size_t VmCachedObject::reclaim(size_t want) {
     const size_t got = reclaim_round(want, false);
     return got < want ? got + reclaim_round(want - got, true) : got;

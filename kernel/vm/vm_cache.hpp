@@ -15,6 +15,8 @@ public:
     /// Frees up to `want` pages of any cache: those not used lately first. Never sleeps; callable with any lock below
     /// Rank::reclaim. Returns how many.
     static size_t reclaim(size_t want);
+    /// The pages of all caches together. Looks at every cache.
+    static uint64_t pages_of_all();
 
     // Pages that are mapped, or dirty, go only with the help of a thread that writes what is dirty.
     /// For a thread that found no memory, without spin locks: waits for a round of that thread. True: it freed something.
