@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A Debian 13 root on a disk: its first process, its shell, a tour of its commands, its orderly end.
 
-What more takes minutes is asked for by LENTIL_TEST_DEBIAN, a list: `large` (compilers, git, Python, gdb, editors, terminals:
-test_debian_large.py), `self` (Lentil builds Lentil), `python` (CPython's own tests): test_debian_nightly.py."""
+LENTIL_TEST_DEBIAN=large asks for what takes minutes more: compilers, git, Python, gdb, editors, terminals (test_debian_large.py)."""
 import os
 import re
 import subprocess
