@@ -112,7 +112,12 @@ Result<void> sys_flock(int fd, uint32_t operation) {
     return file_lock_set(*file, request, !(operation & no_block));
 }
 
-Result<int> sys_dup(int fd) { return install_file(TRY(any_file(fd)).keep(), false); }
+Result<int> sys_dup(int fd) {
+    Proc& proc = current_proc();
+    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]]
+        return install_file(ref(file), false);
+    return install_file(TRY(any_file(fd)).keep(), false);
+}
 
 Result<int> sys_dup3(int fd, int wanted, uint32_t flags) {
     if ((flags & ~open_flags::cloexec) || fd == wanted)

@@ -156,36 +156,50 @@ Result<off_t> read_offset(UserPtr<off_t> pointer) {
 
 } // namespace
 
-Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n) {
-    const FileHold file = TRY(readable_file(fd));
-    const UioSegment segment = TRY(one_segment(buffer, n));
+namespace {
+
+/// `move` with one piece of user memory and the file behind `fd`, which must be open for that.
+template<bool writes, class Move>
+[[gnu::always_inline]] inline Result<size_t> with_piece(int fd, uint64_t buffer, uint64_t n, Move move) {
+    constexpr uint32_t wrong = writes ? open_flags::read_only : open_flags::write_only;
+    const UioSegment segment{buffer, std::min<uint64_t>(n, rw_max)};
     Uio uio{std::span(&segment, 1)};
-    return counted_read(file->read(uio));
+    Proc& proc = current_proc();
+    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]] {
+        const uint32_t flags = file->flags.load(std::memory_order_relaxed);
+        if ((flags & open_flags::path) || (flags & open_flags::access_mode) == wrong)
+            return Errno::badf;
+        if (!user_range_ok(buffer, n)) [[unlikely]]
+            return one_segment(buffer, n).error();
+        return move(*file, uio);
+    }
+    const FileHold file = TRY(writes ? writable_file(fd) : readable_file(fd));
+    TRY(one_segment(buffer, n));
+    return move(*file, uio);
+}
+
+} // namespace
+
+Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n) {
+    return with_piece<false>(fd, buffer, n, [](File& file, Uio& uio) { return counted_read(file.read(uio)); });
 }
 
 Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n) {
-    const FileHold file = TRY(writable_file(fd));
-    const UioSegment segment = TRY(one_segment(buffer, n));
-    Uio uio{std::span(&segment, 1)};
-    return counted_write(file->write(uio));
+    return with_piece<true>(fd, buffer, n, [](File& file, Uio& uio) { return counted_write(file.write(uio)); });
 }
 
 Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    const FileHold file = TRY(readable_file(fd));
-    const UioSegment segment = TRY(one_segment(buffer, n));
-    Uio uio{std::span(&segment, 1)};
-    return counted_read(file->pread(uio, offset));
+    return with_piece<false>(fd, buffer, n,
+                             [&](File& file, Uio& uio) { return counted_read(file.pread(uio, offset)); });
 }
 
 Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    const FileHold file = TRY(writable_file(fd));
-    const UioSegment segment = TRY(one_segment(buffer, n));
-    Uio uio{std::span(&segment, 1)};
-    return counted_write(file->pwrite(uio, offset));
+    return with_piece<true>(fd, buffer, n,
+                            [&](File& file, Uio& uio) { return counted_write(file.pwrite(uio, offset)); });
 }
 
 Result<size_t> sys_readv(int fd, UserPtr<Iovec> vector, uint64_t count) {
@@ -301,6 +315,9 @@ Result<size_t> sys_copy_file_range(int from, UserPtr<off_t> from_offset, int to,
 }
 
 Result<void> sys_fstat(int fd, UserPtr<Stat> out) {
+    Proc& proc = current_proc();
+    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]]
+        return out.write(Stat::from(TRY(file->stat())));
     const FileHold file = TRY(any_file(fd));
     return out.write(Stat::from(TRY(file->stat())));
 }

@@ -23,6 +23,8 @@ public:
             return size_t{0};
         // In pieces, so that a signal ends a long read early, as on Linux.
         constexpr size_t piece = 16 * page_size;
+        if (uio.left() <= piece) [[likely]]
+            return uio.left() == 0 ? Result<size_t>(size_t{0}) : uio.put_zeros(uio.left());
         size_t done = 0;
         while (uio.left() > 0) {
             const size_t wanted = std::min(uio.left(), piece);

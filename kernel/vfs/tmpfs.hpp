@@ -55,6 +55,7 @@ struct TmpfsEntry {
     char short_name[inline_name];
     char* long_name = nullptr;
 
+    TmpfsEntry() {} // a name comes into short_name, or not
     std::string_view name() const { return {long_name ? long_name : short_name, length}; }
     static Result<TmpfsEntry*> create(std::string_view name);
     ~TmpfsEntry();
