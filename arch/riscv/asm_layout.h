@@ -6,7 +6,7 @@
 // ---- virtual layout (Sv39, kernel half) --------------------------------------------------------------------------
 #define DIRECT_MAP_BASE 0xffffffc000000000 // physical address 0 upwards, 128 GiB, by gigapages
 #define KMEM_BASE 0xffffffe000000000       // kernel stacks and mappings; the vm layer fills it
-#define KMEM_END 0xfffffff000000000
+#define KMEM_END 0xffffffe100000000       // four root entries: their tables are part of the image
 #define IMAGE_BASE 0xffffffff80000000     // the kernel image, wherever it was loaded
 #define HART_AREA_BASE 0xffffffffc0000000 // boot and emergency stacks of the harts, with guard pages
 
