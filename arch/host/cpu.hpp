@@ -58,7 +58,7 @@ struct ThreadArch {
     std::atomic<uint32_t> ast_pending{0};
     std::atomic<uint32_t> calls_watched{0};
     uint64_t direct_calls = 0; ///< stays 0: the simulated trap knows one way
-    std::atomic<int64_t> system_ticks{0};
+    Word<int64_t> system_ticks{0};
     FpState fp;
 
     void set_stack(void* bottom, void* top) {

@@ -324,10 +324,12 @@ void synchronous_trap(Trapframe& frame, host::Stepped trap) {
             continue;
         }
         host::Stepped trap;
-        ta.system_ticks.fetch_add(static_cast<int64_t>(ticks()), std::memory_order_relaxed);
+        ta.system_ticks.store(ta.system_ticks.load(std::memory_order_relaxed) + static_cast<int64_t>(ticks()),
+                              std::memory_order_relaxed);
         for (uint64_t n = random_word() % plan.burst + 1; n > 0 && trap.what == host::Step::done; n--)
             trap = host::user_step(frame, ta.fp);
-        ta.system_ticks.fetch_sub(static_cast<int64_t>(ticks()), std::memory_order_relaxed);
+        ta.system_ticks.store(ta.system_ticks.load(std::memory_order_relaxed) - static_cast<int64_t>(ticks()),
+                              std::memory_order_relaxed);
         if (trap.what == host::Step::done)
             continue;
         if (trap.what == host::Step::question) {

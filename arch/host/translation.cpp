@@ -133,6 +133,8 @@ void activate(AddressSpace& space) {
     old->active.remove(host_hart);
 }
 
+void address_space_ends(AddressSpace&) {}
+
 void tlb_shootdown(AddressSpace& space, vaddr_t start, size_t length) {
     host::counters().shootdowns++;
     space.active.load().for_each([&](unsigned hart) {

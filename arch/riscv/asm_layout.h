@@ -22,17 +22,17 @@
 #define TF_CAUSE 264
 #define TF_TVAL 272
 #define TF_ORIG_A0 280
-#define TF_SIZE 288
+#define TF_THREAD 288 // of a user trapframe: the Thread that tp is in the kernel
+#define TF_SIZE 304
 
 // ---- ThreadArch: first member of Thread, so tp points to it --------------------------------------------------------
 #define TA_FRAME 0       // address of the user trapframe: where the kernel stack starts for a trap from user mode
 #define TA_STACK_LIMIT 8 // lowest address of the kernel stack
-#define TA_SCRATCH 16    // holds the user's sp for a moment in trap entry
+#define TA_DIRECT_LIMIT 16 // numbers of system calls from here on are not entered directly
 #define TA_HART 24       // the HartArch that runs it
 #define TA_PENDING 32    // two words: what must be looked at on the way to user mode
-#define TA_WATCHED 40    // system calls of this thread are not to be entered directly
-#define TA_CALLS 48      // how many were
-#define TA_SYSTEM 56     // time spent in the kernel
+#define TA_CALLS 40      // system calls that were entered directly
+#define TA_SYSTEM 48     // time spent in the kernel
 
 // ---- HartArch ------------------------------------------------------------------------------------------------------
 #define HART_EMERGENCY_TOP 0
@@ -42,13 +42,15 @@
 #define CAUSE_FIRST_PAGE_FAULT 12 // of exceptions nothing but page faults from here on
 
 // ---- system calls --------------------------------------------------------------------------------------------------
-#define DIRECT_CALL_LIMIT 512 // numbers from here on (negative ones among them) are never entered directly
+#define DIRECT_CALL_LIMIT 512 // the highest TA_DIRECT_LIMIT
 
 // ---- Context -------------------------------------------------------------------------------------------------------
 #define CTX_RA 0
 #define CTX_SP 8
 #define CTX_S(n) (16 + (n)*8) // s0 .. s11
-#define CTX_SIZE 112
+#define CTX_GP 112
+#define CTX_T(n) (120 + ((n)-3) * 8) // t3 .. t6
+#define CTX_SIZE 152
 
 // ---- sstatus bits that assembly needs -------------------------------------------------------------------------------
 #define SSTATUS_SIE 0x2

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What a thread keeps while it does not run in the kernel: the registers that a function call preserves.
+// What a thread keeps while it does not run in the kernel: the registers that a function call preserves, and gp. All but
+// ra and sp may still be its user's (trap.S).
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,8 @@ struct Context {
     uint64_t ra = 0;
     uint64_t sp = 0;
     uint64_t s[12] = {};
+    uint64_t gp = 0;
+    uint64_t t3[4] = {}; ///< t3 .. t6
 
     /// `entry(arg)` runs at the first switch, interrupts disabled, below the place of the user trapframe.
     void init(void* stack_top, void (*entry)(void*), void* arg) {
@@ -25,6 +28,7 @@ struct Context {
 };
 
 static_assert(offsetof(Context, ra) == CTX_RA && offsetof(Context, sp) == CTX_SP && offsetof(Context, s) == CTX_S(0));
+static_assert(offsetof(Context, gp) == CTX_GP && offsetof(Context, t3) == CTX_T(3));
 static_assert(sizeof(Context) == CTX_SIZE);
 
 } // namespace lentil::machine

@@ -7,6 +7,8 @@
 #include <riscv/context.hpp>
 #include <riscv/layout.hpp>
 
+#include <libkern/word.hpp>
+
 namespace lentil {
 struct Thread;
 }
@@ -22,18 +24,26 @@ struct FpState {
     uint64_t fcsr = 0;
 };
 
+/// Behaves as a word that is 0 or 1; kept as what trap.S compares the number of a system call with.
+class CallLimit {
+public:
+    void store(uint32_t watched, std::memory_order order) { limit_.store(watched ? 0 : DIRECT_CALL_LIMIT, order); }
+
+private:
+    Word<uint64_t> limit_{DIRECT_CALL_LIMIT};
+};
+
 /// The arch's part of a thread: FIRST member of Thread, so that tp points to both.
 struct ThreadArch {
     Trapframe* frame = nullptr; ///< where a trap from user mode puts the registers: the top of the kernel stack
     uint64_t stack_limit = 0;   ///< lowest address of the kernel stack
-    uint64_t scratch = 0;
-    HartArch* hart = nullptr;                        ///< the hart that runs it; set_current_thread() hands it on
+    CallLimit calls_watched;    ///< no direct system calls: each goes through hooks.syscall
+    HartArch* hart = nullptr;   ///< the hart that runs it; set_current_thread() hands it on
     alignas(8) std::atomic<uint32_t> ast_pending{0}; ///< with the next: one load on the way to user mode
     uint32_t fp_pending = 0;                         ///< its registers may have to be loaded
-    std::atomic<uint32_t> calls_watched{0};          ///< no direct system calls: each goes through hooks.syscall
-    uint32_t fp_hart = no_hart;                      ///< hart whose registers hold (or held last) `fp`
     uint64_t direct_calls = 0;                       ///< made so far; the thread alone counts
-    std::atomic<int64_t> system_ticks{0};            ///< see machine/machine.hpp
+    Word<int64_t> system_ticks{0};                   ///< see machine/machine.hpp
+    uint32_t fp_hart = no_hart;                      ///< hart whose registers hold (or held last) `fp`
     FpState fp;
     uint32_t fp_changes = 0; ///< how often `fp` was written
 
@@ -53,10 +63,10 @@ struct ThreadArch {
 
 static_assert(offsetof(ThreadArch, frame) == TA_FRAME);
 static_assert(offsetof(ThreadArch, stack_limit) == TA_STACK_LIMIT);
-static_assert(offsetof(ThreadArch, scratch) == TA_SCRATCH);
 static_assert(offsetof(ThreadArch, hart) == TA_HART);
 static_assert(offsetof(ThreadArch, ast_pending) == TA_PENDING && offsetof(ThreadArch, fp_pending) == TA_PENDING + 4);
-static_assert(offsetof(ThreadArch, calls_watched) == TA_WATCHED && offsetof(ThreadArch, direct_calls) == TA_CALLS);
+static_assert(offsetof(ThreadArch, calls_watched) == TA_DIRECT_LIMIT && sizeof(CallLimit) == 8 &&
+              offsetof(ThreadArch, direct_calls) == TA_CALLS);
 static_assert(offsetof(ThreadArch, system_ticks) == TA_SYSTEM);
 
 /// The arch's part of a hart.
@@ -66,11 +76,12 @@ struct alignas(64) HartArch {
     std::atomic<uint32_t> ipi_pending{0};
     uint64_t id = 0;                ///< the firmware's
     AddressSpace* space = nullptr;  ///< loaded in satp
+    uint64_t asids = 0;             ///< which bits of an ASID it tells spaces apart by: all that are used, or none
     ThreadArch* fp_owner = nullptr; ///< whose floating-point registers were loaded last
     /// For counts(): written by the hart itself.
-    std::atomic<uint64_t> space_switches{0}, fences{0};
+    Word<uint64_t> space_switches{0}, fences{0};
 
-    static void bump(std::atomic<uint64_t>& counter) {
+    static void bump(Word<uint64_t>& counter) {
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 };

@@ -83,12 +83,13 @@ void harts_init() {
 
 void hart_init_self() {
     using namespace riscv;
-    const HartArch& hart = this_hart();
+    HartArch& hart = this_hart();
     HartIdentity& self = identities[hart.index];
     self = {sbi::machine_vendor(), sbi::machine_architecture(), sbi::machine_implementation()};
     errata_init_self(self);
     csr_write<Csr::scounteren>(2); // user mode may read the time counter, nothing else
     timer_init_self();
+    tlb_init_self(hart);
     kernel_space().active.add(hart.index);
     online_harts.add(hart.index);
     csr_write<Csr::sie>(1 << irq_software | 1 << irq_timer | 1 << irq_external);

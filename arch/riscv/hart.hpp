@@ -23,6 +23,8 @@ void hart_init_self();
 /// From the device tree; before hart_init_self.
 void time_init(uint64_t ticks_per_second, bool sstc);
 void timer_init_self();
+/// Whether it has ASIDs; after what is known of its errata.
+void tlb_init_self(HartArch& hart);
 /// What cbo.zero fills, in bytes; 0: not every hart has it. Before the first page is zeroed.
 void zero_page_init(uint64_t block);
 void fixups_check(); ///< that their order is what a search takes it for

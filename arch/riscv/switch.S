@@ -11,10 +11,18 @@ riscv_context_switch:
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     sd      s\n, CTX_S(\n)(a0)
     .endr
+    sd      gp, CTX_GP(a0)
+    .irp n, 3, 4, 5, 6
+    sd      t\n, CTX_T(\n)(a0)
+    .endr
     ld      ra, CTX_RA(a1)
     ld      sp, CTX_SP(a1)
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     ld      s\n, CTX_S(\n)(a1)
+    .endr
+    ld      gp, CTX_GP(a1)
+    .irp n, 3, 4, 5, 6
+    ld      t\n, CTX_T(\n)(a1)
     .endr
     ret
 

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Trap entry and return. sscratch is the Thread in user mode and 0 in the kernel.
+// Trap entry and return. sscratch is the thread's user trapframe in user mode and 0 in the kernel.
 #include <riscv/asm_layout.h>
 
-// The registers that a C function may change, but sp (x2), tp (x4) and t0 (x5). And gp (x3), which C leaves alone: a
-// context switch does too, so that it would come back as another thread's.
+// The registers that the kernel's C++ may change, but sp (x2), tp (x4) and t0 (x5). It is built so that functions preserve
+// t3 to t6 as well (-fcall-saved), and gp (x3) it does not use: a context switch keeps these like s0 to s11.
 .macro save_changing
-    sd      x1, TF_X(1)(sp)
-    .irp n, 3, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 28, 29, 30, 31
+    .irp n, 1, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17
     sd      x\n, TF_X(\n)(sp)
     .endr
 .endm
 
 // Those that it leaves as they were: still the user's after any call that returned.
 .macro save_kept
-    .irp n, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+    .irp n, 3, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     sd      x\n, TF_X(\n)(sp)
     .endr
 .endm
@@ -49,14 +48,13 @@
 .endm
 
 .macro restore_changing_but_a0
-    ld      x1, TF_X(1)(sp)
-    .irp n, 3, 5, 6, 7, 11, 12, 13, 14, 15, 16, 17, 28, 29, 30, 31
+    .irp n, 1, 5, 6, 7, 11, 12, 13, 14, 15, 16, 17
     ld      x\n, TF_X(\n)(sp)
     .endr
 .endm
 
 .macro restore_kept
-    .irp n, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
+    .irp n, 3, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     ld      x\n, TF_X(\n)(sp)
     .endr
 .endm
@@ -70,34 +68,30 @@
     .balign 4
     .globl riscv_trap_entry
 riscv_trap_entry:
-    csrrw   tp, sscratch, tp
-    beqz    tp, from_kernel
+    csrrw   sp, sscratch, sp
+    beqz    sp, from_kernel
 
-// From user mode only what C may change is saved. s0 to s11 pass through the kernel in its callees' care, and are
+// From user mode only what C++ may change is saved. The others pass through the kernel in its callees' care, and are
 // written to the frame by whoever needs a whole one: `whole_call`, and the way out when something pends.
 from_user:
-    sd      sp, TA_SCRATCH(tp)
-    ld      sp, TA_FRAME(tp)
+    sd      tp, TF_X(4)(sp)
+    ld      tp, TF_THREAD(sp)
     sd      t0, TF_X(5)(sp)
     save_changing
     enter_kernel_time t0, t1
-    csrrw   t0, sscratch, zero      // the user's tp
-    ld      t1, TA_SCRATCH(tp)
+    csrrw   t0, sscratch, zero      // the user's sp
     csrr    t2, scause
-    csrr    t3, sepc
-    csrr    t4, sstatus
-    sd      t0, TF_X(4)(sp)
-    sd      t1, TF_X(2)(sp)
-    sd      t4, TF_STATUS(sp)
-    li      t5, CAUSE_USER_ECALL
-    bne     t2, t5, other_trap
+    csrr    a6, sepc
+    csrr    t1, sstatus
+    sd      t0, TF_X(2)(sp)
+    sd      t1, TF_STATUS(sp)
+    li      t0, CAUSE_USER_ECALL
+    bne     t2, t0, other_trap
 
-    addi    t3, t3, 4
-    lw      t0, TA_WATCHED(tp)
-    li      t1, DIRECT_CALL_LIMIT
-    sd      t3, TF_PC(sp)
-    bnez    t0, whole_call
-    bgeu    a7, t1, whole_call
+    addi    a6, a6, 4
+    ld      t0, TA_DIRECT_LIMIT(tp)
+    sd      a6, TF_PC(sp)
+    bgeu    a7, t0, whole_call
     la      t0, lentil_direct_calls
     slli    t1, a7, 3
     add     t0, t0, t1
@@ -112,7 +106,7 @@ from_user:
     ld      t0, TA_PENDING(tp)
     bnez    t0, pending_after_call
     leave_kernel_time t0, t1
-    csrw    sscratch, tp
+    csrw    sscratch, sp
     restore_target
     restore_changing_but_a0
     restore_user_stack
@@ -127,8 +121,9 @@ pending:
     mv      a0, sp
     call    riscv_prepare_user
 user_return:                        // interrupts disabled, sp = a whole frame, nothing pending
+    sd      tp, TF_THREAD(sp)       // it may be a copy of another thread's
     leave_kernel_time t0, t1
-    csrw    sscratch, tp
+    csrw    sscratch, sp
     drop_reservation
     restore_target
     restore_kept
@@ -145,7 +140,7 @@ whole_call:
 
 other_trap:
     csrr    t1, stval
-    sd      t3, TF_PC(sp)
+    sd      a6, TF_PC(sp)
     sd      t2, TF_CAUSE(sp)
     sd      t1, TF_TVAL(sp)
     bltz    t2, part_is_enough
@@ -157,7 +152,7 @@ part_is_enough:                     // interrupts and page faults
     ld      t0, TA_PENDING(tp)
     bnez    t0, pending
     leave_kernel_time t0, t1
-    csrw    sscratch, tp
+    csrw    sscratch, sp
     drop_reservation
     restore_target
     ld      a0, TF_X(10)(sp)
@@ -192,7 +187,7 @@ riscv_enter_user:
 .endm
 
 from_kernel:
-    csrr    tp, sscratch
+    csrr    sp, sscratch
     csrw    sscratch, t0
     ld      t0, TA_STACK_LIMIT(tp)
     addi    sp, sp, -TF_SIZE

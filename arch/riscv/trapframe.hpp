@@ -18,6 +18,8 @@ struct Trapframe {
     uint64_t scause = 0;
     uint64_t stval = 0;
     uint64_t orig_a0 = 0; ///< a0 at a system call's entry, for its restart
+    uint64_t thread = 0;  ///< of a trap from user mode: whose kernel stack this is; trap.S alone reads and writes it
+    uint64_t unused = 0;
 
     uint64_t& reg(unsigned n) { return x[n - 1]; }
     uint64_t reg(unsigned n) const { return n == 0 ? 0 : x[n - 1]; }
@@ -52,6 +54,7 @@ static_assert(offsetof(Trapframe, sstatus) == TF_STATUS);
 static_assert(offsetof(Trapframe, scause) == TF_CAUSE);
 static_assert(offsetof(Trapframe, stval) == TF_TVAL);
 static_assert(offsetof(Trapframe, orig_a0) == TF_ORIG_A0);
+static_assert(offsetof(Trapframe, thread) == TF_THREAD);
 static_assert(sizeof(Trapframe) == TF_SIZE && TF_SIZE % 16 == 0);
 
 } // namespace lentil::machine

@@ -11,26 +11,31 @@
     .popsection
 .endm
 
+// No routine here touches t3 to t6, which the kernel's code leaves as they are (see trap.S).
 .macro begin_user_access
-    li      t6, SSTATUS_SUM
-    csrs    sstatus, t6
+    li      t2, SSTATUS_SUM
+    csrs    sstatus, t2
 .endm
 
-.macro end_user_access              // t6 as begin_user_access left it
-    csrc    sstatus, t6
+.macro end_user_access              // t2 as begin_user_access left it
+    csrc    sstatus, t2
 .endm
 
-.macro copy_words at                // eight of them
+.macro copy_four at
     .set .Lcopy_at, \at
-    .irp r, a4, a5, a6, a7, t0, t1, t2, t3
+    .irp r, a4, a5, a6, a7
     X copy_bytes, ld \r, .Lcopy_at(a1)
     .set .Lcopy_at, .Lcopy_at + 8
     .endr
     .set .Lcopy_at, \at
-    .irp r, a4, a5, a6, a7, t0, t1, t2, t3
+    .irp r, a4, a5, a6, a7
     X copy_bytes, sd \r, .Lcopy_at(a0)
     .set .Lcopy_at, .Lcopy_at + 8
     .endr
+.endm
+.macro copy_words at                // eight of them
+    copy_four \at
+    copy_four (\at+32)
 .endm
 
     .text
@@ -52,51 +57,51 @@ riscv_user_copy:
     addi    a1, a1, 1
     j       1b
 2:  sub     a2, a3, a0
-    andi    t4, a1, 7
-    bnez    t4, copy_shifted
+    andi    a6, a1, 7
+    bnez    a6, copy_shifted
 copy_aligned:                       // both sides, a2 bytes
-    srli    t4, a2, 8
-    beqz    t4, copy_less
+    srli    t0, a2, 8
+    beqz    t0, copy_less
 3:  copy_words 0
     copy_words 64
     copy_words 128
     copy_words 192
     addi    a0, a0, 256
     addi    a1, a1, 256
-    addi    t4, t4, -1
-    bnez    t4, 3b
+    addi    t0, t0, -1
+    bnez    t0, 3b
     andi    a2, a2, 255
 copy_less:
-    srli    t4, a2, 6
-    beqz    t4, 4f
+    srli    t0, a2, 6
+    beqz    t0, 4f
 3:  copy_words 0
     addi    a0, a0, 64
     addi    a1, a1, 64
-    addi    t4, t4, -1
-    bnez    t4, 3b
+    addi    t0, t0, -1
+    bnez    t0, 3b
     andi    a2, a2, 63
-4:  srli    t4, a2, 3
+4:  srli    t0, a2, 3
     andi    a2, a2, 7
-    beqz    t4, 6f
+    beqz    t0, 6f
 5:  X copy_bytes, ld t1, 0(a1)
     X copy_bytes, sd t1, 0(a0)
     addi    a0, a0, 8
     addi    a1, a1, 8
-    addi    t4, t4, -1
-    bnez    t4, 5b
+    addi    t0, t0, -1
+    bnez    t0, 5b
 6:  beqz    a2, copy_done
 copy_short:                         // fewer than 16 bytes; often one aligned word of four
     or      t0, a0, a1
     andi    t0, t0, 3
-    srli    t4, a2, 2
+    srli    a6, a2, 2
     bnez    t0, copy_bytes
-    beqz    t4, copy_bytes
+    beqz    a6, copy_bytes
 7:  X copy_bytes, lw t1, 0(a1)
     X copy_bytes, sw t1, 0(a0)
     addi    a0, a0, 4
     addi    a1, a1, 4
-    addi    t4, t4, -1
-    bnez    t4, 7b
+    addi    a6, a6, -1
+    bnez    a6, 7b
 
 copy_bytes:                         // the rest; also finds the exact byte after a fault in the loops above
     bgeu    a0, a3, copy_done
@@ -110,24 +115,24 @@ copy_done:
     sub     a0, a3, a0
     ret
 
-copy_shifted:                       // a1 = t4 mod 8, not 0: aligned loads, which touch no word without a wanted byte
-    addi    t5, a3, -8
-    bltu    t5, a0, copy_bytes
-    sub     a1, a1, t4
-    slli    a4, t4, 3               // shift right
+copy_shifted:                       // a1 = a6 mod 8, not 0: aligned loads, which touch no word without a wanted byte
+    addi    a7, a3, -8
+    bltu    a7, a0, copy_bytes
+    sub     a1, a1, a6
+    slli    a4, a6, 3               // shift right
     neg     a5, a4                  // shift left: 64 - a4, modulo 64
-    X shifted_fault, ld t1, 0(a1)
-8:  X shifted_fault, ld t2, 8(a1)
-    srl     t1, t1, a4
-    sll     t3, t2, a5
-    or      t1, t1, t3
-    X shifted_fault, sd t1, 0(a0)
-    mv      t1, t2
+    X shifted_fault, ld t0, 0(a1)
+8:  X shifted_fault, ld t1, 8(a1)
+    srl     t0, t0, a4
+    sll     a2, t1, a5
+    or      t0, t0, a2
+    X shifted_fault, sd t0, 0(a0)
+    mv      t0, t1
     addi    a0, a0, 8
     addi    a1, a1, 8
-    bgeu    t5, a0, 8b
+    bgeu    a7, a0, 8b
 shifted_fault:
-    add     a1, a1, t4
+    add     a1, a1, a6
     j       copy_bytes
 
 // bool riscv_user_read_N(to, from), riscv_user_write_N(to, from): N words, aligned; all or, after a fault, nothing good.
@@ -182,20 +187,20 @@ riscv_user_zero:
     X zero_done, sb zero, 0(a0)
     addi    a0, a0, 1
     j       1b
-2:  addi    t5, a3, -64
-    bltu    t5, a0, zero_words
+2:  addi    a4, a3, -64
+    bltu    a4, a0, zero_words
 3:
     .irp at, 0, 8, 16, 24, 32, 40, 48, 56
     X zero_bytes, sd zero, \at(a0)
     .endr
     addi    a0, a0, 64
-    bgeu    t5, a0, 3b
+    bgeu    a4, a0, 3b
 zero_words:
-    addi    t5, a3, -8
-    bltu    t5, a0, zero_bytes
+    addi    a4, a3, -8
+    bltu    a4, a0, zero_bytes
 4:  X zero_bytes, sd zero, 0(a0)
     addi    a0, a0, 8
-    bgeu    t5, a0, 4b
+    bgeu    a4, a0, 4b
 zero_bytes:
     bgeu    a0, a3, zero_done
     X zero_done, sb zero, 0(a0)
@@ -212,9 +217,9 @@ riscv_user_string:
     mv      a3, a1
     add     a4, a1, a2
     begin_user_access
-    li      t2, 8
+    li      a5, 8
 1:  sub     t1, a4, a1              // eight bytes at a time, as long as so many are left; no sum here may wrap
-    bltu    t1, t2, 3f
+    bltu    t1, a5, 3f
     .irp at, 0, 1, 2, 3, 4, 5, 6, 7
     X string_fault, lb t0, \at(a1)
     sb      t0, \at(a0)

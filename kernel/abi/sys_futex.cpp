@@ -40,7 +40,15 @@ Result<uint64_t> wait_relative(vaddr_t address, uint32_t expected, bool process_
 
 Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value, uint64_t timeout, uint64_t second,
                            uint32_t value3) {
+    // Nearly all calls are these two.
     const bool process_private = operation & private_flag;
+    if ((operation & ~private_flag) == wake)
+        return TRY(futex_wake(current_map(), address, std::max(static_cast<int32_t>(value), 1), futex_match_any,
+                              process_private));
+    if ((operation & ~private_flag) == wait && timeout == 0) {
+        TRY(futex_wait(address, value, futex_match_any, process_private, no_deadline, false));
+        return 0;
+    }
     const bool realtime = operation & clock_realtime;
     const uint32_t command = operation & ~(private_flag | clock_realtime);
     if (realtime && command != wait_bitset && command != lock_pi2)
@@ -62,7 +70,6 @@ Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value,
                        realtime && limit != no_deadline));
         return 0;
     }
-    case wake: return TRY(futex_wake(current_map(), address, wake_count, futex_match_any, process_private));
     case wake_bitset: return TRY(futex_wake(current_map(), address, wake_count, value3, process_private));
     case requeue:
     case cmp_requeue:

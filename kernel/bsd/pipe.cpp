@@ -29,11 +29,6 @@ void Pipe::drop_pages() {
     publish();
 }
 
-void Pipe::publish() {
-    used_.store(write_at_ - read_at_, std::memory_order_release);
-    space_.store(capacity() - (write_at_ - page_floor(read_at_)), std::memory_order_release);
-}
-
 void Pipe::add_end(bool reader, bool writer) {
     if (reader) {
         readers_.fetch_add(1, std::memory_order_acq_rel);
@@ -60,42 +55,48 @@ void Pipe::remove_end(bool reader, bool writer) {
         drop_pages();
 }
 
+/// Returns 0 if another reader was faster.
+inline Result<size_t> Pipe::take_out(Uio& uio) {
+    MutexGuard guard(lock_);
+    size_t done = 0;
+    while (uio.left() > 0 && read_at_ != write_at_) {
+        VmPage*& slot = slots_[read_at_ / page_size % (capacity() / page_size)];
+        const size_t offset = read_at_ % page_size;
+        const size_t n = std::min({uio.left(), static_cast<size_t>(write_at_ - read_at_), page_size - offset});
+        const Result<size_t> moved = uio.put(static_cast<char*>(page_data(slot)) + offset, n);
+        if (!moved) {
+            if (done == 0)
+                return moved;
+            break;
+        }
+        read_at_ += *moved;
+        done += *moved;
+        if (read_at_ == write_at_) { // keep this one page for the next write
+            if (&slot != &slots_[0])
+                std::swap(slot, slots_[0]);
+            read_at_ = write_at_ = 0;
+        } else if (read_at_ % page_size == 0) {
+            page_unref(std::exchange(slot, nullptr));
+        }
+        publish();
+        if (*moved < n)
+            break;
+    }
+    return done;
+}
+
 Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
     if (uio.left() == 0)
         return size_t{0};
     for (;;) {
-        {
-            MutexGuard guard(lock_);
-            size_t done = 0;
-            Errno error{};
-            while (uio.left() > 0 && used() > 0) {
-                VmPage*& slot = slots_[read_at_ / page_size % (capacity() / page_size)];
-                const size_t offset = read_at_ % page_size;
-                const size_t n = std::min({uio.left(), used(), page_size - offset});
-                const Result<size_t> moved = uio.put(static_cast<char*>(page_data(slot)) + offset, n);
-                if (!moved) {
-                    error = moved.error();
-                    break;
-                }
-                read_at_ += *moved;
-                done += *moved;
-                if (read_at_ == write_at_) { // keep this one page for the next write
-                    std::swap(slot, slots_[0]);
-                    read_at_ = write_at_ = 0;
-                } else if (read_at_ % page_size == 0) {
-                    page_unref(std::exchange(slot, nullptr));
-                }
-                publish();
-                if (*moved < n)
-                    break;
-            }
-            guard.unlock();
-            if (done > 0) {
+        while (used() > 0) {
+            const Result<size_t> done = take_out(uio);
+            if (!done)
+                return done;
+            if (*done > 0) {
                 write_waitq_.wake_all();
                 return done;
             }
-            if (error != Errno{})
-                return error;
         }
         if (writers_.load(std::memory_order_acquire) == 0) {
             if (used() > 0) // written just before the last writer left

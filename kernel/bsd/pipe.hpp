@@ -48,8 +48,13 @@ private:
     static constexpr unsigned inline_slots = default_capacity / page_size;
     size_t used() const { return used_.load(std::memory_order_acquire); }
     size_t space() const { return space_.load(std::memory_order_acquire); }
-    void publish(); ///< after a change of positions or capacity: used_ and space_
+    /// After a change of positions or capacity.
+    void publish() {
+        used_.store(write_at_ - read_at_, std::memory_order_release);
+        space_.store(capacity() - (write_at_ - page_floor(read_at_)), std::memory_order_relaxed);
+    }
     void drop_pages();
+    Result<size_t> take_out(Uio& uio);
 
     Mutex<Rank::pipe> lock_;
     VmPage* first_slots_[inline_slots] = {};
@@ -58,7 +63,7 @@ private:
     std::atomic<size_t> capacity_{default_capacity};
     // Written with lock_ held, read by wait predicates. A page is free only when all of it was read, so that no page of
     // the ring has bytes of both ends.
-    std::atomic<size_t> used_{0}, space_{default_capacity};
+    Word<size_t> used_{0}, space_{default_capacity};
     std::atomic<uint32_t> readers_{0}, writers_{0};
     std::atomic<uint32_t> reader_opens_{0}, writer_opens_{0}; ///< ever: whom an open of a FIFO waits for
     Waitq read_waitq_, write_waitq_, open_waitq_;

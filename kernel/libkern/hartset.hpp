@@ -45,6 +45,7 @@ class AtomicHartSet {
 public:
     void add(unsigned hart) { bits_.fetch_or(uint64_t{1} << hart, std::memory_order_seq_cst); }
     void remove(unsigned hart) { bits_.fetch_and(~(uint64_t{1} << hart), std::memory_order_seq_cst); }
+    void keep(HartSet harts) { bits_.fetch_and(harts.bits(), std::memory_order_seq_cst); } ///< removes all others
     /// Removes `hart`; returns whether it was there (of several callers, one gets true).
     bool claim(unsigned hart) {
         const uint64_t bit = uint64_t{1} << hart;

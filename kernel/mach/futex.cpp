@@ -25,7 +25,17 @@ struct FutexWaiter {
 struct Bucket {
     SpinLock<Rank::futex> lock;
     Dlist<FutexWaiter, &FutexWaiter::link> waiters;
-    uint64_t arrivals = 0; ///< how often somebody queued here
+    uint64_t arrivals = 0;          ///< how often somebody queued here
+    std::atomic<uint32_t> count{0}; ///< length of `waiters`; written under the lock
+
+    void push(FutexWaiter& waiter) {
+        waiters.push_back(waiter);
+        count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+    void erase(FutexWaiter& waiter) {
+        waiters.erase(waiter);
+        count.store(count.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    }
 };
 
 constexpr size_t bucket_count = 256;
@@ -36,12 +46,15 @@ Bucket& bucket_of(const VmMap::FutexKey& key) {
     return buckets[h >> 56 & (bucket_count - 1)];
 }
 
-Result<void> check_address(vaddr_t address) {
+/// Checks the address too.
+inline Result<VmMap::FutexKey> key_of(VmMap& map, vaddr_t address, bool process_private) {
     if (address & 3)
         return Errno::inval;
     if (!user_range_ok(address, 4))
         return Errno::fault;
-    return {};
+    if (process_private)
+        return VmMap::FutexKey{reinterpret_cast<uintptr_t>(&map), address};
+    return map.futex_key(address, false);
 }
 
 /// Both locks of a pair of buckets, which may be one.
@@ -69,7 +82,7 @@ private:
 
 /// With its bucket's lock held.
 void wake_locked(Bucket& bucket, FutexWaiter& waiter, uint32_t mask) {
-    bucket.waiters.erase(waiter);
+    bucket.erase(waiter);
     waiter.woken_by.store(mask, std::memory_order_release);
     // The thread cannot leave before it took this lock.
     thread_wake(*waiter.thread);
@@ -90,6 +103,10 @@ unsigned wake_matching(Bucket& bucket, const VmMap::FutexKey& key, unsigned coun
 
 unsigned wake_key(const VmMap::FutexKey& key, unsigned count, uint32_t mask) {
     Bucket& bucket = bucket_of(key);
+    // The word was changed before the look at the queue; who waits queues itself before it looks at the word.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (bucket.count.load(std::memory_order_relaxed) == 0)
+        return 0;
     SpinGuard guard(bucket.lock);
     return wake_matching(bucket, key, count, mask);
 }
@@ -104,77 +121,92 @@ uint32_t leave(FutexWaiter& waiter) {
             continue;
         const uint32_t woken_by = waiter.woken_by.load(std::memory_order_relaxed);
         if (woken_by == 0)
-            bucket->waiters.erase(waiter);
+            bucket->erase(waiter);
         return woken_by;
     }
 }
 
 bool is_woken(const FutexWaiter& waiter) { return waiter.woken_by.load(std::memory_order_acquire) != 0; }
 
-} // namespace
-
-Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns,
-                        bool realtime) {
-    TRY(check_address(address));
-    if (mask == 0)
-        return Errno::inval;
-    FutexWaiter waiter;
-    waiter.key = TRY(current_map().futex_key(address, process_private));
-    waiter.mask = mask;
-    waiter.thread = &current_thread();
-    Bucket& bucket = bucket_of(waiter.key);
-    waiter.bucket.store(&bucket, std::memory_order_relaxed);
-    {
-        SpinGuard guard(bucket.lock);
-        bucket.waiters.push_back(waiter);
-        bucket.arrivals++;
+/// Sleeps until woken or `deadline_ns`; says what else ended it.
+WaitResult sleep(FutexWaiter& waiter, nanos_t deadline_ns) {
+    for (;;) {
+        prepare_wait(Interruptible::yes, "futex");
+        if (is_woken(waiter)) {
+            cancel_wait();
+            return WaitResult::awoken;
+        }
+        const WaitResult result = finish_wait(deadline_ns);
+        if (result != WaitResult::awoken || is_woken(waiter))
+            return result;
     }
+}
 
-    uint32_t value = 0;
-    const bool readable = machine::user_load32(&value, address);
-    if (!readable || value != expected) {
-        // Whoever woke us meanwhile meant a sleeper: the wake-up goes to the next one.
-        const VmMap::FutexKey key = waiter.key;
-        if (const uint32_t woken_by = leave(waiter))
-            wake_key(key, 1, woken_by);
-        return readable ? Errno::again : Errno::fault;
-    }
-
+/// The same until the wall clock shows `deadline_ns`, which is reckoned anew when it is set.
+[[gnu::noinline]] WaitResult sleep_realtime(FutexWaiter& waiter, nanos_t deadline_ns) {
+    Waiter clock_waiter;
+    realtime_waitq().add(clock_waiter);
     WaitResult result = WaitResult::awoken;
-    Waiter clock_waiter; // wakes it to reckon anew when the wall clock is set
-    if (realtime)
-        realtime_waitq().add(clock_waiter);
     while (result == WaitResult::awoken) {
         prepare_wait(Interruptible::yes, "futex");
         if (is_woken(waiter)) {
             cancel_wait();
             break;
         }
-        result = finish_wait(realtime ? monotonic_at_realtime(deadline_ns) : deadline_ns);
+        result = finish_wait(monotonic_at_realtime(deadline_ns));
         if (is_woken(waiter))
             break;
     }
-    if (realtime)
-        realtime_waitq().remove(clock_waiter);
+    realtime_waitq().remove(clock_waiter);
+    return result;
+}
+
+} // namespace
+
+Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns,
+                        bool realtime) {
+    if (mask == 0)
+        return Errno::inval;
+    const VmMap::FutexKey key = TRY(key_of(current_map(), address, process_private));
+    FutexWaiter waiter;
+    waiter.key = key;
+    waiter.mask = mask;
+    waiter.thread = &current_thread();
+    Bucket& bucket = bucket_of(key);
+    waiter.bucket.store(&bucket, std::memory_order_relaxed);
+    {
+        SpinGuard guard(bucket.lock);
+        bucket.push(waiter);
+        bucket.arrivals++;
+    }
+    std::atomic_thread_fence(std::memory_order_seq_cst); // see wake_key
+
+    uint32_t value = 0;
+    const bool readable = machine::user_load32(&value, address);
+    if (!readable || value != expected) [[unlikely]] {
+        // Whoever woke us meanwhile meant a sleeper: the wake-up goes to the next one.
+        if (const uint32_t woken_by = leave(waiter))
+            wake_key(key, 1, woken_by);
+        return readable ? Errno::again : Errno::fault;
+    }
+
+    const WaitResult result = realtime ? sleep_realtime(waiter, deadline_ns) : sleep(waiter, deadline_ns);
     if (leave(waiter) != 0)
         return {};
     return result == WaitResult::timed_out ? Errno::timedout : Errno::restart_sys;
 }
 
 Result<unsigned> futex_wake(VmMap& map, vaddr_t address, unsigned count, uint32_t mask, bool process_private) {
-    TRY(check_address(address));
     if (mask == 0)
         return Errno::inval;
-    const VmMap::FutexKey key = TRY(map.futex_key(address, process_private));
+    const VmMap::FutexKey key = TRY(key_of(map, address, process_private));
     return wake_key(key, count, mask);
 }
 
 Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, unsigned requeue, bool compare,
                                uint32_t expected, bool process_private) {
-    TRY(check_address(address));
-    TRY(check_address(target));
-    const VmMap::FutexKey from_key = TRY(current_map().futex_key(address, process_private));
-    const VmMap::FutexKey to_key = TRY(current_map().futex_key(target, process_private));
+    const VmMap::FutexKey from_key = TRY(key_of(current_map(), address, process_private));
+    const VmMap::FutexKey to_key = TRY(key_of(current_map(), target, process_private));
     Bucket& from = bucket_of(from_key);
     Bucket& to = bucket_of(to_key);
     for (;;) {
@@ -205,9 +237,9 @@ Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, u
             moved++;
             if (from_key == to_key)
                 continue;
-            from.waiters.erase(waiter);
+            from.erase(waiter);
             waiter.key = to_key;
-            to.waiters.push_back(waiter);
+            to.push(waiter);
             waiter.bucket.store(&to, std::memory_order_release);
         }
         return moved;
@@ -216,10 +248,8 @@ Result<unsigned> futex_requeue(vaddr_t address, vaddr_t target, unsigned wake, u
 
 Result<unsigned> futex_wake_op(vaddr_t address, vaddr_t second, unsigned wake, unsigned wake_second, uint32_t operation,
                                bool process_private) {
-    TRY(check_address(address));
-    TRY(check_address(second));
-    const VmMap::FutexKey key = TRY(current_map().futex_key(address, process_private));
-    const VmMap::FutexKey second_key = TRY(current_map().futex_key(second, process_private));
+    const VmMap::FutexKey key = TRY(key_of(current_map(), address, process_private));
+    const VmMap::FutexKey second_key = TRY(key_of(current_map(), second, process_private));
 
     // FUTEX_OP(op, oparg, cmp, cmparg): 4 bits op, 4 bits cmp, 12 bits each argument, signed.
     const uint32_t op = operation >> 28 & 7, comparison = operation >> 24 & 15;

@@ -12,6 +12,7 @@
 #include <libkern/hartset.hpp>
 #include <libkern/result.hpp>
 #include <libkern/types.hpp>
+#include <libkern/word.hpp>
 #include <machine/boot_info.hpp>
 #include <machine/prot.hpp>
 
@@ -24,8 +25,11 @@ namespace machine {
 /// The translation a hart uses while it runs a thread of some map. The pmap owns it; the scheduler only switches it.
 struct AddressSpace {
     paddr_t root = 0;     ///< physical address of the root page table
-    uint16_t asid = 0;    ///< 0 where the hart has no ASIDs: then a switch flushes
     AtomicHartSet active; ///< harts that have it loaded: the targets of a shoot-down
+    /// The arch's: the tag of its translations where harts have such, 0 for none; and the harts that may remember some with
+    /// this tag. A shoot-down takes out those that do not have it loaded: they forget all when they load it again.
+    std::atomic<uint32_t> asid{0};
+    AtomicHartSet tagged;
 };
 
 /// Why an IPI is sent; reasons are bits and may gather before the target looks.
@@ -97,6 +101,8 @@ enum class PowerAction { off, reboot, off_failure };
 void activate(AddressSpace& space);
 /// The kernel's own space, without any user half: what idle harts and dying maps run on.
 AddressSpace& kernel_space();
+/// `space` will not be activated any more; its tables are still there.
+void address_space_ends(AddressSpace& space);
 /// Makes a root table of a page: the kernel half filled in, the user half empty.
 void init_root(void* root_table);
 /// Makes every hart that has `space` active forget translations in [start, start+length). Returns when all have. The
@@ -199,7 +205,7 @@ concept ThreadArchContract = requires(T t, const T c, void* p) {
     /// Time in the kernel. The trap entry from user mode subtracts ticks() and the way back adds them, as does the
     /// scheduler when it switches away from the thread (adds) and back (subtracts): so it is negative, less by the time
     /// counter, while the thread runs in the kernel, and one word is right at every moment.
-    { t.system_ticks } -> std::same_as<std::atomic<int64_t>&>;
+    { t.system_ticks } -> std::same_as<Word<int64_t>&>;
 };
 static_assert(ThreadArchContract<ThreadArch>);
 

@@ -47,13 +47,14 @@ void finish_switch() {
     }
 }
 
-/// Where `self` goes now that it leaves the locked hart.
-void leave_hart(Hart& hart, Thread& self, Leave why) {
+/// Where `self` goes now that it leaves the locked hart. Returns what runs next, taken off the queue; nullptr if nothing
+/// waits.
+SchedEntity* leave_hart(Hart& hart, Thread& self, Leave why) {
     SchedEntity& entity = self.sched;
     if (why == Leave::blocked || why == Leave::exiting) {
         self.place = ThreadPlace::none;
         hart.runq.detach(entity);
-        return;
+        return hart.runq.take_best();
     }
     // Preempted between prepare_wait and thread_block it stays `waiting`, so that a wake-up still counts.
     if (self.state.load(std::memory_order_relaxed) == ThreadState::running)
@@ -61,12 +62,13 @@ void leave_hart(Hart& hart, Thread& self, Leave why) {
     if (!entity.affinity.has(hart.index)) {
         self.place = ThreadPlace::moving; // finish_switch places it, when nobody is on its stack any more
         hart.runq.detach(entity);
-        return;
+        return hart.runq.take_best();
     }
     // A real-time thread that was merely preempted stays first at its priority; one that yielded or used up its slice
     // goes last. The order of fair threads is by vruntime.
     self.place = ThreadPlace::queue;
-    hart.runq.enqueue(entity, why == Leave::preempted ? Runq::Position::head : Runq::Position::tail);
+    return hart.runq.enqueue_and_take_best(entity,
+                                           why == Leave::preempted ? Runq::Position::head : Runq::Position::tail);
 }
 
 inline void trace_switch(const Thread& from, const Thread& to, Leave why) {
@@ -81,31 +83,34 @@ inline void trace_switch(const Thread& from, const Thread& to, Leave why) {
 
 /// The current thread leaves the hart, which is locked; comes back (unlocked) when it runs again, maybe elsewhere.
 void switch_away(Hart& hart, Thread& self, Leave why) {
-    const nanos_t now = machine::now_ns();
+    const uint64_t ticks = machine::ticks();
+    const nanos_t now = machine::ticks_to_ns(ticks);
     load_average_update(now);
-    sched_charge(hart, now);
+    sched_charge_quietly(hart, now); // published below
+    if (why == Leave::yielded)
+        hart.runq.yield_current();
     hart.preempt_wanted = false;
     self.need_resched.store(0, std::memory_order_relaxed);
-    if (!self.is_idle)
-        leave_hart(hart, self, why);
-    hart.runq.set_current(nullptr);
-
-    SchedEntity* const best = hart.runq.take_best();
+    SchedEntity* const best = self.is_idle ? hart.runq.take_best() : leave_hart(hart, self, why);
     Thread& next = best ? *best->thread : *hart.idle_thread;
     hart.runq.set_current(best);
     hart.current = &next;
     next.place = ThreadPlace::hart;
     if (next.state.load(std::memory_order_relaxed) == ThreadState::ready)
         next.state.store(ThreadState::running, std::memory_order_relaxed);
-    const nanos_t slice = hart.runq.slice_wanted();
-    hart.slice_end_ns.store(slice != 0 ? now + slice : no_deadline, std::memory_order_relaxed);
-    if (slice != 0)
-        sched_timer_update(hart);
-    sched_publish(hart);
-    // Who has to wait here may find a place elsewhere: a fair thread on an idle hart, an urgent one also on a hart that
-    // runs something less urgent.
-    if (const SchedEntity* waiting = hart.runq.best())
+    if (const SchedEntity* waiting = hart.runq.best()) {
+        if (const nanos_t slice = hart.runq.slice_wanted(); slice != 0)
+            sched_begin_slice(hart, now + slice);
+        else
+            hart.slice_end_ns.store(no_deadline, std::memory_order_relaxed);
+        sched_publish(hart);
+        // Who has to wait here may find a place elsewhere: a fair thread on an idle hart, an urgent one also on a hart that
+        // runs something less urgent.
         sched_offer_waiting(*waiting);
+    } else {
+        hart.slice_end_ns.store(no_deadline, std::memory_order_relaxed);
+        sched_publish(hart);
+    }
     if (!next.is_idle && (self.is_idle || !self.sched.is_fair() || !next.sched.is_fair()))
         sched_see_to_urgent(hart, next.sched.rt_priority);
     if (&next == &self) {
@@ -128,7 +133,7 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
         hart.idle_since_ns.store(now, std::memory_order_relaxed);
         HartCounters::bump(hart.counters.idle_entries);
     }
-    times_switch(self, next);
+    times_switch(hart, self, next, ticks);
     trace_switch(self, next, why);
     if (self.space != next.space)
         machine::activate(next.space ? *next.space : machine::kernel_space());
@@ -215,8 +220,6 @@ void thread_yield() {
     if (hart.queued.load(std::memory_order_relaxed) == 0)
         return;
     RunqLock::acquire(hart);
-    sched_charge(hart, machine::now_ns());
-    hart.runq.yield_current();
     switch_away(hart, self, Leave::yielded);
 }
 
@@ -290,7 +293,7 @@ void thread_interrupt(Thread& thread, uint32_t level) {
     // In user mode on another hart it would not look at its AST before the next trap.
     IrqGuard irq;
     Hart* const hart = thread.hart.load(std::memory_order_acquire);
-    if (hart && hart != &current_hart() && thread.times_running.load(std::memory_order_relaxed) != 0)
+    if (hart && hart != &current_hart() && thread.times_total.load(std::memory_order_relaxed) < 0)
         sched_poke(*hart, machine::Ipi::reschedule);
 }
 

@@ -42,10 +42,37 @@ void sched_timer_update(Hart& self);
 /// monotonic_ns() to the time base of machine::timer_arm().
 nanos_t clock_to_machine_ns(nanos_t monotonic);
 
-/// Charges the current thread of a locked hart up to `now`.
-void sched_charge(Hart& hart, nanos_t now);
-/// Writes what other harts may read of a locked hart.
-void sched_publish(Hart& hart);
+/// Charges the current thread of a locked hart up to `now`. What is published changes by it.
+inline void sched_charge_quietly(Hart& hart, nanos_t now) {
+    hart.runq.charge(now - hart.charged_until_ns);
+    hart.charged_until_ns = now;
+}
+inline void sched_charge(Hart& hart, nanos_t now) {
+    sched_charge_quietly(hart, now);
+    hart.fair_time.store(hart.runq.fair_time(), std::memory_order_relaxed);
+}
+/// On the running hart, locked or not: what runs here is looked at again at `end`.
+inline void sched_begin_slice(Hart& self, nanos_t end) {
+    self.slice_end_ns.store(end, std::memory_order_relaxed);
+    if (end < self.timer_armed_ns)
+        sched_timer_update(self);
+}
+/// Writes what other harts may read of a locked hart: what changes as threads come to wait there.
+inline void sched_publish_waiting(Hart& hart) {
+    hart.queued.store(hart.runq.count(), std::memory_order_relaxed);
+    hart.load.store(static_cast<uint32_t>(hart.runq.load()), std::memory_order_relaxed);
+    const int32_t waiting_rt = hart.runq.best_rt_priority();
+    hart.waiting_rt.store(waiting_rt, std::memory_order_relaxed);
+    if (waiting_rt != 0)
+        hart.waiting_rt_affinity.store(hart.runq.best()->affinity.bits(), std::memory_order_relaxed);
+    hart.fair_time.store(hart.runq.fair_time(), std::memory_order_relaxed);
+}
+/// All of it.
+inline void sched_publish(Hart& hart) {
+    sched_publish_waiting(hart);
+    hart.running_priority.store(hart.current->is_idle ? -1 : hart.current->sched.rt_priority,
+                                std::memory_order_relaxed);
+}
 
 /// Puts a thread that is in no queue on one, and sees to it that its hart notices. `hart` is locked and is thread.hart;
 /// it is unlocked on return. `woken` threads slept, `fresh` ones never ran, `moved` ones keep what they are owed.
@@ -62,7 +89,10 @@ struct Offer {
 /// Asks an idle hart (or, for a real-time thread, one that runs something less urgent) to take a thread that was queued.
 void sched_offer(const Offer& offer);
 /// The same for the best that waits on a locked hart; cheap if nobody can take it.
-void sched_offer_waiting(const SchedEntity& waiting);
+inline void sched_offer_waiting(const SchedEntity& waiting) {
+    if (!waiting.is_fair() || !harts_idle.load().empty())
+        sched_offer(Offer(waiting));
+}
 /// Takes a waiting thread from another hart to this one, if there is one more urgent than `above_priority` (-1: any).
 /// No lock held, interrupts off.
 bool sched_steal(Hart& self, int32_t above_priority);
@@ -79,11 +109,19 @@ void sched_poke(Hart& hart, machine::Ipi reason);
 void sched_set_resched(Thread& self);
 
 /// Folds the time since the last call into the load averages, if it is time.
-void load_average_update(nanos_t now);
+void load_average_sample(nanos_t now);
+namespace load_average_detail {
+extern std::atomic<nanos_t> next_sample_ns, all_idle_since_ns;
+}
+inline void load_average_update(nanos_t now) {
+    if (now >= load_average_detail::next_sample_ns.load(std::memory_order_relaxed) ||
+        load_average_detail::all_idle_since_ns.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        load_average_sample(now);
+}
 void load_average_all_idle(nanos_t now);
 
-/// Accounting of a switch: closes a stretch of `from`, opens one of `to`. Interrupts off.
-void times_switch(Thread& from, Thread& to);
+/// Accounting of a switch at `now` (in ticks): closes a stretch of `from`, opens one of `to`. Interrupts off.
+void times_switch(Hart& hart, Thread& from, Thread& to, uint64_t now);
 
 Thread& thread_make_idle(Hart& hart);
 /// Where every thread starts: interrupts off, the run-queue lock inherited.

@@ -73,9 +73,11 @@ constexpr uint32_t reschedule = static_cast<uint32_t>(machine::Ipi::reschedule);
 constexpr uint32_t rearm = static_cast<uint32_t>(machine::Ipi::timer);
 
 /// Queues on a locked hart. Returns what the hart must be told: reasons for an IPI, 0 for none.
-uint32_t insert(Hart& hart, Thread& thread, Arrival arrival) {
+[[gnu::always_inline]] inline uint32_t insert_here(Hart& hart, Thread& thread, Arrival arrival) {
     const nanos_t now = machine::now_ns();
-    sched_charge(hart, now);
+    // Most threads that wake another sleep soon after: then all is charged. The little left is no matter for who goes first.
+    if (arrival != Arrival::woken || now - hart.charged_until_ns > sched_time::wake_charge_ns)
+        sched_charge_quietly(hart, now);
     hart.runq.attach(thread.sched, arrival != Arrival::moved);
     thread.place = ThreadPlace::queue;
     hart.runq.enqueue(thread.sched);
@@ -89,9 +91,10 @@ uint32_t insert(Hart& hart, Thread& thread, Arrival arrival) {
             hart.slice_end_ns.store(now + slice, std::memory_order_relaxed);
             tell |= rearm;
         }
-    sched_publish(hart);
+    sched_publish_waiting(hart);
     return tell;
 }
+uint32_t insert(Hart& hart, Thread& thread, Arrival arrival) { return insert_here(hart, thread, arrival); }
 
 /// After insert() and the unlocking: the thread may run and be gone already.
 void notify(Hart& hart, uint32_t tell, const Offer& offer) {
@@ -99,7 +102,7 @@ void notify(Hart& hart, uint32_t tell, const Offer& offer) {
         if (&hart != &current_hart()) {
             sched_poke(hart, static_cast<machine::Ipi>(tell));
         } else {
-            if (tell & rearm)
+            if ((tell & rearm) && hart.slice_end_ns.load(std::memory_order_relaxed) < hart.timer_armed_ns)
                 sched_timer_update(hart);
             if (tell & reschedule) {
                 sched_set_resched(current_thread());
@@ -127,24 +130,8 @@ Thread& take_out(Hart& hart, SchedEntity& entity, Hart& target) {
 
 } // namespace
 
-void sched_charge(Hart& hart, nanos_t now) {
-    hart.runq.charge(now - hart.charged_until_ns);
-    hart.charged_until_ns = now;
-    hart.fair_time.store(hart.runq.fair_time(), std::memory_order_relaxed);
-}
-
-void sched_publish(Hart& hart) {
-    hart.queued.store(hart.runq.count(), std::memory_order_relaxed);
-    hart.load.store(static_cast<uint32_t>(hart.runq.load()), std::memory_order_relaxed);
-    hart.running_priority.store(hart.current->is_idle ? -1 : hart.current->sched.rt_priority,
-                                std::memory_order_relaxed);
-    hart.waiting_rt.store(hart.runq.best_rt_priority(), std::memory_order_relaxed);
-    if (const SchedEntity* best = hart.runq.best(); best && !best->is_fair())
-        hart.waiting_rt_affinity.store(best->affinity.bits(), std::memory_order_relaxed);
-    hart.fair_time.store(hart.runq.fair_time(), std::memory_order_relaxed);
-}
-
-void sched_place(Hart& hart, Thread& thread, Arrival arrival) {
+/// Hands a thread that is in no queue from `hart`, which is locked and is thread.hart, to the one where it is to wait.
+[[gnu::noinline]] static Hart& settle(Hart& hart, Thread& thread, Arrival arrival) {
     Hart* home = &hart;
     for (Hart* target = &choose_hart(thread, *home, arrival); target != home;) {
         // From here on the thread belongs to the target's lock. Nobody but us may queue it; its parameters may change.
@@ -156,10 +143,25 @@ void sched_place(Hart& hart, Thread& thread, Arrival arrival) {
         if (!allowed_for(thread.sched.affinity).has(home->index))
             target = &choose_hart(thread, *home, arrival);
     }
-    const uint32_t tell = insert(*home, thread, arrival);
+    return *home;
+}
+
+void sched_place(Hart& hart, Thread& thread, Arrival arrival) {
+    if (harts_up.load() == HartSet::of(hart.index) && &hart == &current_hart()) { // there is no other
+        const uint32_t tell = insert_here(hart, thread, arrival);
+        const int32_t priority = thread.sched.rt_priority;
+        RunqLock::release(hart);
+        if (tell & reschedule)
+            notify(hart, tell, {priority, HartSet::of(hart.index)});
+        else if (hart.slice_end_ns.load(std::memory_order_relaxed) < hart.timer_armed_ns)
+            sched_timer_update(hart);
+        return;
+    }
+    Hart& home = settle(hart, thread, arrival);
+    const uint32_t tell = insert(home, thread, arrival);
     const Offer offer(thread.sched);
-    RunqLock::release(*home);
-    notify(*home, tell, offer);
+    RunqLock::release(home);
+    notify(home, tell, offer);
 }
 
 void sched_offer(const Offer& offer) {
@@ -178,11 +180,6 @@ void sched_offer(const Offer& offer) {
     if (!target)
         return;
     sched_poke(*target, machine::Ipi::reschedule);
-}
-
-void sched_offer_waiting(const SchedEntity& waiting) {
-    if (!waiting.is_fair() || !harts_idle.load().empty())
-        sched_offer(Offer(waiting));
 }
 
 bool sched_urgent_elsewhere(const Hart& self, int32_t priority) {

@@ -344,7 +344,7 @@ void idle_hart_forgets_the_slice() {
     constexpr unsigned rounds = 20;
     const unsigned hart = hart_count() - 1;
     thread_set_params(current_thread(), {.affinity = HartSet::of(0)});
-    const std::atomic<uint64_t>& count = hart_by_index(hart).counters.idle_timer_interrupts;
+    const Word<uint64_t>& count = hart_by_index(hart).counters.idle_timer_interrupts;
     const uint64_t before = count.load();
     for (unsigned i = 0; i < rounds; i++) {
         Crew crew;

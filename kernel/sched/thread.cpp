@@ -99,8 +99,7 @@ Thread& thread_make_idle(Hart& hart) {
     // Until now the hart ran on an arch's boot thread, of which only the arch's part exists.
     idle.arch.take_stack(*reinterpret_cast<const machine::ThreadArch*>(machine::current_thread()));
     const uint64_t now = machine::ticks();
-    idle.times_mark.store(now, std::memory_order_relaxed);
-    idle.times_running.store(1, std::memory_order_relaxed);
+    idle.times_total.store(-static_cast<int64_t>(now), std::memory_order_relaxed);
     idle.arch.system_ticks.store(-static_cast<int64_t>(now), std::memory_order_relaxed);
     return idle;
 }

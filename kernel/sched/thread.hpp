@@ -7,6 +7,7 @@
 
 #include <libkern/intrusive.hpp>
 #include <libkern/refptr.hpp>
+#include <libkern/word.hpp>
 #include <machine/machine.hpp>
 #include <sched/params.hpp>
 #include <sched/runq.hpp>
@@ -69,26 +70,25 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     // -- scheduling: r = run-queue lock of `hart`, t = the thread itself while it runs --------------------------------
     /// Changed by the thread itself to `waiting` and back to `running`, by wakers from `waiting` (r). A thread preempted
     /// between prepare_wait and thread_block stays `waiting` on its run queue: it goes on when its turn comes.
-    std::atomic<ThreadState> state{ThreadState::embryo};
+    Word<ThreadState> state{ThreadState::embryo};
     std::atomic<Hart*> hart{nullptr};      ///< where it runs, or ran last, or is queued; changes under the old one's r
     ThreadPlace place = ThreadPlace::none; ///< r
     SchedParams params;                    ///< r
     SchedEntity sched;                     ///< r
     uint32_t preempt_disabled = 0;         ///< t; kernel preemption is off while > 0
-    std::atomic<uint32_t> need_resched{0}; ///< set by its own hart, looked at on the way out of a trap
+    Word<uint32_t> need_resched{0};        ///< set by its own hart, looked at on the way out of a trap
 
     // -- waiting ----------------------------------------------------------------------------------------------------------
-    std::atomic<Interruptible> wait_interruptible{Interruptible::no}; ///< t, read by thread_interrupt
+    Word<Interruptible> wait_interruptible{Interruptible::no}; ///< t, read by thread_interrupt
     std::atomic<uint32_t> interrupt_level{0}; ///< t; 1: a signal pends, 2: a fatal one; set by thread_interrupt
     const char* wait_channel = nullptr;       ///< name for /proc/PID/wchan while waiting
 
     // -- accounting: charged to the uthread's clock by the hooks of the layer above -----------------------------------------
-    /// Written by the thread (or the switch to it) alone, read by others through thread_times(): see there. In ticks of
-    /// the time counter; the part of it spent in the kernel is arch.system_ticks.
-    std::atomic<uint64_t> times_mark{0};                                  ///< when the current stretch on a hart began
-    std::atomic<uint64_t> times_total{0};                                 ///< finished stretches
-    std::atomic<uint32_t> times_running{0};                               ///< 1: on a hart
-    uint64_t times_system_before = 0;                                     ///< system time when the stretch began
+    /// Ticks on a hart, less by the time counter (and so negative) while it is on one. Written by the thread (or the switch
+    /// to it) alone, read by others through thread_times(): see there. The part of it spent in the kernel is
+    /// arch.system_ticks.
+    Word<int64_t> times_total{0};
+    Word<uint32_t> times_takes{0};                                        ///< odd while both sums begin anew
     std::atomic<uint64_t> switches_voluntary{0}, switches_involuntary{0}; ///< written by its hart alone
 
     void (*entry)(void*) = nullptr; ///< what create() was given

@@ -9,91 +9,79 @@ namespace lentil {
 // ---- times of threads ------------------------------------------------------------------------------------------------
 //
 // Two clocks run, both in ticks: all time on a hart (times_total, kept by the switch) and the time in the kernel
-// (arch.system_ticks, kept by trap entry and switch; what it means is in machine/machine.hpp). User time is the rest.
+// (arch.system_ticks, kept by trap entry and switch; what it means is in machine/machine.hpp). User time is the rest. Each
+// is one word that is right at every moment: while its clock runs it is less by the time counter, and so negative.
 //
-// Only the thread itself writes (or, while it does not run, the switch on its hart). A reader on another hart must not
-// count a stretch twice or not at all: the writer makes the mark invalid while it moves a stretch to the sum, and the
-// reader takes its snapshot again if the mark was invalid or changed.
+// Only the thread itself writes (or, while it does not run, the switch on its hart). A switch changes neither sum; where
+// thread_take_times changes both, a reader on another hart must not see one of them old and one new: times_takes is odd
+// meanwhile.
 
 namespace {
 
-constexpr uint64_t changing = ~uint64_t{0};
-
-/// Ticks in the kernel up to `now`.
-uint64_t system_ticks(const Thread& t, uint64_t now) {
-    const int64_t sum = t.arch.system_ticks.load(std::memory_order_relaxed);
+/// What a clock shows at `now`.
+uint64_t shown(const Word<int64_t>& clock, uint64_t now) {
+    const int64_t sum = clock.load(std::memory_order_relaxed);
     return static_cast<uint64_t>(sum < 0 ? sum + static_cast<int64_t>(now) : sum);
 }
 
-/// The stretch from the mark until now ends; a new one begins now with these totals.
-void restart_stretch(Thread& t, uint64_t now, uint64_t total, uint64_t system, uint32_t running) {
-    const uint64_t mark = t.times_mark.load(std::memory_order_relaxed);
-    const uint64_t length = now - mark, in_kernel = system_ticks(t, now) - t.times_system_before;
-    HartCounters::bump(current_hart().counters.user_ticks, length > in_kernel ? length - in_kernel : 0);
-
-    t.times_mark.store(changing, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    t.times_total.store(total, std::memory_order_relaxed);
-    t.times_running.store(running, std::memory_order_relaxed);
-    t.times_mark.store(now, std::memory_order_release);
-    t.times_system_before = system;
+int64_t add_to(Word<int64_t>& clock, int64_t ticks) {
+    const int64_t sum = clock.load(std::memory_order_relaxed) + ticks;
+    clock.store(sum, std::memory_order_relaxed);
+    return sum;
 }
 
+/// Ticks in user mode. (The two clocks are not read in one moment.)
+uint64_t user_part(uint64_t total, uint64_t system) { return total > system ? total - system : 0; }
+
 CpuTimes split(uint64_t total, uint64_t system) {
-    return {machine::ticks_to_ns(total > system ? total - system : 0), machine::ticks_to_ns(system)};
+    return {machine::ticks_to_ns(user_part(total, system)), machine::ticks_to_ns(system)};
 }
 
 } // namespace
 
-void times_switch(Thread& from, Thread& to) {
-    const uint64_t now = machine::ticks();
-    HartCounters::bump(current_hart().counters.syscalls, std::exchange(from.arch.direct_calls, 0));
-    const uint64_t system = system_ticks(from, now);
-    restart_stretch(from, now,
-                    from.times_total.load(std::memory_order_relaxed) +
-                        (now - from.times_mark.load(std::memory_order_relaxed)),
-                    system, 0);
-    from.arch.system_ticks.store(static_cast<int64_t>(system), std::memory_order_relaxed);
-
+void times_switch(Hart& hart, Thread& from, Thread& to, uint64_t now) {
+    HartCounters::bump(hart.counters.syscalls, from.arch.direct_calls);
+    from.arch.direct_calls = 0;
+    // The hart's user time is that of all stretches: what each thread had at its end, less what it had at its begin.
+    int64_t user =
+        add_to(from.times_total, static_cast<int64_t>(now)) - add_to(from.arch.system_ticks, static_cast<int64_t>(now));
     // `to` does not run, so nobody else writes. It was switched away from in the kernel, or starts there.
-    const int64_t before = to.arch.system_ticks.load(std::memory_order_relaxed);
-    to.times_system_before = static_cast<uint64_t>(before);
-    to.times_mark.store(changing, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    to.times_running.store(1, std::memory_order_relaxed);
-    to.times_mark.store(now, std::memory_order_release);
-    to.arch.system_ticks.store(before - static_cast<int64_t>(now), std::memory_order_relaxed);
+    user -=
+        add_to(to.times_total, -static_cast<int64_t>(now)) - add_to(to.arch.system_ticks, -static_cast<int64_t>(now));
+    HartCounters::bump(hart.counters.user_ticks, static_cast<uint64_t>(user));
 }
 
 CpuTimes thread_times(const Thread& thread) {
     for (;;) {
-        const uint64_t mark = thread.times_mark.load(std::memory_order_acquire);
-        const uint64_t total = thread.times_total.load(std::memory_order_relaxed);
-        const uint32_t running = thread.times_running.load(std::memory_order_relaxed);
-        const uint64_t now = machine::ticks(), system = system_ticks(thread, now);
+        const uint32_t takes = thread.times_takes.load(std::memory_order_acquire);
+        const uint64_t now = machine::ticks();
+        const uint64_t total = shown(thread.times_total, now), system = shown(thread.arch.system_ticks, now);
         std::atomic_thread_fence(std::memory_order_acquire);
-        if (mark != changing && thread.times_mark.load(std::memory_order_relaxed) == mark)
-            return split(total + (running != 0 && now > mark ? now - mark : 0), system);
+        if (takes % 2 == 0 && thread.times_takes.load(std::memory_order_relaxed) == takes)
+            return split(total, system);
         machine::cpu_relax();
     }
 }
 
 CpuTimes thread_take_times(Thread& self) {
     IrqGuard irq;
-    const uint64_t now = machine::ticks(), system = system_ticks(self, now);
-    const uint64_t total =
-        self.times_total.load(std::memory_order_relaxed) + (now - self.times_mark.load(std::memory_order_relaxed));
-    restart_stretch(self, now, 0, 0, 1);
+    const uint64_t now = machine::ticks();
+    const uint64_t total = shown(self.times_total, now), system = shown(self.arch.system_ticks, now);
+    const uint32_t takes = self.times_takes.load(std::memory_order_relaxed);
+    self.times_takes.store(takes + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    self.times_total.store(-static_cast<int64_t>(now), std::memory_order_relaxed);
     self.arch.system_ticks.store(-static_cast<int64_t>(now), std::memory_order_relaxed);
+    self.times_takes.store(takes + 2, std::memory_order_release);
+    HartCounters::bump(current_hart().counters.user_ticks, total - system);
     return split(total, system);
 }
 
 nanos_t hart_user_ns(Hart& hart) {
-    SpinGuard guard(hart.lock); // the current thread stays, and so does its mark
+    SpinGuard guard(hart.lock); // the current thread stays
     const Thread& running = *hart.current;
-    const uint64_t now = machine::ticks(), mark = running.times_mark.load(std::memory_order_relaxed);
-    const uint64_t in_kernel = system_ticks(running, now) - running.times_system_before;
-    const uint64_t open = mark != changing && now > mark + in_kernel ? now - mark - in_kernel : 0;
+    const uint64_t now = machine::ticks();
+    const uint64_t open = user_part(shown(running.times_total, now), shown(running.arch.system_ticks, now));
     return machine::ticks_to_ns(hart.counters.user_ticks.load(std::memory_order_relaxed) + open);
 }
 
@@ -113,17 +101,18 @@ constexpr nanos_t sample_ns = 5'000'000'000;
 /// exp(-5/60), exp(-5/300), exp(-5/900) in 1/65536.
 constexpr uint64_t decay[3] = {60296, 64453, 65173};
 
-constinit std::atomic<nanos_t> next_sample_ns{sample_ns};
 constinit std::atomic<uint64_t> averages[3] = {};
-constinit std::atomic<nanos_t> all_idle_since_ns{0};
 
 } // namespace
 
-void load_average_update(nanos_t now) {
+constinit std::atomic<nanos_t> load_average_detail::next_sample_ns{sample_ns},
+    load_average_detail::all_idle_since_ns{0};
+using load_average_detail::all_idle_since_ns, load_average_detail::next_sample_ns;
+
+void load_average_sample(nanos_t now) {
     nanos_t next = next_sample_ns.load(std::memory_order_relaxed);
-    if (now < next) [[likely]] {
-        if (all_idle_since_ns.load(std::memory_order_relaxed) != 0)
-            all_idle_since_ns.store(0, std::memory_order_relaxed);
+    if (now < next) {
+        all_idle_since_ns.store(0, std::memory_order_relaxed);
         return;
     }
     const nanos_t missed = (now - next) / sample_ns + 1;

@@ -35,10 +35,7 @@ void Waitq::remove(Waiter& waiter) {
     waiter.queue = nullptr;
 }
 
-unsigned Waitq::wake(unsigned exclusive_count, Nesting nesting) {
-    std::atomic_thread_fence(std::memory_order_seq_cst); // the caller's condition before the look at the queue
-    if (count_.load(std::memory_order_relaxed) == 0)
-        return 0;
+unsigned Waitq::wake_waiters(unsigned exclusive_count, Nesting nesting) {
     unsigned woken = 0;
     SpinGuard guard(lock_, nesting);
     for (Waiter* w = waiters_.first(); w; w = w->link.next) {
@@ -58,8 +55,6 @@ unsigned Waitq::wake(unsigned exclusive_count, Nesting nesting) {
     }
     return woken;
 }
-
-bool Waitq::has_waiters() const { return count_.load(std::memory_order_relaxed) != 0; }
 
 namespace {
 

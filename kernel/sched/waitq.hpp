@@ -36,18 +36,23 @@ public:
     /// Wake-ups: callable anywhere, interrupts included. Non-exclusive waiters are all woken, of the exclusive ones the
     /// first `exclusive_count`. Wakers leave the waiters in the queue. Return how many threads were woken. With nobody
     /// waiting: a fence and a load.
-    unsigned wake(unsigned exclusive_count, Nesting nesting = Nesting::no);
+    unsigned wake(unsigned exclusive_count, Nesting nesting = Nesting::no) {
+        std::atomic_thread_fence(std::memory_order_seq_cst); // the caller's condition before the look at the queue
+        return has_waiters() ? wake_waiters(exclusive_count, nesting) : 0;
+    }
     unsigned wake_all() { return wake(~0U); }
     /// From a Waiter::notify.
     unsigned wake_all_nested() { return wake(~0U, Nesting::yes); }
     unsigned wake_one() { return wake(1); }
 
-    bool has_waiters() const;
+    bool has_waiters() const { return count_.load(std::memory_order_relaxed) != 0; }
 
 private:
+    unsigned wake_waiters(unsigned exclusive_count, Nesting nesting);
+
     mutable SpinLock<Rank::waitq> lock_;
     Dlist<Waiter, &Waiter::link> waiters_;
-    std::atomic<uint32_t> count_{0}; ///< length of waiters_; written under lock_
+    Word<uint32_t> count_{0}; ///< length of waiters_; written under lock_
 };
 
 /// Marks the current thread waiting. From here on a wake-up is remembered: thread_block() then returns at once.

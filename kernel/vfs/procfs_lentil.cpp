@@ -36,7 +36,7 @@ Result<void> counters(TextBuffer& out, const ProcTarget&) {
     // Sums over the harts; /proc/lentil/harts has them one by one.
     constexpr struct {
         std::string_view name;
-        std::atomic<uint64_t> HartCounters::*counter;
+        Word<uint64_t> HartCounters::*counter;
     } sums[] = {
         {"context_switches", &HartCounters::context_switches},
         {"timer_interrupts", &HartCounters::timer_interrupts},
@@ -80,7 +80,7 @@ Result<void> harts(TextBuffer& out, const ProcTarget&) {
     sched_harts().for_each([&](unsigned i) {
         Hart& hart = hart_by_index(i);
         const HartCounters& c = hart.counters;
-        const auto field = [&](std::string_view name, const std::atomic<uint64_t>& value) {
+        const auto field = [&](std::string_view name, const Word<uint64_t>& value) {
             out.add(" {} {}", name, value.load(std::memory_order_relaxed));
         };
         out.add("hart {}", i);

@@ -184,6 +184,7 @@ Pmap::~Pmap() {
     if (space_.root == 0)
         return;
     ASSERT(space_.active.load().empty());
+    machine::address_space_ends(space_);
     uint64_t tables = 1, resident = 0;
     const Table root = PmapInternals::root(*this);
     root.for_each([&](size_t at, Pte upper) {

@@ -194,6 +194,68 @@ TEST_CASE("fair time advances with the time that a hart's threads get") {
     CHECK(std::abs(gained_four - 300'000'000) <= 6'000'000);
 }
 
+TEST_CASE(
+    "fair threads come out by what they have had, equal ones in the order in which they came, as from a sorted list") {
+    std::mt19937_64 random(20);
+    for (int round = 0; round < 200; round++) {
+        FairClock clock;
+        Runq runq(clock);
+        std::vector<SchedEntity> entities(1 + random() % 12);
+        std::vector<SchedEntity*> outside, sorted; // `sorted`: what waits
+        for (auto& e : entities)
+            outside.push_back(&e);
+        const auto put = [&](SchedEntity* e) {
+            sorted.insert(std::upper_bound(sorted.begin(), sorted.end(), e,
+                                           [](auto* a, auto* b) { return a->vruntime < b->vruntime; }),
+                          e);
+        };
+        for (int step = 0; step < 300; step++) {
+            SchedEntity* e = outside.empty() ? nullptr : outside[random() % outside.size()];
+            if (e)
+                e->vruntime = (uint64_t{1} << 40) + random() % 6;
+            switch (random() % 4) {
+            case 0:
+            case 1:
+                if (!e)
+                    break;
+                std::erase(outside, e);
+                put(e);
+                runq.enqueue(*e);
+                break;
+            case 2: {
+                SchedEntity* const best = sorted.empty() ? nullptr : sorted.front();
+                CHECK(runq.best() == best);
+                if (best && random() % 3 == 0) { // any of them, as when one moves away
+                    SchedEntity* const any = sorted[random() % sorted.size()];
+                    runq.dequeue(*any);
+                    std::erase(sorted, any);
+                    outside.push_back(any);
+                    break;
+                }
+                REQUIRE(runq.take_best() == best);
+                if (best) {
+                    sorted.erase(sorted.begin());
+                    outside.push_back(best);
+                }
+                break;
+            }
+            case 3:
+                if (!e)
+                    break;
+                std::erase(outside, e);
+                put(e);
+                REQUIRE(runq.enqueue_and_take_best(*e, Runq::Position::tail) == sorted.front());
+                outside.push_back(sorted.front());
+                sorted.erase(sorted.begin());
+                break;
+            }
+            CHECK(runq.count() == sorted.size());
+        }
+        while (runq.take_best()) {
+        }
+    }
+}
+
 TEST_CASE("a thread that moves keeps what it is owed, within the limit") {
     FairClock clock;
     SchedEntity moving, stays, there;

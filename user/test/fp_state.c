@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Floating-point registers belong to their thread: whatever the kernel does between two instructions, all 32 of them
-// and fcsr are as the thread left them.
+// Registers belong to their thread: whatever the kernel does between two instructions, the floating-point registers with
+// fcsr and the integer registers are as the thread left them (after a system call all but its result).
 #include "check.h"
 
 #include <pthread.h>
@@ -145,11 +145,123 @@ static void inherited(void) {
     }
 }
 
+// --- integer registers ---
+
+// Gives every register but sp and tp the value seed + its number, then makes system call `number` with `first` as its first
+// argument (what == 0), goes `first` empty rounds (1), or writes to the address `first` (2). out[n] is xn afterwards.
+void fill_and_do(long number, long first, long seed, uint64_t out[32], long what);
+__asm__(".text\n"
+        "fill_and_do:\n"
+        "    addi    sp, sp, -384\n"
+        "    sd      ra, 0(sp)\n"
+        "    sd      gp, 8(sp)\n"
+        "    .irp n, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27\n"
+        "    sd      x\\n, \\n*8(sp)\n"
+        "    .endr\n"
+        "    sd      a3, 224(sp)\n"
+        "    sd      a4, 232(sp)\n"
+        "    mv      x17, a0\n"
+        "    mv      x10, a1\n"
+        "    .irp n, 1, 3, 5, 6, 7, 8, 9, 11, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31\n"
+        "    addi    x\\n, x12, \\n\n"
+        "    .endr\n"
+        "    addi    x12, x12, 12\n"
+        "    sd      x5, 240(sp)\n"
+        "    ld      x5, 232(sp)\n"
+        "    beqz    x5, 1f\n"
+        "    addi    x5, x5, -1\n"
+        "    beqz    x5, 2f\n"
+        "    ld      x5, 240(sp)\n"
+        "    sd      x12, 0(x10)\n"
+        "    j       3f\n"
+        "1:  ld      x5, 240(sp)\n"
+        "    ecall\n"
+        "    j       3f\n"
+        "2:  ld      x5, 240(sp)\n"
+        "4:  addi    x10, x10, -1\n"
+        "    bnez    x10, 4b\n"
+        "3:  sd      x10, 248(sp)\n"
+        "    ld      x10, 224(sp)\n"
+        "    .irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27\n"
+        "    sd      x\\n, \\n*8(x10)\n"
+        "    .endr\n"
+        "    .irp n, 28, 29, 30, 31\n"
+        "    sd      x\\n, \\n*8(x10)\n"
+        "    .endr\n"
+        "    ld      x5, 248(sp)\n"
+        "    sd      x5, 80(x10)\n"
+        "    ld      ra, 0(sp)\n"
+        "    ld      gp, 8(sp)\n"
+        "    .irp n, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27\n"
+        "    ld      x\\n, \\n*8(sp)\n"
+        "    .endr\n"
+        "    addi    sp, sp, 384\n"
+        "    ret\n");
+
+static uint64_t keeps_integers(long number, long first, long seed, long what) {
+    uint64_t out[32];
+    fill_and_do(number, first, seed, out, what);
+    for (int n = 1; n < 32; ++n)
+        if (n != 2 && n != 4 && n != 10 && n != 17 && out[n] != (uint64_t)(seed + n))
+            check_fail("x%d is %lx, was set to %lx", n, (long)out[n], seed + n);
+    CHECK_EQ(out[17], (uint64_t)number);
+    return out[10];
+}
+
+static volatile sig_atomic_t handled;
+static void clobber_integers(int signo) {
+    (void)signo;
+    // First a gp that compiled code can work with: what was interrupted has another.
+    __asm__ volatile(".option push\n .option norelax\n la gp, __global_pointer$\n .option pop\n"
+                     "li t3, 1\n li t4, 2\n li t5, 3\n li t6, 4\n li a7, 5" ::
+                         : "t3", "t4", "t5", "t6", "a7");
+    handled++;
+}
+static void integers_in_calls(void) {
+    const long seeds[] = {0x123456789abcdef, -0x7edcba9876543211, 77};
+    for (unsigned i = 0; i < sizeof seeds / sizeof seeds[0]; ++i) {
+        CHECK_EQ((pid_t)keeps_integers(SYS_getpid, 0, seeds[i], 0), getpid());
+        CHECK_EQ((long)keeps_integers(100000, 0, seeds[i], 0), -ENOSYS); // not one that exists
+        struct timespec moment = {0, 2000000};
+        CHECK_EQ((long)keeps_integers(SYS_nanosleep, (long)&moment, seeds[i], 0), 0);
+    }
+    struct sigaction action = {.sa_handler = clobber_integers};
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    CHECK_EQ((long)keeps_integers(SYS_kill, getpid(), SIGUSR1 - 11, 0), 0); // x11 is the second argument
+    CHECK_EQ(handled, 1);
+}
+
+static void integers_in_faults(void) {
+    char* area = mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(area != MAP_FAILED);
+    for (long i = 0; i < 64; ++i)
+        keeps_integers(0, (long)(area + i * 4096), 0x5a5a5a5a5a5a + i * 0x1000000, 2);
+}
+
+static void* integers_in_turns(void* seed) {
+    for (long i = 0; i < 60; ++i) {
+        keeps_integers(0, 2000000, (long)seed * 0x1234567 + i * 0x100000, 1);
+        keeps_integers(SYS_sched_yield, 0, (long)seed * 0x7654321 + i * 0x100000, 0);
+    }
+    return NULL;
+}
+static void integers_preempted(void) {
+    pthread_t threads[6];
+    for (long i = 0; i < 6; ++i)
+        CHECK_EQ(pthread_create(&threads[i], NULL, integers_in_turns, (void*)(i + 1)), 0);
+    for (int i = 0; i < 6; ++i)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+}
+
 static const struct check_case cases[] = {
     {"twelve threads on fewer harts keep their floating-point registers", preempted, 120, false},
     {"a thread that uses floating point seldom keeps its registers beside one that always does", seldom, 60, false},
     {"system calls leave all floating-point registers alone", calls, 0, false},
     {"a signal handler's floating point does not reach the interrupted code", handlers, 60, false},
     {"a forked child has its parent's floating-point registers", inherited, 0, false},
+    {"a system call, one that sleeps and one that is followed by a handler change no integer register but the result's",
+     integers_in_calls, 60, false},
+    {"a page fault changes no integer register", integers_in_faults, 60, false},
+    {"six threads on fewer harts keep their integer registers", integers_preempted, 120, false},
 };
 CHECK_MAIN(cases)

@@ -130,7 +130,7 @@ static void pipes(void) {
             if (read(to[0], &c, 1) != 1 || write(from[1], &c, 1) != 1)
                 _exit(0);
     pipe_round();
-    costs_at_most(pipe_round, (struct counts){{2, 2, 2}}); // there and back
+    costs_at_most(pipe_round, (struct counts){{2, 2}}); // there and back, to address spaces that the hart remembers
 }
 
 static int turn;
