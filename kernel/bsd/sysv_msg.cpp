@@ -72,7 +72,8 @@ Message* pick_locked(Queue& queue, int64_t type, uint32_t flags) {
 Result<int32_t> msg_get(int32_t key, uint32_t flags) {
     RefPtr<Queue> fresh;
     for (;;) {
-        TRY(make_room(queues, msg_lock));
+        if (fresh) // not before something is to be inserted: an empty table takes no memory
+            TRY(make_room(queues, msg_lock));
         {
             SpinGuard guard(msg_lock);
             if (Queue* there = key == private_key ? nullptr : queues.find_key(key)) {

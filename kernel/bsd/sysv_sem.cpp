@@ -219,7 +219,8 @@ Result<int32_t> sem_get(int32_t key, uint32_t count, uint32_t flags) {
         return Errno::inval;
     RefPtr<SemSet> fresh;
     for (;;) {
-        TRY(make_room(sets, sem_lock));
+        if (fresh) // not before something is to be inserted: an empty table takes no memory
+            TRY(make_room(sets, sem_lock));
         {
             SpinGuard guard(sem_lock);
             if (SemSet* there = key == private_key ? nullptr : sets.find_key(key)) {

@@ -88,7 +88,8 @@ Result<int32_t> shm_get(int32_t key, uint64_t size, uint32_t flags) {
         return Errno::inval;
     RefPtr<Segment> fresh;
     for (;;) {
-        TRY(make_room(segments, shm_lock_));
+        if (fresh) // not before something is to be inserted: an empty table takes no memory
+            TRY(make_room(segments, shm_lock_));
         {
             SpinGuard guard(shm_lock_);
             if (Segment* there = key == private_key ? nullptr : segments.find_key(key)) {
