@@ -11,6 +11,7 @@
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
 #include <sched/clock.hpp>
+#include <vm/vm_cache.hpp>
 
 namespace lentil {
 
@@ -247,7 +248,18 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     return outcome;
 }
 
+Result<ForkOutcome> fork_once(const ForkRequest& request);
+
 } // namespace
+
+Result<ForkOutcome> fork1(const ForkRequest& request) {
+    Result<ForkOutcome> outcome = fork_once(request);
+    // Memory may be full of files' pages, which go with the help of a thread that writes them. (What a spawn prepared is used up.)
+    if (!outcome.ok() && outcome.error() == Errno::nomem && !request.spawn && VmCachedObject::ask_for_room())
+        [[unlikely]]
+        outcome = fork_once(request);
+    return outcome;
+}
 
 void fork_hook_add(ForkHook& hook) {
     ForkHook** end = &fork_hooks;
@@ -265,7 +277,9 @@ void fork_hook_remove(ForkHook& hook) {
         }
 }
 
-Result<ForkOutcome> fork1(const ForkRequest& request) {
+namespace {
+
+Result<ForkOutcome> fork_once(const ForkRequest& request) {
     if (request.kind == ForkKind::thread)
         return fork_thread(request);
 
@@ -276,7 +290,7 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         ForkRequest waiting = request;
         waiting.kind = ForkKind::fork;
         waiting.flags |= sharevm | ppwait;
-        return fork1(waiting);
+        return fork_once(waiting);
     }
     const bool lends = request.kind == ForkKind::vfork;
     const bool waits = lends || (request.flags & ppwait);
@@ -388,6 +402,8 @@ Result<ForkOutcome> fork1(const ForkRequest& request) {
         ptrace_event(trace_events::vfork_done, static_cast<uint64_t>(outcome.pid));
     return outcome;
 }
+
+} // namespace
 
 Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*), void* arg) {
     RefPtr<Cred> cred = TRY(make_ref<Cred>());
