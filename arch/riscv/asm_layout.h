@@ -6,9 +6,9 @@
 // ---- virtual layout (Sv39, kernel half) --------------------------------------------------------------------------
 #define DIRECT_MAP_BASE 0xffffffc000000000 // physical address 0 upwards, 128 GiB, by gigapages
 #define KMEM_BASE 0xffffffe000000000       // kernel stacks and mappings; the vm layer fills it
-#define KMEM_END 0xffffffe100000000       // four root entries: their tables are part of the image
-#define IMAGE_BASE 0xffffffff80000000     // the kernel image, wherever it was loaded
-#define HART_AREA_BASE 0xffffffffc0000000 // boot and emergency stacks of the harts, with guard pages
+#define KMEM_END 0xffffffe100000000        // four root entries: their tables are part of the image
+#define IMAGE_BASE 0xffffffff80000000      // the kernel image, wherever it was loaded
+#define HART_AREA_BASE 0xffffffffc0000000  // boot and emergency stacks of the harts, with guard pages
 
 #define HART_AREA_SIZE 0x10000
 #define MAX_HARTS 64 // of libkern/hartset.hpp
@@ -26,13 +26,13 @@
 #define TF_SIZE 304
 
 // ---- ThreadArch: first member of Thread, so tp points to it --------------------------------------------------------
-#define TA_FRAME 0       // address of the user trapframe: where the kernel stack starts for a trap from user mode
-#define TA_STACK_LIMIT 8 // lowest address of the kernel stack
+#define TA_FRAME 0         // address of the user trapframe: where the kernel stack starts for a trap from user mode
+#define TA_STACK_LIMIT 8   // lowest address of the kernel stack
 #define TA_DIRECT_LIMIT 16 // numbers of system calls from here on are not entered directly
-#define TA_HART 24       // the HartArch that runs it
-#define TA_PENDING 32    // two words: what must be looked at on the way to user mode
-#define TA_CALLS 40      // system calls that were entered directly
-#define TA_SYSTEM 48     // time spent in the kernel
+#define TA_HART 24         // the HartArch that runs it
+#define TA_PENDING 32      // two words: what must be looked at on the way to user mode
+#define TA_CALLS 40        // system calls that were entered directly
+#define TA_SYSTEM 48       // time spent in the kernel
 
 // ---- HartArch ------------------------------------------------------------------------------------------------------
 #define HART_EMERGENCY_TOP 0
