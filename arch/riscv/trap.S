@@ -2,8 +2,8 @@
 // Trap entry and return. sscratch is the thread's user trapframe in user mode and 0 in the kernel.
 #include <riscv/asm_layout.h>
 
-// The registers that the kernel's C++ may change, but sp (x2), tp (x4) and t0 (x5). It is built so that functions preserve
-// t3 to t6 as well (-fcall-saved), and gp (x3) it does not use: a context switch keeps these like s0 to s11.
+// The registers that the kernel's C++ may change, but sp (x2), tp (x4) and t0 (x5). It is built so that t3 to t6 are never
+// used (-ffixed), and gp (x3) it does not use either: a context switch keeps these like s0 to s11.
 .macro save_changing
     .irp n, 1, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17
     sd      x\n, TF_X(\n)(sp)

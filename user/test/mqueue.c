@@ -279,7 +279,7 @@ static const struct check_case cases[] = {
     {"sending and receiving sleep, give up in time, and end with a signal", time_limits, 0, false},
     {"poll and epoll see messages and room", readiness, 0, false},
     {"mq_notify tells one process once that an empty queue got a message", notification, 0, false},
-    {"names, permissions and limits", names_and_limits, 0, false},
+    {"NB-22 names, permissions and limits", names_and_limits, 0, false},
     {"the mqueue file system shows queues, and takes names away", the_file_system, 0, false},
 };
 CHECK_MAIN(cases)

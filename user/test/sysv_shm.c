@@ -279,8 +279,8 @@ static void keys(void) {
 static const struct check_case cases[] = {
     {"a segment is one memory for all who attach it, and is there until it is removed", shared, 0, false},
     {"a removed segment has no key, and goes when nobody has it any more", removal, 0, false},
-    {"exit, a signal and execve detach", the_end_of_a_process, 0, false},
-    {"a borrower attaches for its lender, and its exec detaches nothing", borrowers, 0, false},
+    {"EC-102 exit, a signal and execve detach", the_end_of_a_process, 0, false},
+    {"EC-102 a borrower attaches for its lender, and its exec detaches nothing", borrowers, 0, false},
     {"SHM_REMAP and SHM_RND say where, shmdt takes all that is left of one attachment", places, 0, false},
     {"SHM_RDONLY and SHM_EXEC hold, and so do owner and mode", protections, 0, false},
     {"keys, limits, /proc/sysvipc/shm and maps", keys, 0, false},
