@@ -62,7 +62,7 @@ public:
                     break;
                 if (nonblocking())
                     return Errno::again;
-                if (wait_until(current_proc().sig.wait_waitq, "signalfd", [this] { return pends(); }) !=
+                if (wait_until(signal_waitq(current_proc()), "signalfd", [this] { return pends(); }) !=
                     WaitResult::awoken)
                     return Errno::restart_sys;
                 continue;
@@ -75,7 +75,7 @@ public:
     Result<size_t> write(Uio&) override { return Errno::inval; }
     uint32_t poll(uint32_t events, PollTable* table) override {
         if (table)
-            table->add(current_proc().sig.wait_waitq);
+            table->add(signal_waitq(current_proc()));
         return (pends() ? poll_events::in | poll_events::rdnorm : 0) & events;
     }
     void describe_state(const FormatSink& out) override { out.add("sigmask:\t{:016x}\n", set_); }

@@ -81,8 +81,11 @@ struct ProcSignals {
     bool continued_unreported = false; ///< likewise for WCONTINUED
     int32_t stop_signal = 0;
     Waitq stop_waitq; ///< stopped uthreads sleep here
-    Waitq wait_waitq; ///< woken for every signal that becomes pending: signalfd
 };
+
+/// Woken for every signal that becomes pending for `proc`, and for some of others: signalfd. No part of the proc, since an epoll
+/// may watch a signalfd for a process and outlive that.
+Waitq& signal_waitq(const Proc& proc);
 
 /// Signal state of a uthread.
 struct UthreadSignals {

@@ -107,7 +107,7 @@ bool resume(Proc& proc) {
 
 /// A signal just became pending: wakes whoever takes it. One uthread is enough; the main one if it wants it.
 void notify(Proc& proc, Uthread* target, int signo) {
-    proc.sig.wait_waitq.wake_all();
+    signal_waitq(proc).wake_all();
     if (is_fatal(proc, target, signo)) {
         group_exit(proc, wait_status::killed(signo));
         return;
@@ -125,6 +125,12 @@ void notify(Proc& proc, Uthread* target, int signo) {
 }
 
 } // namespace
+
+Waitq& signal_waitq(const Proc& proc) {
+    static constexpr size_t count = 64;
+    static constinit Waitq queues[count];
+    return queues[static_cast<size_t>(proc.pid) % count];
+}
 
 namespace signals {
 

@@ -5,10 +5,12 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/event.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -440,6 +442,32 @@ static void counts_of_users(void) {
     objects_are_back(&before);
 }
 
+// A signalfd's readiness is that of whoever had epoll watch it, which may be gone while others still have both.
+static void watch_for_the_dead(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    for (int round = 0; round < 50; ++round) {
+        int signals = signalfd(-1, &set, SFD_NONBLOCK), watch = epoll_create1(0);
+        CHECK(signals >= 0 && watch >= 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct epoll_event event = {.events = EPOLLIN};
+            _exit(epoll_ctl(watch, EPOLL_CTL_ADD, signals, &event) == 0 ? 0 : 1);
+        }
+        CHECK_EXITED(check_reap(pid), 0);
+        struct epoll_event event;
+        CHECK(epoll_wait(watch, &event, 1, 0) == 0);
+        CHECK(close(watch) == 0 && close(signals) == 0);
+        for (int i = 0; i < 4; ++i) // whose records lie where those were
+            if ((pid = raw_clone(SIGCHLD)) == 0)
+                _exit(0);
+            else
+                CHECK_EXITED(check_reap(pid), 0);
+    }
+}
+
 static const struct check_case cases[] = {
     {"EC-61 LX-31 a child made with CLONE_PARENT ends with its creator's exit signal, whatever was asked for",
      sibling_signal, 0, false},
@@ -459,6 +487,7 @@ static const struct check_case cases[] = {
      mount_in_proc, 0, false},
     {"what is counted for a user goes with the last process and the last signal of that user", counts_of_users, 60,
      true},
+    {"an epoll outlives the process for which it watches a signalfd", watch_for_the_dead, 60, false},
     {"a limit on CPU time that is set for a zombie arms no timer", limit_of_zombie, 60, false},
 };
 
