@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <libkern/format.hpp>
 #include <vm/fail.hpp>
 #include <vm/page.hpp>
 #include <vm/poison.hpp>
@@ -292,6 +293,16 @@ struct ZoneInternals {
     }
 
     /// Zones are never removed, so the list may be walked without its lock from any head once read.
+    /// An object that is free has other bytes than poison behind its first word: says which.
+    [[noreturn]] static void report_written(const Zone& zone, const void* object) {
+        const auto* const words = static_cast<const uint64_t*>(object);
+        size_t at = 1;
+        while (words[at] == poison_word)
+            at++;
+        char text[120];
+        panic(format_to(text, "one of {} was written after it was freed: {:#x} at byte {}", zone.name_, words[at],
+                        at * 8));
+    }
     static Zone* first() {
         SpinGuard guard(zones_lock);
         return all_zones;
@@ -321,7 +332,7 @@ void* ZoneInternals::allocate_slowly(Zone& zone) {
     unpoison_region(object, zone.stride_);
     if constexpr (checks_enabled) {
         if (!is_poisoned(object, zone.stride_))
-            panic("zone object was written after it was freed");
+            report_written(zone, object);
         std::memset(object, 0xa5, zone.stride_);
     }
     return object;
