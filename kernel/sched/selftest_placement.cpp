@@ -10,10 +10,10 @@ namespace {
 /// Notes every hart it ever runs on.
 struct Wanderer {
     std::atomic<uint64_t> seen{0};
-    std::atomic<uint32_t> stop{0};
+    std::atomic<uint32_t> stop{0}, looks{0}; ///< how often it looked where it is
     static void run(void* arg) {
         auto& self = *static_cast<Wanderer*>(arg);
-        for (uint32_t i = 0; self.stop.load(std::memory_order_relaxed) == 0; i++) {
+        for (uint32_t i = 0; self.stop.load(std::memory_order_relaxed) == 0; i++, self.looks.fetch_add(1)) {
             self.seen.fetch_or(uint64_t{1} << where(), std::memory_order_relaxed);
             if (i % 4096 == 0)
                 sleep_until(monotonic_ns() + ms / 4, "wander", Interruptible::no);
@@ -111,7 +111,12 @@ void affinity_storm() {
     }
     for (unsigned i = 0; i < 12; i++)
         thread_set_params(crew[i], {.affinity = HartSet::of(i % harts)});
-    sleep_ms(20);
+    for (auto& w :
+         wanderers) { // one that was preempted between its look and its note has still to write down where it was
+        const uint32_t before = w.looks.load();
+        for (unsigned k = 0; k < 500 && w.looks.load() - before < 2; k++)
+            sleep_ms(10);
+    }
     for (auto& w : wanderers)
         w.seen.store(0);
     sleep_ms(200);
