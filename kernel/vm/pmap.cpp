@@ -523,27 +523,25 @@ void PmapInternals::ForkCopies::consider(const Pmap& parent, vaddr_t va, Prot pr
     // An object's page has the object's reference too. What was not used yet stays like that.
     if (mapping.page && mapping.prot != Prot::none && mapping.other_tables == 0 &&
         mapping.page->refs.load(std::memory_order_acquire) == 1)
-        pages_[count_++] = {va, mapping.page, prot, machine::has(mapping.prot, Prot::write)};
+        pages_[count_++] = {va, mapping.page, prot};
 }
 
 Result<void> PmapInternals::ForkCopies::make(Pmap& parent, Pmap& child) {
     for (unsigned i = 0; i < count_; i++) {
-        const auto& [va, page, prot, written] = pages_[i];
+        const auto& [va, page, prot] = pages_[i];
         Pte* const in_child = link_of(child, va);
         Pte* const in_parent = link_of(parent, va);
         const Table leaf = TRY(own(child, *in_child));
         const Table parents = Table::behind(Table::load(*in_parent));
         if (!parents.is_sole()) // other forks' children have it too
             continue;
-        VmPage* const made = page_alloc_raw(0);
-        if (!made)
+        const PageRun made = page_alloc_run(1);
+        if (made.count == 0)
             return {};
-        std::memcpy(page_data(made), page_data(page), page_size);
+        std::memcpy(page_data(made.first), page_data(page), page_size);
         const unsigned at = Pte::index(va, 0);
-        leaf.set(at, Pte::leaf(page_pa(made), prot, true));
+        leaf.set(at, Pte::leaf(page_pa(made.first), prot, true));
         page_unref(page); // the child's
-        if (!written)     // the parent may never, and then its table can stay sealed
-            continue;
         (void)own(parent, *in_parent);
         // No flush: a hart that remembers less takes one more fault.
         parents.set(at, parents.get(at).with_prot(prot));

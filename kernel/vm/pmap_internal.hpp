@@ -286,7 +286,6 @@ struct PmapInternals {
             vaddr_t va;
             VmPage* page;
             Prot prot;
-            bool written; ///< by the parent, who will again
         };
         unsigned count_ = 0;
         Page pages_[8];
