@@ -516,14 +516,15 @@ Result<void> Pmap::fork_to(Pmap& child) {
     return result;
 }
 
-void PmapInternals::ForkCopies::consider(const Pmap& parent, vaddr_t va, Prot prot) {
-    if (count_ == std::size(pages_))
+void PmapInternals::ForkCopies::consider(const Pmap& parent, vaddr_t va) {
+    if (va == 0 || count_ == std::size(pages_))
         return;
     const Pmap::Mapping mapping = parent.lookup(va);
-    // An object's page has the object's reference too. What was not used yet stays like that.
-    if (mapping.page && mapping.prot != Prot::none && mapping.other_tables == 0 &&
-        mapping.page->refs.load(std::memory_order_acquire) == 1)
-        pages_[count_++] = {va, mapping.page, prot};
+    // An object's page has the object's reference too.
+    if (!mapping.page || !machine::has(mapping.prot, Prot::write) || machine::has(mapping.prot, Prot::exec) ||
+        mapping.page->refs.load(std::memory_order_acquire) != 1)
+        return;
+    pages_[count_++] = {va, mapping.page, mapping.prot};
 }
 
 Result<void> PmapInternals::ForkCopies::make(Pmap& parent, Pmap& child) {

@@ -274,9 +274,8 @@ struct PmapInternals {
     /// Pages that a child of fork gets a copy of at once, so that neither side takes a fault when it writes.
     class ForkCopies {
     public:
-        /// Before fork_to(): the page at `va` of the parent, if nobody else has it. `prot` is what private memory there
-        /// allows, with the right to write.
-        void consider(const Pmap& parent, vaddr_t va, Prot prot);
+        /// Before fork_to(): the page at `va` of the parent (0: none), if nobody else has it and it can be written.
+        void consider(const Pmap& parent, vaddr_t va);
         /// After it, harts cannot write to the parent's pages until they are copied. nomem for a table; memory for pages is
         /// no need.
         Result<void> make(Pmap& parent, Pmap& child);

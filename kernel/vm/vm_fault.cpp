@@ -112,9 +112,9 @@ FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, V
         return enter(map.pmap_, claim, va, *made, entry.prot);
     std::memcpy(page_data(*made), page_data(shared), page_size);
     const FaultResult result = enter(map.pmap_, claim, va, *made, entry.prot);
-    if (CopiedPages& copied = map.entries_->copied_pages; copied.at(CopiedPages::capacity - 1) == 0)
-        if (!entry.object || !is_object_page(entry, va, shared)) // so fork had shared it
-            copied.note(va);
+    if (entry.object && is_object_page(entry, va, shared))
+        return result;
+    map.entries_->copied_pages.note(va); // fork had shared it
     if (claim.table && !entry.page_by_page && !entry.object && !has(entry.prot, Prot::exec)) {
         constexpr vaddr_t block = 16 * page_size;
         const vaddr_t end = std::min((va & ~(block - 1)) + block, entry.end);

@@ -5,8 +5,6 @@
 
 namespace lentil {
 
-using machine::has;
-
 Result<RefPtr<VmMap>> VmMap::fork() {
     using I = VmMapInternals;
     RefPtr<VmMap> child = TRY(make_ref<VmMap>());
@@ -21,15 +19,8 @@ Result<RefPtr<VmMap>> VmMap::fork() {
                                            std::memory_order_relaxed);
         PmapInternals::ForkCopies copies;
         entries_->copied_pages.age();
-        for (unsigned i = 0; i < CopiedPages::capacity; i++) {
-            const vaddr_t va = entries_->copied_pages.at(i);
-            if (va == 0)
-                break;
-            const VmMapEntry* e = I::find(*this, va);
-            if (e && !e->shared && !e->dont_fork && !e->wipe_on_fork && has(e->prot, Prot::write) &&
-                !has(e->prot, Prot::exec))
-                copies.consider(pmap_, va, e->prot);
-        }
+        for (unsigned i = 0; i < CopiedPages::capacity; i++)
+            copies.consider(pmap_, entries_->copied_pages.at(i));
         TRY(pmap_.fork_to(child->pmap_));
         TRY(copies.make(pmap_, child->pmap_));
         if (entries_->some_dont_fork || entries_->some_wipe) [[unlikely]]
