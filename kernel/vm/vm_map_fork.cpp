@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The copy of a map that fork makes.
-#include <vm/pmap_internal.hpp>
 #include <vm/vm_map_internal.hpp>
 
 namespace lentil {
@@ -17,12 +16,7 @@ Result<RefPtr<VmMap>> VmMap::fork() {
         child->stack_limit.store(stack_limit.load(std::memory_order_relaxed), std::memory_order_relaxed);
         child->membarrier_registered.store(membarrier_registered.load(std::memory_order_relaxed),
                                            std::memory_order_relaxed);
-        PmapInternals::ForkCopies copies;
-        entries_->copied_pages.age();
-        for (unsigned i = 0; i < CopiedPages::capacity; i++)
-            copies.consider(pmap_, entries_->copied_pages.at(i));
         TRY(pmap_.fork_to(child->pmap_));
-        TRY(copies.make(pmap_, child->pmap_));
         if (entries_->some_dont_fork || entries_->some_wipe) [[unlikely]]
             for (const VmMapEntry& entry : entries_->tree) {
                 if (!entry.dont_fork && !entry.wipe_on_fork)
