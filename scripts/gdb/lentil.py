@@ -20,8 +20,8 @@ def pointer_at(address):
 
 
 def atomic(value):
-    """The plain value inside a std::atomic, however the library nests it."""
-    for name in ("_M_i", "_M_b"):
+    """The plain value inside a std::atomic or a Word, however the library nests it."""
+    for name in ("_M_i", "_M_b", "value_"):
         try:
             return atomic(value[name])
         except (gdb.error, RuntimeError):
