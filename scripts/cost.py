@@ -55,7 +55,7 @@ def worse(recorded, measured):
 
 def command(kernel, rows=(), quick=False, settle=False):
     """The machine that counts: one hart, an instruction a nanosecond, nothing left to chance. Needs build/bench-initramfs.cpio.gz."""
-    words = ["quiet"] + ["quick=yes"] * quick + ["settle=yes console=ttyS0 no4lvl norandmaps panic=-1"] * settle
+    words = ["quiet", "norandmaps"] + ["quick=yes"] * quick + ["settle=yes console=ttyS0 no4lvl norandmaps panic=-1"] * settle
     if rows:
         words.append(f'"rows={" ".join(rows)}"')
     machine = qemu.qemu_command(kernel=kernel, initrd=INITRD, append=" ".join(words), smp=1, memory="2G", icount=True)
