@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The pmap: walking and changing the page tables of one map. Pages leave in three steps: their entries are
 // cleared, all harts that could still translate forget them, then the references are dropped.
+#include <cstring>
+
 #include <vm/fail.hpp>
 #include <vm/first_use.hpp>
 #include <vm/pmap_internal.hpp>
@@ -305,6 +307,31 @@ void PmapInternals::zeros_ahead(const Pmap::Claim& claim, vaddr_t va, unsigned m
     leaf.mark_used(at + 1, i);
 }
 
+void PmapInternals::copy_ahead(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, unsigned most, Prot prot) {
+    constexpr unsigned run = 4; // pages that were written one after the other before it is believed
+    const Table leaf{claim.table, claim.record};
+    const unsigned at = Pte::index(va, 0);
+    if (at < run)
+        return;
+    for (unsigned i = at - run; i < at; i++)
+        if (const Pte below = leaf.get(i); !below.valid() || !machine::has(below.prot(), Prot::write))
+            return;
+    const unsigned end = std::min(at + 1 + most, Pte::entries);
+    for (unsigned i = at + 1; i < end; i++) {
+        const Pte entry = leaf.get(i);
+        if (!entry.valid() || machine::has(entry.prot(), Prot::write))
+            return;
+        const VmPage* shared = page_at(entry.address());
+        if (shared == zero_page() || shared->refs.load(std::memory_order_acquire) == 1)
+            return;
+        const PageRun made = page_alloc_run(1);
+        if (made.count == 0)
+            return;
+        std::memcpy(page_data(made.first), page_data(shared), page_size);
+        put(pmap, leaf, va + (i - at) * page_size, made.first, prot);
+    }
+}
+
 unsigned Pmap::room_behind_run(const Claim& claim, vaddr_t va, unsigned before, unsigned most) {
     const unsigned at = Pte::index(va, 0);
     if (!claim.table || at < before)
@@ -487,6 +514,44 @@ Result<void> Pmap::fork_to(Pmap& child) {
             PmapInternals::add_resident(child, PmapInternals::resident_in(Table::behind(Table::load(link))));
         });
     return result;
+}
+
+void PmapInternals::ForkCopies::consider(const Pmap& parent, vaddr_t va, Prot prot) {
+    if (count_ == std::size(pages_))
+        return;
+    for (unsigned i = 0; i < count_; i++)
+        if (pages_[i].va == va)
+            return; // two maps that share their entries may each have noted it
+    const Pmap::Mapping mapping = parent.lookup(va);
+    // An object's page has the object's reference too. What was not used yet stays like that.
+    if (mapping.page && mapping.prot != Prot::none && mapping.other_tables == 0 &&
+        mapping.page->refs.load(std::memory_order_acquire) == 1)
+        pages_[count_++] = {va, mapping.page, prot, machine::has(mapping.prot, Prot::write)};
+}
+
+Result<void> PmapInternals::ForkCopies::make(Pmap& parent, Pmap& child) {
+    for (unsigned i = 0; i < count_; i++) {
+        const auto& [va, page, prot, written] = pages_[i];
+        Pte* const in_child = link_of(child, va);
+        Pte* const in_parent = link_of(parent, va);
+        const Table leaf = TRY(own(child, *in_child));
+        const Table parents = Table::behind(Table::load(*in_parent));
+        if (!parents.is_sole()) // other forks' children have it too
+            continue;
+        VmPage* const made = page_alloc_raw(0);
+        if (!made)
+            return {};
+        std::memcpy(page_data(made), page_data(page), page_size);
+        const unsigned at = Pte::index(va, 0);
+        leaf.set(at, Pte::leaf(page_pa(made), prot, true));
+        page_unref(page); // the child's
+        if (!written)     // the parent may never, and then its table can stay sealed
+            continue;
+        (void)own(parent, *in_parent);
+        // No flush: a hart that remembers less takes one more fault.
+        parents.set(at, parents.get(at).with_prot(prot));
+    }
+    return {};
 }
 
 Result<void> Pmap::move(vaddr_t from, vaddr_t to, size_t length) {

@@ -240,6 +240,10 @@ struct PmapInternals {
     /// below are it too.
     static void zeros_ahead(const Pmap::Claim& claim, vaddr_t va, unsigned most, Prot prot);
 
+    /// Copies the pages behind the one just copied at `va`, up to `most` and as far as others have them too, if those below
+    /// were written before. `prot` with write permission.
+    static void copy_ahead(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, unsigned most, Prot prot);
+
     /// Whether one leaf table covers [start, end), which is not empty.
     static bool in_one_leaf(vaddr_t start, vaddr_t end) { return (start ^ (end - 1)) < span_of(1); }
     /// visit(link, from, to) for the leaf tables of [start, end) that are there; the link is an entry of level 1.
@@ -266,6 +270,27 @@ struct PmapInternals {
                 visit(table.entries[i], from, to);
         });
     }
+
+    /// Pages that a child of fork gets a copy of at once, so that neither side takes a fault when it writes.
+    class ForkCopies {
+    public:
+        /// Before fork_to(): the page at `va` of the parent, if nobody else has it. `prot` is what private memory there
+        /// allows, with the right to write.
+        void consider(const Pmap& parent, vaddr_t va, Prot prot);
+        /// After it, harts cannot write to the parent's pages until they are copied. nomem for a table; memory for pages is
+        /// no need.
+        Result<void> make(Pmap& parent, Pmap& child);
+
+    private:
+        struct Page {
+            vaddr_t va;
+            VmPage* page;
+            Prot prot;
+            bool written; ///< by the parent, who will again
+        };
+        unsigned count_ = 0;
+        Page pages_[8];
+    };
 
     /// Clears [start, end) below `table` of `level` > 0.
     static void remove(Pmap& pmap, Gather& gather, Table table, unsigned level, vaddr_t start, vaddr_t end);

@@ -59,6 +59,37 @@ struct VmSharer {
     ListHook link;
 };
 
+/// Pages that were copied because fork had shared them, the first few: what the next child and its parent will write to
+/// right away too. A hint; every access is atomic.
+class CopiedPages {
+public:
+    static constexpr unsigned capacity = 8;
+    void note(vaddr_t va) {
+        for (auto& place : places_) {
+            const vaddr_t there = place.load(std::memory_order_relaxed);
+            if (there == va)
+                return;
+            if (there == 0)
+                return place.store(va, std::memory_order_relaxed);
+        }
+    }
+    /// 0: none, and none after it.
+    vaddr_t at(unsigned i) const { return places_[i].load(std::memory_order_relaxed); }
+    /// A fork begins. Every so often all are forgotten: what is copied still is noted again.
+    void age() {
+        constexpr uint32_t forks = 32;
+        const uint32_t age = age_.load(std::memory_order_relaxed) + 1;
+        age_.store(age % forks, std::memory_order_relaxed);
+        if (age == forks)
+            for (auto& place : places_)
+                place.store(0, std::memory_order_relaxed);
+    }
+
+private:
+    std::atomic<vaddr_t> places_[capacity] = {};
+    std::atomic<uint32_t> age_{0};
+};
+
 /// The entries of one map, or of several that fork made one from another and none of which has changed what it maps since.
 /// While several hold a reference nothing in here changes: a map makes a copy of its own first
 /// (VmMapInternals::own_entries). So the map that is left alone with it need not visit it to have it, and one that ends
@@ -78,6 +109,7 @@ public:
     Tree<VmMapEntry, &VmMapEntry::link, KeyOf> tree;
     uint64_t size_bytes = 0;
     uint32_t count = 0;
+    CopiedPages copied_pages;
     bool some_dont_fork = false, some_wipe = false, some_attached = false; ///< an entry has the flag, or had it
 
     /// For a map that has these entries and whose lock is held: whether it may change them. A visit holds a reference too.

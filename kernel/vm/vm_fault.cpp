@@ -64,6 +64,13 @@ FaultResult enter(Pmap& pmap, const Pmap::Claim& claim, vaddr_t va, VmPage* page
 /// Whether the first write to a page of the entry must be told to its object.
 bool tells_writes(const VmMapEntry& entry) { return entry.shared && entry.object && entry.object->tracks_writes(); }
 
+bool is_object_page(const VmMapEntry& entry, vaddr_t va, const VmPage* page) {
+    VmPage* const its = entry.object->page_if_present((entry.offset + (va - entry.start)) >> page_shift);
+    if (its)
+        page_unref(its);
+    return its == page;
+}
+
 /// What an entry allows on a page that others may hold too, before anybody writes to it.
 Prot rights(const VmMapEntry& entry, bool others) {
     return others && (!entry.shared || tells_writes(entry)) ? entry.prot & ~Prot::write : entry.prot;
@@ -101,9 +108,20 @@ FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, V
     auto made = zero ? page_alloc_zeroed() : page_alloc();
     if (!made)
         return FaultResult::out_of_memory;
-    if (!zero)
-        std::memcpy(page_data(*made), page_data(shared), page_size);
-    return enter(map.pmap_, claim, va, *made, entry.prot);
+    if (zero)
+        return enter(map.pmap_, claim, va, *made, entry.prot);
+    std::memcpy(page_data(*made), page_data(shared), page_size);
+    const FaultResult result = enter(map.pmap_, claim, va, *made, entry.prot);
+    if (CopiedPages& copied = map.entries_->copied_pages; copied.at(CopiedPages::capacity - 1) == 0)
+        if (!entry.object || !is_object_page(entry, va, shared)) // so fork had shared it
+            copied.note(va);
+    if (claim.table && !entry.page_by_page && !entry.object && !has(entry.prot, Prot::exec)) {
+        constexpr vaddr_t block = 16 * page_size;
+        const vaddr_t end = std::min((va & ~(block - 1)) + block, entry.end);
+        PmapInternals::copy_ahead(map.pmap_, claim, va, static_cast<unsigned>((end - va) >> page_shift) - 1,
+                                  entry.prot);
+    }
+    return result;
 }
 
 void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim) {

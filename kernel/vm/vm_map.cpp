@@ -363,7 +363,7 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
                 return Errno::nomem;
             at = page_floor(request.address);
             if (at < I::min_address || at > I::user_end - length || !I::is_free(*this, at, at + length, true))
-                at = TRY(I::find_space(*this, length, object ? page_size : I::whole_tables(length)));
+                at = TRY(I::find_space(*this, length, object ? page_size : I::alignment_for(length)));
         }
         if (entries_->count >= I::max_entries)
             return Errno::nomem;

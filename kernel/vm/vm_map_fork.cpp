@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The copy of a map that fork makes.
+#include <vm/pmap_internal.hpp>
 #include <vm/vm_map_internal.hpp>
 
 namespace lentil {
+
+using machine::has;
 
 Result<RefPtr<VmMap>> VmMap::fork() {
     using I = VmMapInternals;
@@ -16,7 +19,19 @@ Result<RefPtr<VmMap>> VmMap::fork() {
         child->stack_limit.store(stack_limit.load(std::memory_order_relaxed), std::memory_order_relaxed);
         child->membarrier_registered.store(membarrier_registered.load(std::memory_order_relaxed),
                                            std::memory_order_relaxed);
+        PmapInternals::ForkCopies copies;
+        entries_->copied_pages.age();
+        for (unsigned i = 0; i < CopiedPages::capacity; i++) {
+            const vaddr_t va = entries_->copied_pages.at(i);
+            if (va == 0)
+                break;
+            const VmMapEntry* e = I::find(*this, va);
+            if (e && !e->shared && !e->dont_fork && !e->wipe_on_fork && has(e->prot, Prot::write) &&
+                !has(e->prot, Prot::exec))
+                copies.consider(pmap_, va, e->prot);
+        }
         TRY(pmap_.fork_to(child->pmap_));
+        TRY(copies.make(pmap_, child->pmap_));
         if (entries_->some_dont_fork || entries_->some_wipe) [[unlikely]]
             for (const VmMapEntry& entry : entries_->tree) {
                 if (!entry.dont_fork && !entry.wipe_on_fork)

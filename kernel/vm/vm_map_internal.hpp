@@ -60,10 +60,11 @@ struct VmMapInternals {
 
     /// Makes an entry and puts nothing anywhere; no lock needed.
     static Result<VmMapEntry*> new_entry() { return zone_new<VmMapEntry>(); }
-    /// The alignment with which memory that fills leaf tables shares none of them: then they come and go as wholes.
-    static constexpr vaddr_t whole_tables(uint64_t length) {
-        constexpr vaddr_t table = vaddr_t{page_size} * machine::Pte::entries;
-        return length % table == 0 ? table : page_size;
+    /// Where private memory best begins: what fills leaf tables shares none of them, so they come and go as wholes; what
+    /// fills blocks begins at one (write_ahead).
+    static constexpr vaddr_t alignment_for(uint64_t length) {
+        constexpr vaddr_t table = vaddr_t{page_size} * machine::Pte::entries, block = 16 * page_size;
+        return length % table == 0 ? table : length % block == 0 ? block : page_size;
     }
     /// Everything but place and offset.
     static void copy_attributes(VmMapEntry& to, const VmMapEntry& from);

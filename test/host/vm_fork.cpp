@@ -5,6 +5,8 @@
 
 #include <vector>
 
+#include <vm/pmap_internal.hpp>
+
 namespace lentil {
 namespace {
 
@@ -215,6 +217,161 @@ TEST_CASE_FIXTURE(Family, "a family tree ends in any order, and every generation
     end(parent);
     for (unsigned i = 0; i < family.size(); i++)
         end(family[(i * 5) % family.size()]);
+}
+
+TEST_CASE_FIXTURE(Family,
+                  "pages that either side copied after a fork are copied by the next: nobody takes a fault for them") {
+    constexpr vaddr_t first = region + 5 * page_size, second = region + 600 * page_size;
+    {
+        TestMap child = forked(*parent);
+        CHECK(poke(*parent, first, 50));
+        CHECK(poke(*child, second, 60));
+        CHECK(peek(*parent, second) == first_value(600));
+    }
+    CHECK(poke(*parent, first, 51));
+    CHECK(poke(*parent, second, 61, 2));
+    const Counts one = Counts::now();
+    SUBCASE("with what they hold at the fork") {
+        TestMap child = forked(*parent);
+        CHECK(Counts::now().user_pages == one.user_pages + 2);
+        host::check_translations();
+        load(0, parent.map.get());
+        load(1, child.map.get());
+        CHECK(faults([&] {
+                  CHECK(poke(*child, first, 70, 1));
+                  CHECK(poke(*child, second, 71, 1));
+                  CHECK(poke(*parent, first, 80));
+                  CHECK(poke(*parent, second, 81));
+                  CHECK(peek(*child, first + 1, 1) == 0);
+              }) == 0);
+        CHECK(peek(*child, first, 1) == 70);
+        CHECK(peek(*child, second, 1) == 71);
+        CHECK(poke(*parent, first, 82, 2));
+        TestMap other = forked(*parent);
+        CHECK(peek(*other, first) == 82);
+        CHECK(peek(*other, second) == 81);
+        for (VmMap* map : {parent.map.get(), child.map.get(), other.map.get()}) {
+            CHECK(intact(*map, 0, 5));
+            CHECK(intact(*map, 6, 600));
+            CHECK(intact(*map, 601, pages));
+            CHECK(map->pmap().resident() == pages);
+        }
+        host::check_translations();
+    }
+    SUBCASE("but not what cannot be written by now, is gone, or is not for the child") {
+        CHECK(parent->protect(first, page_size, Prot::read).ok());
+        SUBCASE("") { CHECK(parent->unmap(second, page_size).ok()); }
+        SUBCASE("") { CHECK(parent->advise(second, page_size, Advice::dont_need).ok()); }
+        SUBCASE("") { CHECK(parent->advise(second, page_size, Advice::dont_fork).ok()); }
+        SUBCASE("") { CHECK(parent->advise(second, page_size, Advice::wipe_on_fork).ok()); }
+        const Counts two = Counts::now();
+        TestMap child = forked(*parent);
+        CHECK(Counts::now().user_pages == two.user_pages);
+        CHECK(peek(*child, first) == 51);
+        CHECK(peek(*child, second) <= 0);
+        CHECK_FALSE(poke(*child, first, 1));
+    }
+    SUBCASE("and not for ever") {
+        for (unsigned i = 0; i < 32; i++) {
+            TestMap child = forked(*parent);
+            CHECK(Counts::now().user_pages <= one.user_pages + 2);
+        }
+        TestMap child = forked(*parent);
+        CHECK(Counts::now().user_pages == one.user_pages);
+    }
+    SUBCASE("or the fork fails as a whole") {
+        unsigned failures = 0;
+        for (unsigned n = 1;; n++) {
+            Result<RefPtr<VmMap>> child = Errno::nomem;
+            {
+                const FailNth fail(n);
+                child = parent->fork();
+                if (!FailNth::failed())
+                    break;
+            }
+            failures++;
+            CHECK_FALSE(child.ok());
+            CHECK(Counts::now() == one);
+            CHECK(peek(*parent, first) == 51);
+            CHECK(poke(*parent, second, 61));
+        }
+        CHECK(failures == 5); // map, root, middle table, two leaf tables
+    }
+}
+
+TEST_CASE_FIXTURE(Family, "a page that two maps noted at the same time is copied once") {
+    constexpr vaddr_t va = region + 5 * page_size;
+    {
+        PmapInternals::ForkCopies copies;
+        TestMap child;
+        for (int i = 0; i < 2; i++)
+            copies.consider(parent->pmap(), va, Prot::read | Prot::write);
+        REQUIRE(parent->pmap().fork_to(child->pmap()).ok());
+        REQUIRE(copies.make(parent->pmap(), child->pmap()).ok());
+        CHECK(parent->pmap().lookup(va).page->refs.load() == 1);
+        CHECK(child->pmap().lookup(va).page->refs.load() == 1);
+    }
+    CHECK(intact(*parent));
+}
+
+TEST_CASE_FIXTURE(
+    Family, "who writes on through shared memory gets copies of a block at a time, unless it wants them one by one") {
+    const auto writes = [](VmMap& map, unsigned count) {
+        return faults([&] {
+            for (unsigned i = 0; i < count; i++)
+                CHECK(poke(map, region + i * page_size, static_cast<uint8_t>(i + 1)));
+        });
+    };
+    TestMap child = forked(*parent);
+    SUBCASE("") {
+        CHECK(writes(*child, 30) == 6); // four, the rest of the first sixteen, the next
+        CHECK(intact(*parent));
+        for (unsigned i = 0; i < 32; i++)
+            CHECK(peek(*child, region + i * page_size) == (i < 30 ? static_cast<int>(i + 1) : first_value(i)));
+        CHECK(intact(*child, 32, pages));
+        CHECK(faults([&] { CHECK(poke(*parent, region + 31 * page_size, 9)); }) == 1); // its own by now
+        CHECK(peek(*child, region + 31 * page_size) == first_value(31));
+    }
+    SUBCASE("") {
+        CHECK(child->advise(region, table_span, Advice::page_by_page).ok());
+        CHECK(writes(*child, 30) == 30);
+    }
+    SUBCASE("") { // what is behind is not shared, not there, or of zeros
+        CHECK(child->advise(region + 7 * page_size, page_size, Advice::dont_need).ok());
+        CHECK(peek(*child, region + 7 * page_size) == 0);
+        CHECK(writes(*child, 30) == 4 + 1 + 1 + 1 + 1); // up to the seventh, itself, to sixteen, to thirty-two
+        CHECK(intact(*child, 32, pages));
+    }
+    CHECK(child->pmap().resident() == pages);
+    host::check_translations();
+}
+
+TEST_CASE_FIXTURE(Machine, "memory that is read page by page, upwards, is zeros for the rest of a block") {
+    TestMap map;
+    REQUIRE(map->map(anonymous(80 * page_size, base)).ok());
+    const uint32_t refs = zero_page()->refs.load();
+    const auto reads = [&](unsigned from, unsigned to) {
+        return Family::faults([&] {
+            for (unsigned i = from; i < to; i++)
+                CHECK(peek(*map, base + i * page_size) == 0);
+        });
+    };
+    CHECK(reads(0, 64) == 4); // two, the rest of the first 32, the next
+    CHECK(map->pmap().resident() == 0);
+    CHECK(zero_page()->refs.load() == refs + 64);
+    CHECK(poke(*map, base + 20 * page_size, 1));
+    CHECK(peek(*map, base + 21 * page_size) == 0);
+    CHECK(map->pmap().resident() == 1);
+    CHECK(reads(66, 67) == 1); // nothing below: no block
+    CHECK(reads(67, 69) == 2);
+    CHECK(reads(69, 80) == 0);
+    TestMap child = forked(*map);
+    CHECK(poke(*child, base + 30 * page_size, 2));
+    CHECK(peek(*map, base + 30 * page_size) == 0);
+    CHECK(map->unmap(base, 40 * page_size).ok());
+    unload(*child);
+    child.map = new_map();
+    CHECK(zero_page()->refs.load() == refs + 24 + 14);
 }
 
 } // namespace

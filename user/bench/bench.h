@@ -66,6 +66,7 @@ static inline uint64_t fail(void) {
 
 extern volatile long sink; // where results go that nobody wants
 
+enum after_fork { PARENT_REWRITES, CHILD_WRITES, CHILD_READS }; // the last while the parent writes a tenth
 enum pages { PAGES_DEFAULT, PAGES_4K }; // _4k rows ask for base pages, _def rows leave their size to the kernel
 
 // A new file of `size` bytes, open for reading and writing; -1 if that fails.
@@ -124,6 +125,7 @@ uint64_t b_mmap_touch(const struct bench* b);
 uint64_t b_mprotect(const struct bench* b);
 uint64_t b_brk(const struct bench* b);
 uint64_t b_dontneed(const struct bench* b);
+uint64_t b_fork_then(const struct bench* b);
 
 // processes.c
 uint64_t b_fork_exit(const struct bench* b);

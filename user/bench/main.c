@@ -153,6 +153,10 @@ static const struct bench table[] = {
     COUNTED("vfork_exit", "thr", 50, b_vfork_exit_mt, 1, 16, 64),
     COUNTED("fork_exit", "map", 3, b_fork_exit_map, 100, 1000, 10000),
     COUNTED("vfork_exit", "map", 20, b_vfork_exit_map, 100, 1000, 10000),
+    // what fork puts off, paid in full; per page
+    {"fork_parent_rewrites_16M", 4096, 3, b_fork_then, PARENT_REWRITES},
+    {"fork_child_writes_16M", 4096, 3, b_fork_then, CHILD_WRITES},
+    {"fork_child_reads_16M", 4096, 3, b_fork_then, CHILD_READS},
 };
 
 static int cmp_double(const void* a, const void* b) {

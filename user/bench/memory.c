@@ -124,3 +124,30 @@ uint64_t b_dontneed(const struct bench* b) {
     munmap(m, 16 * PAGE);
     return t;
 }
+
+// Per page of a parent with iters pages: fork and all that it puts off. arg: see enum; the child has ended at the end.
+uint64_t b_fork_then(const struct bench* b) {
+    size_t len = (size_t)b->iters * PAGE;
+    char* m = map_anon(len, PAGES_4K);
+    if (!m)
+        return fail();
+    touch(m, len);
+    uint64_t t0 = now();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (b->arg == CHILD_WRITES)
+            touch(m, len);
+        for (size_t i = 0; b->arg == CHILD_READS && i < len; i += PAGE)
+            sink += m[i];
+        _exit(0);
+    }
+    for (size_t i = 0; b->arg == CHILD_READS && i < len; i += 10 * PAGE)
+        m[i] = 2; // meanwhile
+    if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+        return fail();
+    if (b->arg == PARENT_REWRITES)
+        touch(m, len);
+    uint64_t t = now() - t0;
+    munmap(m, len);
+    return t;
+}
