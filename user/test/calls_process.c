@@ -284,6 +284,29 @@ static void names(void) {
     CHECK_ERRNO(syscall(SYS_getcwd, directory, 4), ERANGE);
 }
 
+static volatile sig_atomic_t alarms;
+static void count_alarm(int sig) {
+    (void)sig;
+    alarms++;
+}
+static void interrupted_getrandom(void) {
+    const size_t much = 64 << 20;
+    unsigned char* bytes = mmap(NULL, much, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(bytes != MAP_FAILED);
+    const struct sigaction action = {.sa_handler = count_alarm, .sa_flags = SA_RESTART};
+    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+    const struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+    CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    const long given = syscall(SYS_getrandom, bytes, much, 0);
+    CHECK(given > 0 && (size_t)given < much);
+    CHECK_EQ(alarms, 1);
+    int zeros = 0;
+    for (long i = given - 64; i < given; ++i)
+        zeros += bytes[i] == 0;
+    CHECK(zeros < 20);
+    CHECK_EQ(bytes[given] + bytes[given + 4096], 0); // no further than it says
+}
+
 static const struct check_case cases[] = {
     {"user ids change by the rules, and capabilities with them", user_ids, 0, false},
     {"root that keeps a saved id can come back", root_comes_back, 0, false},
@@ -293,5 +316,6 @@ static const struct check_case cases[] = {
     {"policy, priority and affinity are what was set", scheduling, 0, true},
     {"clocks run and sleeps last as long as asked", clocks, 0, false},
     {"the system tells its names and the process its own", names, 0, true},
+    {"a signal ends a long getrandom with what was given so far", interrupted_getrandom, 0, false},
 };
 CHECK_MAIN(cases)
