@@ -5,6 +5,7 @@
 The kernel is linked twice: without the table, then with it. The table lies behind the code, so no function moves;
 `ksyms.py --check NM FIRST SECOND` proves that.
 """
+import collections
 import subprocess
 import sys
 
@@ -38,20 +39,69 @@ def short(name):
     return plain.split(" ")[-1] if "operator" not in plain else plain
 
 
+GROUP = 32  # functions between two places where a search may begin
+FIRST_PAIR = 128  # codes below are characters
+
+
+def pack(names):
+    """(pairs, packed names): code FIRST_PAIR + i stands for the two codes of pair i, which may be such codes themselves.
+    The most frequent pair of neighbours becomes a code, again and again."""
+    texts = [list(name.encode("ascii")) for name in names]
+    distinct = {name: text for name, text in zip(names, texts)}
+    pairs = []
+    while len(pairs) < 256 - FIRST_PAIR:
+        counts = collections.Counter()
+        for text in distinct.values():
+            counts.update(zip(text, text[1:]))
+        pair, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+        if count < 4:
+            break
+        code = FIRST_PAIR + len(pairs)
+        pairs.append(pair)
+        for text in distinct.values():
+            i = 0
+            while i + 1 < len(text):
+                if (text[i], text[i + 1]) == pair:
+                    text[i:i + 2] = [code]
+                i += 1
+    return pairs, [distinct[name] for name in names]
+
+
+def unpack(pairs, codes):
+    """The inverse for one name."""
+    text = ""
+    for code in codes:
+        text += chr(code) if code < FIRST_PAIR else unpack(pairs, pairs[code - FIRST_PAIR])
+    return text
+
+
 def write(nm, elf, output):
+    """The layout is that of kernel/debug/symbols.cpp."""
     table = functions(nm, elf)
     base = min(address for address, name in table if name == "_start")
-    lines = ['    .section .ksyms, "a"', "    .balign 8", "table:", f"    .word {len(table)}, names - table"]
-    names, places, size = [], {}, 0
-    for address, name in table:
-        name = short(name)
-        if name not in places:
-            places[name] = size
-            names.append(name)
-            size += len(name.encode()) + 1
-        lines.append(f"    .word {address - base:#x}, {places[name]}")
-    lines.append("names:")
-    lines += [f'    .asciz "{name}"' for name in names]
+    names = [short(name) for address, name in table]
+    pairs, packed = pack(names)
+    stream, groups, last = bytearray(), [], 0
+    for i, (address, name) in enumerate(table):
+        assert unpack(pairs, packed[i]) == names[i] and len(packed[i]) < 256
+        if i % GROUP == 0:
+            groups.append((address - base, len(stream)))
+            last = address
+        distance = (address - last) // 2  # no instruction begins at an odd address
+        last = address
+        while distance >= 128:
+            stream.append(distance % 128 + 128)
+            distance //= 128
+        stream.append(distance)
+        stream.append(len(packed[i]))
+        stream += bytes(packed[i])
+    lines = ['    .section .ksyms, "a"', "    .balign 8", "table:",
+             f"    .word {len(table)}, {len(groups)}, pairs - table, stream - table"]
+    lines += [f"    .word {offset:#x}, {place}" for offset, place in groups]
+    lines.append("pairs:")
+    lines += [f"    .byte {first}, {second}" for first, second in pairs]
+    lines.append("stream:")
+    lines += ["    .byte " + ", ".join(map(str, stream[i:i + 32])) for i in range(0, len(stream), 32)]
     with open(output, "w") as f:
         f.write("\n".join(lines) + "\n")
 

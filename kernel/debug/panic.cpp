@@ -31,12 +31,13 @@ void print_backtrace(const machine::Trapframe* frame) {
     for (size_t i = 0; i < count; i++) {
         // A return address may be the first of the next function: the call before it is what counts.
         const unsigned back = frame && i == 0 ? 0 : 1;
-        const Symbol symbol = symbol_of(addresses[i] - back);
+        char room[80];
+        const Symbol symbol = symbol_of(addresses[i] - back, room);
         kprint("  {:#x} {}+{:#x}\n", addresses[i], symbol.name, symbol.offset + back);
     }
 }
 
-[[noreturn]] void report(const machine::Trapframe* frame, std::string_view reason, const std::source_location& where) {
+[[noreturn]] void report(const machine::Trapframe* frame, std::string_view reason, SourceLine where) {
     machine::irq_disable();
     const uint32_t self = machine::hart_index() + 1;
     uint32_t nobody = 0;
@@ -46,15 +47,14 @@ void print_backtrace(const machine::Trapframe* frame) {
     log_break_lock();
     if (depth++ > 0) { // the report itself failed: say so once, then end without it
         if (depth == 2)
-            kprint("\npanic within the report: {} ({}:{})\n", reason, source_name(where.file_name()), where.line());
+            kprint("\npanic within the report: {} ({}:{})\n", reason, source_name(where.file), where.line);
         machine::power(machine::PowerAction::off_failure);
     }
     const unsigned deaf = machine::stop_other_harts();
 
     const machine::BootInfo& info = machine::boot_info;
     kprint("\npanic: {}{}{}\n", reason, panic_activity ? " while " : "", panic_activity ? panic_activity : "");
-    kprint("at {}:{}, hart {} (id {})", source_name(where.file_name()), where.line(), self - 1,
-           info.harts[self - 1].id);
+    kprint("at {}:{}, hart {} (id {})", source_name(where.file), where.line, self - 1, info.harts[self - 1].id);
     if (deaf != 0)
         kprint(", {} harts did not stop", deaf);
     char who[80];
@@ -70,9 +70,9 @@ void print_backtrace(const machine::Trapframe* frame) {
 
 } // namespace
 
-void panic(std::string_view reason, std::source_location where) { report(nullptr, reason, where); }
+void panic(std::string_view reason, SourceLine where) { report(nullptr, reason, where); }
 
-void panic_at(const machine::Trapframe& frame, std::string_view reason, std::source_location where) {
+void panic_at(const machine::Trapframe& frame, std::string_view reason, SourceLine where) {
     report(&frame, reason, where);
 }
 

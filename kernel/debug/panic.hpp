@@ -2,7 +2,6 @@
 // The kernel's last words. panic() itself is declared in libkern/assert.hpp.
 #pragma once
 
-#include <source_location>
 #include <span>
 #include <string_view>
 
@@ -13,7 +12,7 @@ namespace lentil {
 
 /// panic() about a trap in the kernel: the report has its cause and registers, and the backtrace starts there.
 [[noreturn]] void panic_at(const machine::Trapframe& frame, std::string_view reason,
-                           std::source_location where = std::source_location::current());
+                           SourceLine where = {__builtin_FILE(), __builtin_LINE()});
 
 /// Set by the layers above: writes who runs (process name and pid) into the buffer. May be called at any moment, so
 /// it takes no lock.

@@ -2,6 +2,7 @@
 // Names of the kernel's functions, for backtraces. The table is made from the linked kernel by scripts/ksyms.py.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include <libkern/types.hpp>
@@ -13,6 +14,7 @@ struct Symbol {
     uint64_t offset = 0;   ///< of the address from the function's start
 };
 
-Symbol symbol_of(vaddr_t address);
+/// The name is written to `room`, as far as it fits.
+Symbol symbol_of(vaddr_t address, std::span<char> room = {});
 
 } // namespace lentil

@@ -3,14 +3,15 @@
 // runner on the host (where it fails the test case).
 #pragma once
 
-#include <source_location>
 #include <string_view>
+
+#include <libkern/source_line.hpp>
 
 namespace lentil {
 
 /// Stops the machine with a report. For broken invariants of the kernel only: a user's mistake is an Errno, a user's
 /// fault a signal.
-[[noreturn]] void panic(std::string_view reason, std::source_location where = std::source_location::current());
+[[noreturn]] void panic(std::string_view reason, SourceLine where = {__builtin_FILE(), __builtin_LINE()});
 
 #define ASSERT(...)                                                                                                    \
     do {                                                                                                               \

@@ -2,9 +2,16 @@
 // The few Boost.Intrusive containers that the kernel uses, behind aliases. They never allocate and never own.
 #pragma once
 
+#include <libkern/assert.hpp>
+
+// That a hook is in no list twice, and in none when it ends, is checked always; what only a mistake in Boost could break is not.
+#define BOOST_INTRUSIVE_SAFE_HOOK_DEFAULT_ASSERT ASSERT
+#define BOOST_INTRUSIVE_SAFE_HOOK_DESTRUCTOR_ASSERT ASSERT
+#define BOOST_INTRUSIVE_INVARIANT_ASSERT DEBUG_ASSERT
 #define BOOST_ENABLE_ASSERT_HANDLER 1
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/rbtree.hpp>
+#include <boost/intrusive/rbtree_algorithms.hpp>
 #include <boost/intrusive/set.hpp>
 
 namespace lentil {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Callouts: per-hart trees of deadlines.
-#include <boost/intrusive/rbtree_algorithms.hpp>
-
 #include <libkern/intrusive.hpp>
 #include <sched/callout.hpp>
 #include <sched/clock.hpp>

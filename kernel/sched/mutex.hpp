@@ -40,7 +40,7 @@ template<Rank R>
 class [[nodiscard]] MutexGuard {
 public:
     explicit MutexGuard(Mutex<R>& mutex, Nesting nesting = Nesting::no,
-                        std::source_location where = std::source_location::current())
+                        SourceLine where = {__builtin_FILE(), __builtin_LINE()})
         : mutex_(&mutex) {
         lock_check::assert_may_sleep(where);
         lock_check::acquiring(mutex_, R, nesting == Nesting::yes, where);

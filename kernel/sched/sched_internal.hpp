@@ -13,7 +13,7 @@ extern AtomicHartSet harts_idle; ///< harts in their idle loop with nothing to r
 
 /// Run-queue locks without a scope. Interrupts are off.
 struct RunqLock {
-    static void acquire(Hart& hart, std::source_location where = std::source_location::current()) {
+    static void acquire(Hart& hart, SourceLine where = {__builtin_FILE(), __builtin_LINE()}) {
         lock_check::acquiring(&hart.lock, Rank::runq, false, where);
         hart.lock.acquire();
     }
@@ -25,7 +25,7 @@ struct RunqLock {
     static void forget(Hart& hart) { lock_check::released(&hart.lock, Rank::runq); }
     static void release_inherited(Hart& hart) { hart.lock.release(); }
     /// Locks the queue that `thread` belongs to.
-    static Hart& acquire_of(Thread& thread, std::source_location where = std::source_location::current()) {
+    static Hart& acquire_of(Thread& thread, SourceLine where = {__builtin_FILE(), __builtin_LINE()}) {
         for (;;) {
             Hart* hart = thread.hart.load(std::memory_order_acquire);
             acquire(*hart, where);

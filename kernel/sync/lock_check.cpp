@@ -14,24 +14,23 @@ constinit std::atomic<uint32_t> threads_only{0};
 
 namespace {
 
-std::string_view file_name(const std::source_location& where) {
-    std::string_view path = where.file_name();
+std::string_view file_name(SourceLine where) {
+    std::string_view path = where.file;
     const size_t slash = path.rfind("kernel/");
     return slash == path.npos ? path : path.substr(slash);
 }
 
-[[noreturn]] void report(std::string_view what, const HeldLock& held, const void* lock, Rank rank,
-                         const std::source_location& where) {
+[[noreturn]] void report(std::string_view what, const HeldLock& held, const void* lock, Rank rank, SourceLine where) {
     char text[256];
     panic(format_to(text, "lock order: {} {} (rank {:#x}) at {}:{} while {} (rank {:#x}) is held since {}:{}", what,
-                    lock, rank, file_name(where), where.line(), held.lock, held.rank, file_name(held.where),
-                    held.where.line()),
+                    lock, rank, file_name(where), where.line, held.lock, held.rank, file_name(held.where),
+                    held.where.line),
           where);
 }
 
 } // namespace
 
-void acquiring(const void* lock, Rank rank, bool nested, std::source_location where) {
+void acquiring(const void* lock, Rank rank, bool nested, SourceLine where) {
     if (!held_by_current)
         return;
     HeldLocks& locks = *held_by_current();
@@ -66,7 +65,7 @@ void released(const void* lock, Rank rank) {
     locks.count--;
 }
 
-void assert_may_sleep(std::source_location where) {
+void assert_may_sleep(SourceLine where) {
     if (!held_by_current || threads_only.load(std::memory_order_relaxed) == 0)
         return;
     const HeldLocks& locks = *held_by_current();
@@ -74,8 +73,8 @@ void assert_may_sleep(std::source_location where) {
         if (!is_blocking(locks.held[i].rank)) {
             char text[192];
             panic(format_to(text, "sleeping at {}:{} while spin lock {} (rank {:#x}) is held since {}:{}",
-                            file_name(where), where.line(), locks.held[i].lock, locks.held[i].rank,
-                            file_name(locks.held[i].where), locks.held[i].where.line()),
+                            file_name(where), where.line, locks.held[i].lock, locks.held[i].rank,
+                            file_name(locks.held[i].where), locks.held[i].where.line),
                   where);
         }
     if (!machine::irq_enabled())

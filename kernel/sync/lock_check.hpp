@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <source_location>
 
 #include <libkern/assert.hpp>
 #include <sync/rank.hpp>
@@ -14,7 +13,7 @@ namespace lentil {
 struct HeldLock {
     const void* lock = nullptr;
     Rank rank{};
-    std::source_location where;
+    SourceLine where;
 };
 
 /// The locks one thread holds, oldest first. Lives in the Thread (an interrupt handler's locks go on top of the
@@ -34,14 +33,14 @@ extern HeldByCurrent held_by_current;
 /// Set when the boot hart goes idle: from then on only threads run, and assert_may_sleep() looks at interrupts too.
 extern std::atomic<uint32_t> threads_only;
 /// Panics, naming both sites, if taking `lock` now breaks the order. Called before waiting for the lock.
-void acquiring(const void* lock, Rank rank, bool nested, std::source_location where);
+void acquiring(const void* lock, Rank rank, bool nested, SourceLine where);
 void released(const void* lock, Rank rank);
 /// Panics if a spin lock is held or interrupts are off: the caller is about to sleep. (Mutexes may be held.)
-void assert_may_sleep(std::source_location where = std::source_location::current());
+void assert_may_sleep(SourceLine where = {__builtin_FILE(), __builtin_LINE()});
 #else
-inline void acquiring(const void*, Rank, bool, std::source_location) {}
+inline void acquiring(const void*, Rank, bool, SourceLine) {}
 inline void released(const void*, Rank) {}
-inline void assert_may_sleep(std::source_location = {}) {}
+inline void assert_may_sleep(SourceLine = {}) {}
 #endif
 
 } // namespace lock_check

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <source_location>
 
 #include <machine/machine.hpp>
 #include <sync/lock_check.hpp>
@@ -57,7 +56,7 @@ template<Rank R>
 class [[nodiscard]] SpinGuard {
 public:
     explicit SpinGuard(SpinLock<R>& lock, Nesting nesting = Nesting::no,
-                       std::source_location where = std::source_location::current())
+                       SourceLine where = {__builtin_FILE(), __builtin_LINE()})
         : lock_(&lock), nesting_(nesting), where_(where) {
         relock();
     }
@@ -86,7 +85,7 @@ private:
     Nesting nesting_;
     bool irq_ = false;
     bool held_ = false;
-    std::source_location where_;
+    SourceLine where_;
 };
 template<Rank R>
 SpinGuard(SpinLock<R>&) -> SpinGuard<R>;

@@ -450,8 +450,8 @@ namespace lentil {
 PanicDescriber panic_describe_process = nullptr;
 const char* panic_activity = nullptr;
 
-void panic(std::string_view reason, std::source_location where) {
-    fail("panic: " + std::string(reason) + " at " + where.file_name() + ":" + std::to_string(where.line()));
+void panic(std::string_view reason, SourceLine where) {
+    fail("panic: " + std::string(reason) + " at " + where.file + ":" + std::to_string(where.line));
 }
 
 void panic_test(std::string_view) {}

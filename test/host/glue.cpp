@@ -3,7 +3,6 @@
 #include "glue.hpp"
 
 #include <doctest/doctest.h>
-#include <source_location>
 #include <utility>
 
 #include <libkern/assert.hpp>
@@ -15,8 +14,8 @@ std::string take_console() { return std::exchange(console, {}); }
 
 namespace lentil {
 
-void panic(std::string_view reason, std::source_location where) {
-    throw Panicked{std::string(reason) + " at " + where.file_name() + ":" + std::to_string(where.line())};
+void panic(std::string_view reason, SourceLine where) {
+    throw Panicked{std::string(reason) + " at " + where.file + ":" + std::to_string(where.line)};
 }
 
 void vkprint(std::string_view format, std::span<const FormatArg> args) {
