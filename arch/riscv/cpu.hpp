@@ -15,7 +15,6 @@ struct Thread;
 
 namespace lentil::machine {
 
-struct AddressSpace;
 struct HartArch;
 
 /// A thread's floating-point registers (double precision) as user mode left them.
@@ -103,13 +102,38 @@ inline unsigned hart_index() { return this_hart().index; }
 
 inline uint64_t ticks() { return riscv::csr_read<riscv::Csr::time>(); }
 
+extern uint64_t tick_ns; ///< length of a tick, times 2^32; set once, at boot
+inline nanos_t ticks_to_ns(uint64_t ticks) {
+    return static_cast<nanos_t>(static_cast<unsigned __int128>(ticks) * tick_ns >> 32);
+}
+inline nanos_t now_ns() { return ticks_to_ns(ticks()); }
+
+/// The rest of activate() where the hart may remember other translations with this tag, or has no tags.
+void activate_flushing(AddressSpace& space, AddressSpace& old);
+inline void activate(AddressSpace& space) {
+    HartArch& hart = this_hart();
+    AddressSpace* const old = hart.space;
+    if (old == &space)
+        return;
+    // Visible as a target before the first walk of its tables: a shoot-down either sees us or we see its entries.
+    space.active.add(hart.index);
+    hart.space = &space;
+    HartArch::bump(hart.space_switches);
+    const uint64_t asid = space.asid.load(std::memory_order_relaxed) & hart.asids;
+    if (asid == 0 || !space.tagged.peek().has(hart.index)) [[unlikely]]
+        return activate_flushing(space, *old);
+    riscv::csr_write<riscv::Csr::satp>(riscv::satp_sv39 | asid << riscv::satp_asid_shift | space.root >> page_shift);
+    asm volatile("fence.i" ::: "memory"); // sync_instructions told only the harts that were active at its time
+    old->active.remove(hart.index);
+}
+
 /// Saves the floating-point registers of the current thread if user mode changed them. Interrupts disabled.
 void fp_leave(ThreadArch& ta);
 
 /// Interrupts disabled. The one that was current gives up the hart and the floating-point registers.
 inline void set_current_thread(Thread* thread) {
     ThreadArch& from = arch_of(current_thread());
-    if (from.fp_hart != ThreadArch::no_hart)
+    if (from.fp_hart != ThreadArch::no_hart && from.hart->fp_owner == &from) [[unlikely]]
         fp_leave(from);
     arch_of(thread).hart = from.hart;
     asm volatile("mv tp, %0" ::"r"(thread) : "memory");

@@ -7,10 +7,7 @@ namespace lentil::machine {
 
 namespace {
 
-using u128 = unsigned __int128;
-
-/// ns = ticks * tick_ns >> 32; ticks = ns * ticks_per_ns >> 60. Both fit for 1 kHz up to 4 GHz.
-constinit uint64_t tick_ns = 0;
+/// ticks = ns * ticks_per_ns >> 60, which fits for 1 kHz up to 4 GHz, as tick_ns does.
 constinit uint64_t ticks_per_ns = 0;
 constinit bool use_stimecmp = false;
 
@@ -37,6 +34,8 @@ void set_ticks(uint64_t ticks) {
 
 } // namespace
 
+constinit uint64_t tick_ns = 0;
+
 void time_init(uint64_t ticks_per_second, bool sstc) {
     tick_ns = scaled_quotient(1'000'000'000, 32, ticks_per_second);
     ticks_per_ns = scaled_quotient(ticks_per_second, 60, 1'000'000'000);
@@ -45,17 +44,13 @@ void time_init(uint64_t ticks_per_second, bool sstc) {
 
 void timer_init_self() { set_ticks(~uint64_t{0}); }
 
-nanos_t ticks_to_ns(uint64_t ticks) { return static_cast<nanos_t>(static_cast<u128>(ticks) * tick_ns >> 32); }
-
 uint64_t ns_per_tick() { return tick_ns; }
-
-nanos_t now_ns() { return ticks_to_ns(ticks()); }
 
 void timer_arm(nanos_t deadline_ns) {
     if (deadline_ns == no_deadline)
         return set_ticks(~uint64_t{0});
     const uint64_t ns = deadline_ns < 0 ? 0 : static_cast<uint64_t>(deadline_ns);
-    set_ticks(static_cast<uint64_t>(static_cast<u128>(ns) * ticks_per_ns >> 60) + 1); // never too early
+    set_ticks(static_cast<uint64_t>(static_cast<unsigned __int128>(ns) * ticks_per_ns >> 60) + 1); // never too early
 }
 
 } // namespace lentil::machine

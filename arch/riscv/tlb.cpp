@@ -115,15 +115,8 @@ void init_root(void* root_table) {
                 half);
 }
 
-void activate(AddressSpace& space) {
+void activate_flushing(AddressSpace& space, AddressSpace& old) {
     HartArch& hart = this_hart();
-    AddressSpace* const old = hart.space;
-    if (old == &space)
-        return;
-    // Visible as a target before the first walk of its tables: a shoot-down either sees us or we see its entries.
-    space.active.add(hart.index);
-    hart.space = &space;
-    HartArch::bump(hart.space_switches);
     if (hart.asids != 0 && space.asid.load(std::memory_order_relaxed) == 0 && &space != &the_kernel_space) [[unlikely]]
         take_asid(space);
     const uint64_t asid = space.asid.load(std::memory_order_relaxed) & hart.asids;
@@ -134,8 +127,8 @@ void activate(AddressSpace& space) {
         space.tagged.add(hart.index);
         flush_tag_local(hart, asid);
     }
-    asm volatile("fence.i" ::: "memory"); // sync_instructions told only the harts that were active at its time
-    old->active.remove(hart.index);
+    asm volatile("fence.i" ::: "memory");
+    old.active.remove(hart.index);
 }
 
 void address_space_ends(AddressSpace& space) {

@@ -13,6 +13,7 @@ namespace lentil {
 
 namespace {
 constexpr uint32_t ioctl_bytes_readable = 0x541b; // FIONREAD
+constexpr auto end_of_file = static_cast<Errno>(-1);
 } // namespace
 
 Pipe::~Pipe() {
@@ -55,12 +56,18 @@ void Pipe::remove_end(bool reader, bool writer) {
         drop_pages();
 }
 
-/// Returns 0 if another reader was faster.
-inline Result<size_t> Pipe::take_out(Uio& uio) {
-    MutexGuard guard(lock_);
+/// All was read, the last byte from `slot`: that page is kept for the next write.
+inline void Pipe::empty_now(VmPage*& slot) {
+    if (&slot != &slots_[0])
+        std::swap(slot, slots_[0]);
+    read_at_ = write_at_ = 0;
+}
+
+/// With the lock held and something inside.
+[[gnu::noinline]] Result<size_t> Pipe::take_pages(Uio& uio) {
     size_t done = 0;
     while (uio.left() > 0 && read_at_ != write_at_) {
-        VmPage*& slot = slots_[read_at_ / page_size % (capacity() / page_size)];
+        VmPage*& slot = slot_at(read_at_);
         const size_t offset = read_at_ % page_size;
         const size_t n = std::min({uio.left(), static_cast<size_t>(write_at_ - read_at_), page_size - offset});
         const Result<size_t> moved = uio.put(static_cast<char*>(page_data(slot)) + offset, n);
@@ -71,13 +78,10 @@ inline Result<size_t> Pipe::take_out(Uio& uio) {
         }
         read_at_ += *moved;
         done += *moved;
-        if (read_at_ == write_at_) { // keep this one page for the next write
-            if (&slot != &slots_[0])
-                std::swap(slot, slots_[0]);
-            read_at_ = write_at_ = 0;
-        } else if (read_at_ % page_size == 0) {
+        if (read_at_ == write_at_)
+            empty_now(slot);
+        else if (read_at_ % page_size == 0)
             page_unref(std::exchange(slot, nullptr));
-        }
         publish();
         if (*moved < n)
             break;
@@ -85,37 +89,88 @@ inline Result<size_t> Pipe::take_out(Uio& uio) {
     return done;
 }
 
+/// Returns 0 if another reader was faster.
+inline Result<size_t> Pipe::take_out(Uio& uio) {
+    MutexGuard guard(lock_);
+    const size_t n = write_at_ - read_at_;
+    if (n == 0)
+        return size_t{0};
+    // Mostly all of it is asked for, and lies in one page.
+    const size_t offset = read_at_ % page_size;
+    const vaddr_t to = uio.in_one_piece(n);
+    if (to == 0 || n > page_size - offset) [[unlikely]]
+        return take_pages(uio);
+    VmPage*& slot = slot_at(read_at_);
+    const size_t moved = machine::user_write(to, static_cast<char*>(page_data(slot)) + offset, n);
+    uio.advance_in_piece(moved);
+    if (moved == n) [[likely]]
+        empty_now(slot);
+    else if (moved == 0)
+        return Errno::fault;
+    else
+        read_at_ += moved;
+    publish();
+    return moved;
+}
+
+/// Until there are bytes: Errno{}; or none will come: no Errno at all but `end_of_file`.
+[[gnu::noinline]] Errno Pipe::wait_readable(bool nonblocking) {
+    if (writers_.load(std::memory_order_acquire) == 0)
+        return used() > 0 ? Errno{} : end_of_file; // some may have been written just before the last writer left
+    if (nonblocking)
+        return Errno::again;
+    const WaitResult result = wait_until(
+        read_waitq_, "pipe_read", [this] { return used() > 0 || writers_.load(std::memory_order_acquire) == 0; });
+    return result == WaitResult::awoken ? Errno{} : Errno::restart_sys;
+}
+
 Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
     if (uio.left() == 0)
         return size_t{0};
     for (;;) {
-        while (used() > 0) {
-            const Result<size_t> done = take_out(uio);
-            if (!done)
-                return done;
-            if (*done > 0) {
-                write_waitq_.wake_all();
-                return done;
-            }
+        if (used() == 0) {
+            if (const Errno none = wait_readable(nonblocking); none != Errno{}) [[unlikely]]
+                return none == end_of_file ? Result<size_t>(0) : Result<size_t>(none);
+            continue;
         }
-        if (writers_.load(std::memory_order_acquire) == 0) {
-            if (used() > 0) // written just before the last writer left
-                continue;
-            return size_t{0};
-        }
-        if (nonblocking)
-            return Errno::again;
-        const WaitResult result = wait_until(
-            read_waitq_, "pipe_read", [this] { return used() > 0 || writers_.load(std::memory_order_acquire) == 0; });
-        if (result != WaitResult::awoken)
-            return Errno::restart_sys;
+        const Result<size_t> done = take_out(uio);
+        if (!done) [[unlikely]]
+            return done;
+        if (*done == 0) [[unlikely]]
+            continue;
+        write_waitq_.wake_all();
+        return done;
     }
+}
+
+/// What most writes are: `n` bytes of one piece, for which there is room in a page that is there. False: nothing happened.
+inline bool Pipe::put_small(Uio& uio, size_t n) {
+    MutexGuard guard(lock_);
+    const size_t offset = write_at_ % page_size;
+    const vaddr_t from = uio.in_one_piece(n);
+    if (from == 0 || n > page_size - offset || n > space() || readers_.load(std::memory_order_acquire) == 0)
+        return false;
+    VmPage* const page = slot_at(write_at_);
+    if (!page || machine::user_read(static_cast<char*>(page_data(page)) + offset, from, n) != n)
+        return false; // what was copied lies where nothing is yet
+    uio.advance_in_piece(n);
+    write_at_ += n;
+    publish();
+    return true;
 }
 
 Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
     const size_t total = uio.left();
     if (total == 0)
         return size_t{0};
+    if (total > atomic_size || !put_small(uio, total))
+        return write_pages(uio, nonblocking);
+    read_waitq_.wake_all();
+    return total;
+}
+
+[[gnu::noinline]] Result<size_t> Pipe::write_pages(Uio& uio, bool nonblocking) {
+    const size_t total = uio.left();
     size_t done = 0;
     Errno error{};
     while (uio.left() > 0) {
@@ -131,7 +186,7 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
             }
             const bool fits = space() >= unit;
             while (fits && uio.left() > 0 && space() > 0) {
-                VmPage*& slot = slots_[write_at_ / page_size % (capacity() / page_size)];
+                VmPage*& slot = slot_at(write_at_);
                 if (!slot) {
                     const Result<VmPage*> page = page_alloc();
                     if (!page) {

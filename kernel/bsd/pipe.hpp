@@ -54,7 +54,13 @@ private:
         space_.store(capacity() - (write_at_ - page_floor(read_at_)), std::memory_order_relaxed);
     }
     void drop_pages();
+    VmPage*& slot_at(uint64_t position) { return slots_[position / page_size & (capacity() / page_size - 1)]; }
     Result<size_t> take_out(Uio& uio);
+    Result<size_t> take_pages(Uio& uio);
+    void empty_now(VmPage*& slot);
+    bool put_small(Uio& uio, size_t n);
+    Errno wait_readable(bool nonblocking);
+    Result<size_t> write_pages(Uio& uio, bool nonblocking);
 
     Mutex<Rank::pipe> lock_;
     VmPage* first_slots_[inline_slots] = {};

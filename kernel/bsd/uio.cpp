@@ -46,14 +46,15 @@ Result<size_t> each_piece(Uio& uio, size_t n, Copy copy) {
 
 Result<size_t> Uio::put(const void* from, size_t n) {
     // Mostly all of it lies in one piece of user memory.
-    if (index_ < segments_.size() && n <= left_ && n <= segments_[index_].length - offset_) [[likely]] {
-        const vaddr_t at = segments_[index_].base + offset_;
-        const size_t moved = machine::user_write(at, from, n);
-        offset_ += moved;
-        left_ -= moved;
-        moved_ += moved;
-        return moved == 0 && n > 0 ? Result<size_t>(Errno::fault) : moved;
-    }
+    const vaddr_t at = in_one_piece(n);
+    if (at == 0) [[unlikely]]
+        return put_pieces(from, n);
+    const size_t moved = machine::user_write(at, from, n);
+    advance_in_piece(moved);
+    return moved == 0 && n > 0 ? Result<size_t>(Errno::fault) : moved;
+}
+
+[[gnu::noinline]] Result<size_t> Uio::put_pieces(const void* from, size_t n) {
     auto* bytes = static_cast<const char*>(from);
     return each_piece(*this, n, [&](vaddr_t to, size_t done, size_t length) {
         if (!is_user()) {
@@ -65,15 +66,15 @@ Result<size_t> Uio::put(const void* from, size_t n) {
 }
 
 Result<size_t> Uio::take(void* to, size_t n) {
-    // Mostly all of it lies in one piece of user memory.
-    if (index_ < segments_.size() && n <= left_ && n <= segments_[index_].length - offset_) [[likely]] {
-        const vaddr_t at = segments_[index_].base + offset_;
-        const size_t moved = machine::user_read(to, at, n);
-        offset_ += moved;
-        left_ -= moved;
-        moved_ += moved;
-        return moved == 0 && n > 0 ? Result<size_t>(Errno::fault) : moved;
-    }
+    const vaddr_t at = in_one_piece(n);
+    if (at == 0) [[unlikely]]
+        return take_pieces(to, n);
+    const size_t moved = machine::user_read(to, at, n);
+    advance_in_piece(moved);
+    return moved == 0 && n > 0 ? Result<size_t>(Errno::fault) : moved;
+}
+
+[[gnu::noinline]] Result<size_t> Uio::take_pieces(void* to, size_t n) {
     auto* bytes = static_cast<char*>(to);
     return each_piece(*this, n, [&](vaddr_t from, size_t done, size_t length) {
         if (!is_user()) {

@@ -40,6 +40,17 @@ public:
     Result<size_t> put(const void* from, size_t n);
     Result<size_t> take(void* to, size_t n);
     Result<size_t> put_zeros(size_t n);
+    /// Where the next `n` bytes lie, if in one piece of user memory, else 0; advance_in_piece() after those that were moved.
+    vaddr_t in_one_piece(size_t n) const {
+        if (index_ < segments_.size() && n <= left_ && n <= segments_[index_].length - offset_) [[likely]]
+            return segments_[index_].base + offset_;
+        return 0;
+    }
+    void advance_in_piece(size_t n) {
+        offset_ += n;
+        left_ -= n;
+        moved_ += n;
+    }
     /// The current contiguous user piece, for direct copies (VmObject::read); then advance().
     UioSegment piece() {
         if (kernel_)
@@ -62,6 +73,8 @@ public:
     }
 
 private:
+    Result<size_t> put_pieces(const void* from, size_t n);
+    Result<size_t> take_pieces(void* to, size_t n);
     void next_segment();
     void skip(size_t n); ///< more than the current segment has
 

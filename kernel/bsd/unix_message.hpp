@@ -63,7 +63,7 @@ private:
 struct UnixMessage {
     static constexpr const char* zone_name = "unix_messages";
     static constexpr size_t own_size = 128;
-    UnixMessage() = default;
+    UnixMessage() {} // `own` stays as it is
     UnixMessage(const UnixMessage&) = delete;
     UnixMessage& operator=(const UnixMessage&) = delete;
     ~UnixMessage() {

@@ -51,6 +51,8 @@ public:
         (links.next ? (links.next->*M).previous : last_) = links.previous;
         links = {};
     }
+    /// erase() of the only member.
+    void forget_only() { first_ = last_ = nullptr; }
     T* pop_front() {
         T* member = first_;
         if (member)

@@ -52,6 +52,8 @@ public:
         return bits_.fetch_and(~bit, std::memory_order_seq_cst) & bit;
     }
     HartSet load() const { return HartSet(bits_.load(std::memory_order_seq_cst)); }
+    /// In no order with anything else.
+    HartSet peek() const { return HartSet(bits_.load(std::memory_order_relaxed)); }
 
 private:
     std::atomic<uint64_t> bits_{0};

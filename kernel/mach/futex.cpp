@@ -84,8 +84,11 @@ private:
 void wake_locked(Bucket& bucket, FutexWaiter& waiter, uint32_t mask) {
     bucket.erase(waiter);
     waiter.woken_by.store(mask, std::memory_order_release);
-    // The thread cannot leave before it took this lock.
-    thread_wake(*waiter.thread);
+    // `woken_by` before the look at its state, as it writes its state before it looks. It cannot leave before it took this
+    // lock.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (waiter.thread->state.load(std::memory_order_relaxed) == ThreadState::waiting)
+        sched_wake(*waiter.thread);
 }
 
 unsigned wake_matching(Bucket& bucket, const VmMap::FutexKey& key, unsigned count, uint32_t mask) {

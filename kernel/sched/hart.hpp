@@ -38,7 +38,7 @@ struct Hart {
     // -- under `lock` -------------------------------------------------------------------------------------------------
     SpinLock<Rank::runq> lock;  ///< held across a context switch: taken by the old thread, released by the new one
     Thread* current = nullptr;  ///< what it runs; changes under `lock`, on this hart
-    Thread* previous = nullptr; ///< during a switch: the thread being left
+    Thread* previous = nullptr; ///< during a switch: the thread being left, if something has to be done about it
     Runq runq;
     bool preempt_wanted = false;             ///< the current thread is to give way
     nanos_t charged_until_ns = 0;            ///< run time of `current` was charged up to here

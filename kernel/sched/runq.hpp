@@ -95,12 +95,36 @@ public:
 
     /// Should `entity`, queued here, take the hart from the current thread at once?
     bool preempts_current(const SchedEntity& entity) const;
+    /// The same where both are of the policy `other`.
+    bool preempts_fairly(const SchedEntity& entity) const;
     /// At the end of a slice: does another thread deserve the hart now?
     bool current_should_yield() const;
     /// How long the current thread may run before that is asked again; 0: nobody waits, no timer wanted.
     nanos_t slice_wanted() const;
 
     unsigned count() const { return rt_count_ + fair_count_; }
+
+    // What most wake-ups and switches find, without the rest: nobody waits but one fair thread. Each is the same as the
+    // calls that it names.
+    /// May `entity` become the one that waits, without a look at more than fair time? attach() and enqueue() if so.
+    bool takes_lone(const SchedEntity& entity) const {
+        return count() == 0 && entity.policy == SchedPolicy::other && current_ &&
+               current_->policy == SchedPolicy::other;
+    }
+    /// Where fair time begins for it is ordinary too: all that add_lone() asks.
+    bool is_ordinary(const SchedEntity& entity) const {
+        return !entity.fresh && ahead(entity.vruntime - offset_, floor_) <= sched_time::max_lag_ns &&
+               ahead(clock_.latest.load(std::memory_order_relaxed), fair_time()) <= sched_time::max_lag_ns;
+    }
+    /// Returns load().
+    uint64_t add_lone(SchedEntity& entity);
+    /// The one that waits, if it is fair and the only one (else it may say nullptr).
+    SchedEntity* lone() const { return rt_count_ == 0 && fair_count_ == 1 ? next_ : nullptr; }
+    /// charge(), detach(), take_best() and set_current(): a fair current thread sleeps, and `lone` runs.
+    void leave_to_lone(SchedEntity& self, SchedEntity& lone, nanos_t ran_ns);
+    /// charge(), yield_current(), enqueue_and_take_best() and set_current(): a fair current thread lets `lone` run.
+    void yield_to_lone(SchedEntity& self, SchedEntity& lone, nanos_t ran_ns);
+
     unsigned fair_count() const { return fair_count_; }
     int32_t best_rt_priority() const;
     /// Sum of the weights of the fair threads queued and running here.
@@ -227,6 +251,49 @@ inline void Runq::dequeue(SchedEntity& entity) {
         fair_.erase(fair_.iterator_to(entity));
 }
 
+inline uint64_t Runq::add_lone(SchedEntity& entity) {
+    DEBUG_ASSERT(!entity.attached && load_ == 0);
+    entity.attached = true;
+    uint64_t local = entity.vruntime - offset_;
+    if (ahead(local, floor_) < -sched_time::wake_credit_ns)
+        local = floor_ - static_cast<uint64_t>(sched_time::wake_credit_ns);
+    entity.vruntime = local;
+    load_ = entity.weight;
+    fair_count_ = 1;
+    next_ = &entity;
+    return load_ + current_->weight;
+}
+
+inline void Runq::leave_to_lone(SchedEntity& self, SchedEntity& lone, nanos_t ran_ns) {
+    DEBUG_ASSERT(self.attached);
+    const uint64_t had = self.vruntime + (ran_ns > 0 ? weighted(ran_ns, self.weight) : 0);
+    const uint64_t least = ahead(lone.vruntime, had) < 0 ? lone.vruntime : had;
+    if (ahead(least, floor_) > 0)
+        floor_ = least;
+    clock_.advance(fair_time());
+    self.attached = false;
+    self.vruntime = had + offset_;
+    load_ = 0;
+    fair_count_ = 0;
+    next_ = nullptr;
+    current_ = &lone;
+}
+
+inline void Runq::yield_to_lone(SchedEntity& self, SchedEntity& lone, nanos_t ran_ns) {
+    uint64_t had = self.vruntime + (ran_ns > 0 ? weighted(ran_ns, self.weight) : 0);
+    const bool lone_is_behind = ahead(lone.vruntime, had) < 0;
+    const uint64_t least = lone_is_behind ? lone.vruntime : had;
+    if (ahead(least, floor_) > 0)
+        floor_ = least;
+    clock_.advance(fair_time());
+    if (!lone_is_behind)
+        had = lone.vruntime;
+    self.vruntime = had;
+    load_ = self.weight;
+    next_ = &self;
+    current_ = &lone;
+}
+
 inline int32_t Runq::best_rt_priority() const { return rt_count_ == 0 ? 0 : highest_rt_priority(); }
 
 inline const SchedEntity* Runq::best() const {
@@ -260,6 +327,10 @@ inline bool Runq::preempts_current(const SchedEntity& entity) const {
         return entity.rt_priority > current_->rt_priority;
     if (entity.policy != SchedPolicy::other || current_->policy == SchedPolicy::idle)
         return preempts_by_policy(entity);
+    return preempts_fairly(entity);
+}
+
+inline bool Runq::preempts_fairly(const SchedEntity& entity) const {
     return ahead(current_->vruntime, entity.vruntime) > sched_time::wake_margin_ns;
 }
 

@@ -11,6 +11,7 @@
 //   preempt  place hart -> place queue on the same hart, or moving if its affinity no longer has that hart
 //   move     place queue -> moving, thread.hart = the target (old lock held) -> place queue (target's lock held)
 #include <new>
+#include <utility>
 
 #include <debug/trace.hpp>
 #include <sched/clock.hpp>
@@ -30,21 +31,28 @@ alignas(Hart) constinit unsigned char hart_storage[max_harts][sizeof(Hart)] = {}
 
 enum class Leave { preempted, yielded, blocked, exiting };
 
-/// After a switch, on the new thread's stack: unlocks, and finishes what the old thread could not do for itself.
-void finish_switch() {
-    Hart& hart = current_hart();
-    Thread* const previous = hart.previous;
-    // To be read before the lock goes: after that `previous` may run elsewhere, end and be freed.
+/// After a switch, on the new thread's stack, if hart.previous says so: finishes what the old one could not do for itself.
+[[gnu::noinline]] void finish_previous(Hart& hart) {
+    Thread* const previous = std::exchange(hart.previous, nullptr);
+    // To be read before the lock goes: after that `previous` may run elsewhere.
     const bool dead = previous->state.load(std::memory_order_relaxed) == ThreadState::dead;
-    const bool displaced = previous->place == ThreadPlace::moving;
     RunqLock::release_inherited(hart);
     if (dead) {
         previous->unref(); // thread_start's
-    } else if (displaced) {
+    } else {
         // `moving` is ours: only we may place it, so it cannot have gone away.
         Hart& home = RunqLock::acquire_of(*previous);
         sched_place(home, *previous, Arrival::moved);
     }
+}
+
+/// After a switch, on the new thread's stack: unlocks.
+inline void finish_switch() {
+    Hart& hart = current_hart();
+    if (hart.previous != nullptr) [[unlikely]]
+        finish_previous(hart);
+    else
+        RunqLock::release_inherited(hart);
 }
 
 /// Where `self` goes now that it leaves the locked hart. Returns what runs next, taken off the queue; nullptr if nothing
@@ -79,6 +87,56 @@ inline void trace_switch(const Thread& from, const Thread& to, Leave why) {
         if (trace_on(Probe::sched_on_cpu))
             trace_record(to, Probe::sched_on_cpu, from.id);
     }
+}
+
+/// From one thread to another, all decided; the hart is locked. Returns (unlocked) when `self` runs again, maybe elsewhere.
+[[gnu::always_inline]] inline void depart(Hart& hart, Thread& self, Thread& next, uint64_t ticks) {
+    times_switch(hart, self, next, ticks);
+    RunqLock::forget(hart);
+    if (self.space != next.space)
+        machine::activate(next.space ? *next.space : machine::kernel_space());
+    machine::set_current_thread(&next);
+    machine::context_switch(self.context, next.context);
+    finish_switch(); // `hart` and every other local are of long ago: this may be another hart
+}
+
+/// Is anything due at this switch but the switch?
+inline bool is_plain_switch(nanos_t now) {
+    return !load_average_due(now) &&
+           !trace_state::any(trace_state::bit(Probe::sched_off_cpu) | trace_state::bit(Probe::sched_on_cpu));
+}
+
+/// The same as switch_away() where one thread waits, both are fair, `self` may stay on this hart, and the switch is plain:
+/// it sleeps (`blocked`) or takes its place in the queue (`yielded`).
+[[gnu::always_inline]] inline void switch_to_lone(Hart& hart, Thread& self, SchedEntity& lone, Leave why,
+                                                  uint64_t ticks, nanos_t now) {
+    Thread& next = *lone.thread;
+    const nanos_t ran = now - hart.charged_until_ns;
+    hart.charged_until_ns = now;
+    if (why == Leave::blocked) {
+        hart.runq.leave_to_lone(self.sched, lone, ran);
+        self.place = ThreadPlace::none;
+        hart.slice_end_ns.store(no_deadline, std::memory_order_relaxed);
+        hart.queued.store(0, std::memory_order_relaxed);
+        hart.load.store(lone.weight, std::memory_order_relaxed);
+    } else {
+        hart.runq.yield_to_lone(self.sched, lone, ran);
+        // Preempted between prepare_wait and thread_block it stays `waiting`, so that a wake-up still counts.
+        if (self.state.load(std::memory_order_relaxed) == ThreadState::running)
+            self.state.store(ThreadState::ready, std::memory_order_relaxed);
+        self.place = ThreadPlace::queue;
+        sched_begin_slice(hart, now + sched_time::slice_ns);
+    }
+    hart.fair_time.store(hart.runq.fair_time(), std::memory_order_relaxed);
+    hart.preempt_wanted = false;
+    self.need_resched.store(0, std::memory_order_relaxed);
+    hart.current = &next;
+    next.place = ThreadPlace::hart;
+    if (next.state.load(std::memory_order_relaxed) == ThreadState::ready)
+        next.state.store(ThreadState::running, std::memory_order_relaxed);
+    HartCounters::bump(hart.counters.context_switches);
+    HartCounters::bump(self.switches_voluntary);
+    depart(hart, self, next, ticks);
 }
 
 /// The current thread leaves the hart, which is locked; comes back (unlocked) when it runs again, maybe elsewhere.
@@ -133,15 +191,10 @@ void switch_away(Hart& hart, Thread& self, Leave why) {
         hart.idle_since_ns.store(now, std::memory_order_relaxed);
         HartCounters::bump(hart.counters.idle_entries);
     }
-    times_switch(hart, self, next, ticks);
     trace_switch(self, next, why);
-    if (self.space != next.space)
-        machine::activate(next.space ? *next.space : machine::kernel_space());
-    hart.previous = &self;
-    RunqLock::forget(hart);
-    machine::set_current_thread(&next);
-    machine::context_switch(self.context, next.context);
-    finish_switch(); // `hart` and every other local are of long ago: this may be another hart
+    if (why == Leave::exiting || self.place == ThreadPlace::moving)
+        hart.previous = &self;
+    depart(hart, self, next, ticks);
 }
 
 /// Gives way if there is reason to. Interrupts off.
@@ -197,30 +250,61 @@ void sched_init_hart(unsigned hart_index) {
 #endif
 }
 
+[[gnu::noinline]] static void block_slowly(Hart& hart, Thread& self) {
+    switch_away(hart, self, Leave::blocked);
+    machine::irq_enable();
+}
+
 void thread_block() {
     lock_check::assert_may_sleep();
-    IrqGuard irq;
+    machine::irq_disable(); // they were on: see lock_check::assert_may_sleep
     Thread& self = current_thread();
-    ASSERT(!self.is_idle && self.preempt_disabled == 0);
+    DEBUG_ASSERT(!self.is_idle && self.preempt_disabled == 0);
     Hart& hart = current_hart();
     RunqLock::acquire(hart);
     if (self.state.load(std::memory_order_relaxed) != ThreadState::waiting) {
         RunqLock::release(hart);
+        machine::irq_enable();
         return;
     }
-    switch_away(hart, self, Leave::blocked);
+    SchedEntity* const lone = hart.runq.lone();
+    if (!lone || !self.sched.is_fair()) [[unlikely]]
+        return block_slowly(hart, self);
+    const uint64_t ticks = machine::ticks();
+    const nanos_t now = machine::ticks_to_ns(ticks);
+    if (!is_plain_switch(now)) [[unlikely]]
+        return block_slowly(hart, self);
+    switch_to_lone(hart, self, *lone, Leave::blocked, ticks, now);
+    machine::irq_enable();
+}
+
+[[gnu::noinline]] static void yield_slowly(Hart& hart, Thread& self) {
+    switch_away(hart, self, Leave::yielded);
+    machine::irq_enable();
 }
 
 void thread_yield() {
     lock_check::assert_may_sleep();
-    IrqGuard irq;
+    machine::irq_disable();
     Thread& self = current_thread();
-    ASSERT(!self.is_idle && self.preempt_disabled == 0);
+    DEBUG_ASSERT(!self.is_idle && self.preempt_disabled == 0);
     Hart& hart = current_hart();
-    if (hart.queued.load(std::memory_order_relaxed) == 0)
+    if (hart.queued.load(std::memory_order_relaxed) == 0) {
+        machine::irq_enable();
         return;
+    }
     RunqLock::acquire(hart);
-    switch_away(hart, self, Leave::yielded);
+    SchedEntity* const lone = hart.runq.lone();
+    // Who waits may find a place on a hart that idles: switch_away offers it.
+    if (!lone || !self.sched.is_fair() || !self.sched.affinity.has(hart.index) || !harts_idle.load().empty())
+        [[unlikely]]
+        return yield_slowly(hart, self);
+    const uint64_t ticks = machine::ticks();
+    const nanos_t now = machine::ticks_to_ns(ticks);
+    if (!is_plain_switch(now)) [[unlikely]]
+        return yield_slowly(hart, self);
+    switch_to_lone(hart, self, *lone, Leave::yielded, ticks, now);
+    machine::irq_enable();
 }
 
 void thread_exit() {
@@ -258,7 +342,11 @@ bool thread_wake(Thread& thread) {
     if (thread.state.load(std::memory_order_relaxed) != ThreadState::waiting)
         return false;
     IrqGuard irq;
-    Hart& hart = RunqLock::acquire_of(thread);
+    return sched_wake(thread);
+}
+
+/// sched_wake() with the hart locked.
+[[gnu::noinline]] static bool wake_slowly(Hart& hart, Thread& thread) {
     if (thread.state.load(std::memory_order_relaxed) != ThreadState::waiting) {
         RunqLock::release(hart);
         return false;
@@ -273,6 +361,57 @@ bool thread_wake(Thread& thread) {
     thread.state.store(ThreadState::ready, std::memory_order_relaxed);
     trace(Probe::sched_wakeup, thread.id, hart.index);
     sched_place(hart, thread, Arrival::woken);
+    return true;
+}
+
+/// After a wake-up to the running hart, unlocked: nothing of the above came out as usual. Like all here with a result: for
+/// the last call of sched_wake().
+[[gnu::noinline]] static bool preempt_soon(Hart& hart) {
+    if (hart.slice_end_ns.load(std::memory_order_relaxed) < hart.timer_armed_ns)
+        sched_timer_update(hart);
+    sched_set_resched(current_thread());
+    return true;
+}
+[[gnu::noinline]] static bool arm_slice(Hart& hart) {
+    sched_timer_update(hart);
+    return true;
+}
+[[gnu::noinline]] static bool offer(HartSet affinity) {
+    sched_offer({0, affinity});
+    return true;
+}
+
+bool sched_wake(Thread& thread) {
+    Hart& hart = RunqLock::acquire_of(thread);
+    SchedEntity& entity = thread.sched;
+    const HartSet affinity = entity.affinity;
+    // Mostly the current thread sleeps soon and leaves its hart to this one, and nobody else wants it: then nothing of what
+    // sched_place() looks at matters.
+    if (&hart != &current_hart() || !hart.runq.takes_lone(entity) || !hart.runq.is_ordinary(entity) ||
+        thread.state.load(std::memory_order_relaxed) != ThreadState::waiting || thread.place != ThreadPlace::none ||
+        trace_on(Probe::sched_wakeup) || !affinity.has(hart.index) || !(harts_idle.peek() & affinity).empty())
+        [[unlikely]]
+        return wake_slowly(hart, thread);
+    const nanos_t now = machine::now_ns();
+    if (now - hart.charged_until_ns > sched_time::wake_charge_ns) [[unlikely]]
+        return wake_slowly(hart, thread);
+    thread.state.store(ThreadState::ready, std::memory_order_relaxed);
+    thread.place = ThreadPlace::queue;
+    hart.load.store(static_cast<uint32_t>(hart.runq.add_lone(entity)), std::memory_order_relaxed);
+    hart.queued.store(1, std::memory_order_relaxed);
+    const nanos_t slice_end = now + sched_time::slice_ns;
+    hart.slice_end_ns.store(slice_end, std::memory_order_relaxed);
+    const bool preempts = hart.runq.preempts_fairly(entity);
+    if (preempts) [[unlikely]]
+        hart.preempt_wanted = true;
+    RunqLock::release(hart); // another hart may take it, and it may be gone
+    if (preempts) [[unlikely]]
+        return preempt_soon(hart); // at the next return to user mode or end of an interrupt
+    if (slice_end < hart.timer_armed_ns) [[unlikely]]
+        return arm_slice(hart);
+    std::atomic_thread_fence(std::memory_order_seq_cst); // queued before the look at the idle set: see sched_idle
+    if (!(harts_idle.peek() & affinity).empty()) [[unlikely]]
+        return offer(affinity);
     return true;
 }
 

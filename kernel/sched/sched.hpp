@@ -20,6 +20,9 @@ void thread_start(Thread& thread);
 /// included; returns whether it changed anything.
 bool thread_wake(Thread& thread);
 
+/// The same with interrupts off, and a full fence between what the waiter waits for and this call.
+bool sched_wake(Thread& thread);
+
 /// A signal pends for `thread` (level 1) or a fatal one (level 2): sets need for an AST and ends its wait if that is
 /// interruptible at this level.
 void thread_interrupt(Thread& thread, uint32_t level);

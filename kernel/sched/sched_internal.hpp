@@ -113,15 +113,32 @@ void load_average_sample(nanos_t now);
 namespace load_average_detail {
 extern std::atomic<nanos_t> next_sample_ns, all_idle_since_ns;
 }
+inline bool load_average_due(nanos_t now) {
+    return now >= load_average_detail::next_sample_ns.load(std::memory_order_relaxed) ||
+           load_average_detail::all_idle_since_ns.load(std::memory_order_relaxed) != 0;
+}
 inline void load_average_update(nanos_t now) {
-    if (now >= load_average_detail::next_sample_ns.load(std::memory_order_relaxed) ||
-        load_average_detail::all_idle_since_ns.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    if (load_average_due(now)) [[unlikely]]
         load_average_sample(now);
 }
 void load_average_all_idle(nanos_t now);
 
 /// Accounting of a switch at `now` (in ticks): closes a stretch of `from`, opens one of `to`. Interrupts off.
-void times_switch(Hart& hart, Thread& from, Thread& to, uint64_t now);
+inline void times_switch(Hart& hart, Thread& from, Thread& to, uint64_t now) {
+    const auto add_to = [](Word<int64_t>& clock, int64_t ticks) {
+        const int64_t sum = clock.load(std::memory_order_relaxed) + ticks;
+        clock.store(sum, std::memory_order_relaxed);
+        return sum;
+    };
+    const auto ticks = static_cast<int64_t>(now);
+    HartCounters::bump(hart.counters.syscalls, from.arch.direct_calls);
+    from.arch.direct_calls = 0;
+    // The hart's user time is that of all stretches: what each thread had at its end, less what it had at its begin.
+    int64_t user = add_to(from.times_total, ticks) - add_to(from.arch.system_ticks, ticks);
+    // `to` does not run, so nobody else writes. It was switched away from in the kernel, or starts there.
+    user -= add_to(to.times_total, -ticks) - add_to(to.arch.system_ticks, -ticks);
+    HartCounters::bump(hart.counters.user_ticks, static_cast<uint64_t>(user));
+}
 
 Thread& thread_make_idle(Hart& hart);
 /// Where every thread starts: interrupts off, the run-queue lock inherited.

@@ -439,11 +439,52 @@ void blocked_current_frees_waiting() {
     check(order.load() == 20, "threads queued behind one that blocks run in its place", "{} of 20 steps", order.load());
 }
 
+void waker_runs_on() {
+    // Who is woken mostly gets the hart when its waker sleeps. Here it does not sleep: the end of its slice must do.
+    struct Shared {
+        std::atomic<uint32_t> calls{0}, answers{0};
+        unsigned wrong = 0;
+        Waitq queue;
+    } shared;
+    Crew crew;
+    const SchedParams here{.affinity = HartSet::of(0)};
+    crew.start(
+        "woken",
+        [](void* arg) {
+            auto& s = *static_cast<Shared*>(arg);
+            for (uint32_t i = 1; i <= 20; i++) {
+                wait_until(
+                    s.queue, "call", [&] { return s.calls.load() >= i; }, Interruptible::no);
+                s.answers.store(i);
+            }
+        },
+        &shared, here);
+    crew.start(
+        "waker",
+        [](void* arg) {
+            auto& s = *static_cast<Shared*>(arg);
+            for (uint32_t i = 1; i <= 20; i++) {
+                sleep_ms(2); // the other waits by now, and this one just began to run
+                s.calls.store(i);
+                s.queue.wake_all();
+                const nanos_t limit = monotonic_ns() + 2000 * ms;
+                while (s.answers.load() < i && monotonic_ns() < limit)
+                    machine::cpu_relax();
+                s.wrong += s.answers.load() < i;
+            }
+        },
+        &shared, here);
+    crew.join();
+    check(shared.wrong == 0, "a thread gets the hart in time from the one that woke it and spins on",
+          "{} of 20 times it did not", shared.wrong);
+}
+
 } // namespace
 
 void test_placement() {
     silent_idleness();
     blocked_current_frees_waiting();
+    waker_runs_on();
     pinned();
     fifo_preempts(true);
     fifo_order();

@@ -24,12 +24,6 @@ uint64_t shown(const Word<int64_t>& clock, uint64_t now) {
     return static_cast<uint64_t>(sum < 0 ? sum + static_cast<int64_t>(now) : sum);
 }
 
-int64_t add_to(Word<int64_t>& clock, int64_t ticks) {
-    const int64_t sum = clock.load(std::memory_order_relaxed) + ticks;
-    clock.store(sum, std::memory_order_relaxed);
-    return sum;
-}
-
 /// Ticks in user mode. (The two clocks are not read in one moment.)
 uint64_t user_part(uint64_t total, uint64_t system) { return total > system ? total - system : 0; }
 
@@ -38,18 +32,6 @@ CpuTimes split(uint64_t total, uint64_t system) {
 }
 
 } // namespace
-
-void times_switch(Hart& hart, Thread& from, Thread& to, uint64_t now) {
-    HartCounters::bump(hart.counters.syscalls, from.arch.direct_calls);
-    from.arch.direct_calls = 0;
-    // The hart's user time is that of all stretches: what each thread had at its end, less what it had at its begin.
-    int64_t user =
-        add_to(from.times_total, static_cast<int64_t>(now)) - add_to(from.arch.system_ticks, static_cast<int64_t>(now));
-    // `to` does not run, so nobody else writes. It was switched away from in the kernel, or starts there.
-    user -=
-        add_to(to.times_total, -static_cast<int64_t>(now)) - add_to(to.arch.system_ticks, -static_cast<int64_t>(now));
-    HartCounters::bump(hart.counters.user_ticks, static_cast<uint64_t>(user));
-}
 
 CpuTimes thread_times(const Thread& thread) {
     for (;;) {

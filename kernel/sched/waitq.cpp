@@ -13,44 +13,82 @@
 
 namespace lentil {
 
-Waiter::~Waiter() { ASSERT(queue == nullptr); }
-
 void Waitq::add(Waiter& waiter) {
-    ASSERT(waiter.queue == nullptr);
+    ASSERT(waiter.queue.load(std::memory_order_relaxed) == nullptr);
     waiter.thread = &current_thread();
-    waiter.queue = this;
+    waiter.queue.store(this, std::memory_order_relaxed);
     SpinGuard guard(lock_);
-    waiters_.push_back(waiter);
-    count_.store(count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    push(waiter);
 }
 
-void Waitq::remove(Waiter& waiter) {
-    // Only the waiter itself adds and removes; wakers leave it in. So `queue` is not looked at by two threads.
-    if (waiter.queue == nullptr)
-        return;
-    ASSERT(waiter.queue == this);
+namespace {
+
+inline void mark_waiting(Thread& self, Interruptible interruptible, const char* channel) {
+    self.wait_interruptible.store(interruptible, std::memory_order_relaxed);
+    self.wait_channel = channel;
+    self.state.store(ThreadState::waiting, std::memory_order_release);
+}
+
+} // namespace
+
+void Waitq::prepare(Waiter& waiter, Interruptible interruptible, const char* channel) {
+    ASSERT(waiter.queue.load(std::memory_order_relaxed) == nullptr);
+    Thread& self = current_thread();
+    waiter.thread = &self;
+    waiter.queue.store(this, std::memory_order_relaxed);
+    mark_waiting(self, interruptible, channel);
+    {
+        SpinGuard guard(lock_);
+        push(waiter);
+    }
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+/// One that a waker may take out at the same moment.
+void Waitq::remove_queued(Waiter& waiter) {
     SpinGuard guard(lock_);
-    waiters_.erase(waiter);
-    count_.store(count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-    waiter.queue = nullptr;
+    Waitq* const queue = waiter.queue.load(std::memory_order_relaxed);
+    if (queue == nullptr)
+        return;
+    ASSERT(queue == this);
+    erase(waiter);
+    waiter.queue.store(nullptr, std::memory_order_relaxed);
 }
 
 unsigned Waitq::wake_waiters(unsigned exclusive_count, Nesting nesting) {
-    unsigned woken = 0;
     SpinGuard guard(lock_, nesting);
-    for (Waiter* w = waiters_.first(); w; w = w->link.next) {
+    // Mostly one waits, and is the last to be asked about.
+    if (Waiter* const only = waiters_.first();
+        only && only == waiters_.last() && only->leaves_when_woken && exclusive_count != 0) [[likely]] {
+        // False for one that is awake already: see below.
+        if (only->thread->state.load(std::memory_order_relaxed) != ThreadState::waiting || !sched_wake(*only->thread))
+            return 0;
+        waiters_.forget_only();
+        count_.store(0, std::memory_order_relaxed);
+        only->queue.store(nullptr, std::memory_order_release); // the last: it may be gone, for it runs
+        return 1;
+    }
+    unsigned woken = 0;
+    for (Waiter *w = waiters_.first(), *next; w; w = next) {
+        next = w->link.next;
         if (w->notify) {
             w->notify(*w);
             continue;
         }
-        if (w->exclusive && exclusive_count == 0)
+        const bool exclusive = w->exclusive;
+        if (exclusive && exclusive_count == 0)
             continue;
         // False for one that is awake already: it has not gone to sleep yet, or somebody else woke it. It will look at
         // the condition; but an exclusive wake-up must not be spent on it, since it may have been woken by a signal.
-        if (!thread_wake(*w->thread))
+        Thread& thread = *w->thread;
+        if (thread.state.load(std::memory_order_relaxed) != ThreadState::waiting || !sched_wake(thread))
             continue;
         woken++;
-        if (w->exclusive)
+        if (w->leaves_when_woken) {
+            erase(*w);
+            w->queue.store(nullptr, std::memory_order_release); // and it may be gone, for it runs
+        }
+        if (exclusive)
             exclusive_count--;
     }
     return woken;
@@ -60,6 +98,8 @@ namespace {
 
 bool interrupted(const Thread& self) {
     const uint32_t level = self.interrupt_level.load(std::memory_order_relaxed);
+    if (level == 0) [[likely]]
+        return false;
     switch (self.wait_interruptible.load(std::memory_order_relaxed)) {
     case Interruptible::no: return false;
     case Interruptible::killable: return level >= 2;
@@ -87,10 +127,7 @@ struct TimeLimit {
 } // namespace
 
 void prepare_wait(Interruptible interruptible, const char* channel) {
-    Thread& self = current_thread();
-    self.wait_interruptible.store(interruptible, std::memory_order_relaxed);
-    self.wait_channel = channel;
-    self.state.store(ThreadState::waiting, std::memory_order_release);
+    mark_waiting(current_thread(), interruptible, channel);
     std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
@@ -100,16 +137,11 @@ void cancel_wait() {
     self.wait_channel = nullptr;
 }
 
-WaitResult finish_wait(nanos_t deadline_ns) {
-    Thread& self = current_thread();
-    if (interrupted(self)) {
-        cancel_wait();
-        return WaitResult::interrupted;
-    }
+namespace {
+
+[[gnu::noinline]] WaitResult finish_wait_until(Thread& self, nanos_t deadline_ns) {
     bool expired = false;
-    if (deadline_ns == no_deadline) {
-        thread_block();
-    } else if (monotonic_ns() >= deadline_ns) {
+    if (monotonic_ns() >= deadline_ns) {
         expired = self.state.load(std::memory_order_relaxed) == ThreadState::waiting;
         cancel_wait();
     } else {
@@ -118,10 +150,25 @@ WaitResult finish_wait(nanos_t deadline_ns) {
         thread_block();
         limit.callout.cancel();
         expired = limit.expired;
+        self.wait_channel = nullptr;
     }
-    self.wait_channel = nullptr;
     if (expired)
         return WaitResult::timed_out;
+    return interrupted(self) ? WaitResult::interrupted : WaitResult::awoken;
+}
+
+} // namespace
+
+WaitResult finish_wait(nanos_t deadline_ns) {
+    Thread& self = current_thread();
+    if (interrupted(self)) [[unlikely]] {
+        cancel_wait();
+        return WaitResult::interrupted;
+    }
+    if (deadline_ns != no_deadline) [[unlikely]]
+        return finish_wait_until(self, deadline_ns);
+    thread_block();
+    self.wait_channel = nullptr;
     return interrupted(self) ? WaitResult::interrupted : WaitResult::awoken;
 }
 

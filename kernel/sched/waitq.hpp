@@ -3,6 +3,7 @@
 // lost, since the thread is marked waiting before the predicate is looked at.
 #pragma once
 
+#include <libkern/assert.hpp>
 #include <libkern/dlist.hpp>
 #include <sched/sched.hpp>
 #include <sync/spinlock.hpp>
@@ -13,14 +14,16 @@ namespace lentil {
 struct Waiter {
     Thread* thread = nullptr;
     bool exclusive = false;            ///< wake_one stops after it
+    bool leaves_when_woken = false;    ///< a wake-up that ends its wait takes it out of the queue
     void (*notify)(Waiter&) = nullptr; ///< called instead of waking the thread, with the queue's lock held (epoll)
     DlistLinks<Waiter> link;
-    class Waitq* queue = nullptr; ///< not null between add and remove
+    /// Not null between add and remove; one that leaves when woken: or that. Null is the last that a waker writes to it.
+    std::atomic<class Waitq*> queue{nullptr};
 
     Waiter() = default;
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
-    ~Waiter(); ///< asserts that it left its queue
+    ~Waiter() { ASSERT(queue.load(std::memory_order_relaxed) == nullptr); } // it left
 };
 
 class Waitq {
@@ -31,10 +34,15 @@ public:
 
     void add(Waiter& waiter); ///< sets waiter.thread to the current thread
     /// By the same thread (one with `notify`: by whoever owns it); harmless if it is not queued.
-    void remove(Waiter& waiter);
+    void remove(Waiter& waiter) {
+        if (waiter.queue.load(std::memory_order_acquire) != nullptr)
+            remove_queued(waiter);
+    }
+    /// add() and prepare_wait().
+    void prepare(Waiter& waiter, Interruptible interruptible, const char* channel);
 
     /// Wake-ups: callable anywhere, interrupts included. Non-exclusive waiters are all woken, of the exclusive ones the
-    /// first `exclusive_count`. Wakers leave the waiters in the queue. Return how many threads were woken. With nobody
+    /// first `exclusive_count`. Wakers leave the waiters in the queue, unless they ask not to be left. Return how many threads were woken. With nobody
     /// waiting: a fence and a load.
     unsigned wake(unsigned exclusive_count, Nesting nesting = Nesting::no) {
         std::atomic_thread_fence(std::memory_order_seq_cst); // the caller's condition before the look at the queue
@@ -49,6 +57,15 @@ public:
 
 private:
     unsigned wake_waiters(unsigned exclusive_count, Nesting nesting);
+    void remove_queued(Waiter& waiter);
+    void push(Waiter& waiter) {
+        waiters_.push_back(waiter);
+        count_.store(count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+    void erase(Waiter& waiter) {
+        waiters_.erase(waiter);
+        count_.store(count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    }
 
     mutable SpinLock<Rank::waitq> lock_;
     Dlist<Waiter, &Waiter::link> waiters_;
@@ -73,9 +90,9 @@ WaitResult wait_until(Waitq& queue, const char* channel, Predicate condition,
         return WaitResult::awoken;
     Waiter waiter;
     waiter.exclusive = exclusive;
+    waiter.leaves_when_woken = true;
     for (;;) {
-        queue.add(waiter);
-        prepare_wait(interruptible, channel);
+        queue.prepare(waiter, interruptible, channel);
         if (condition()) {
             cancel_wait();
             queue.remove(waiter);

@@ -256,6 +256,122 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("the short ways of a wake-up and a switch where one thread waits do what the long ones do") {
+    // The same random history on two harts, of which one never takes the short ways.
+    unsigned joined = 0, left = 0, yielded = 0;
+    for (unsigned seed = 1; seed <= 300; seed++) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        struct Side {
+            FairClock clock;
+            Runq runq{clock};
+            SchedEntity threads[4];
+            int current = -1;
+        } sides[2];
+        bool waits[4] = {}; ///< queued
+        for (int i = 0; i < 4; i++) {
+            SchedParams params;
+            if (random() % 3 == 0)
+                params.nice = static_cast<int32_t>(random() % 40) - 20;
+            if (random() % 8 == 0)
+                params.policy = random() % 2 ? SchedPolicy::batch : SchedPolicy::idle;
+            for (Side& side : sides)
+                side.threads[i].set(params);
+        }
+        const auto same = [&] {
+            CHECK(sides[0].runq.count() == sides[1].runq.count());
+            CHECK(sides[0].runq.load() == sides[1].runq.load());
+            CHECK(sides[0].runq.fair_time() == sides[1].runq.fair_time());
+            CHECK(sides[0].runq.offset() == sides[1].runq.offset());
+            CHECK(sides[0].clock.latest.load() == sides[1].clock.latest.load());
+            CHECK(sides[0].current == sides[1].current);
+            for (int i = 0; i < 4; i++) {
+                CHECK(sides[0].threads[i].vruntime == sides[1].threads[i].vruntime);
+                CHECK(sides[0].threads[i].attached == sides[1].threads[i].attached);
+            }
+        };
+        const auto index_of = [](Side& side, const SchedEntity* e) {
+            return e ? static_cast<int>(e - side.threads) : -1;
+        };
+        for (int step = 0; step < 200; step++) {
+            const nanos_t ran = random() % 4 == 0 ? static_cast<nanos_t>(random() % 400'000'000)
+                                                  : static_cast<nanos_t>(random() % 100'000);
+            const int who = static_cast<int>(random() % 4);
+            const bool elsewhere = random() % 16 == 0;
+            const uint64_t progress = random() % 500'000'000;
+            switch (random() % 3) {
+            case 0: // somebody wakes
+                if (who == sides[0].current || waits[who])
+                    break;
+                waits[who] = true;
+                if (elsewhere) // another hart is ahead by now
+                    for (Side& side : sides)
+                        side.clock.advance(side.clock.latest.load() + progress);
+                for (Side& side : sides) {
+                    SchedEntity& e = side.threads[who];
+                    if (&side == &sides[0] && side.runq.takes_lone(e) && side.runq.is_ordinary(e)) {
+                        joined++;
+                        CHECK(side.runq.add_lone(e) == side.runq.load());
+                        CHECK(side.runq.preempts_fairly(e) == side.runq.preempts_current(e));
+                    } else {
+                        side.runq.attach(e, true);
+                        side.runq.enqueue(e);
+                    }
+                }
+                break;
+            case 1: // who runs sleeps
+                for (Side& side : sides) {
+                    SchedEntity* const lone = side.runq.lone();
+                    SchedEntity* const self = side.current < 0 ? nullptr : &side.threads[side.current];
+                    if (&side == &sides[0] && lone && self) {
+                        left++;
+                        side.runq.leave_to_lone(*self, *lone, ran);
+                        side.current = index_of(side, lone);
+                        continue;
+                    }
+                    side.runq.charge(ran);
+                    if (self)
+                        side.runq.detach(*self);
+                    SchedEntity* const best = side.runq.take_best();
+                    side.runq.set_current(best);
+                    side.current = index_of(side, best);
+                }
+                if (sides[1].current >= 0)
+                    waits[sides[1].current] = false;
+                break;
+            default: // who runs yields
+                if (sides[0].current < 0 || sides[0].runq.count() == 0)
+                    break;
+                waits[sides[0].current] = true;
+                for (Side& side : sides) {
+                    SchedEntity* const lone = side.runq.lone();
+                    SchedEntity& self = side.threads[side.current];
+                    if (&side == &sides[0] && lone) {
+                        yielded++;
+                        side.runq.yield_to_lone(self, *lone, ran);
+                        side.current = index_of(side, lone);
+                        continue;
+                    }
+                    side.runq.charge(ran);
+                    side.runq.yield_current();
+                    SchedEntity* const best = side.runq.enqueue_and_take_best(self, Runq::Position::tail);
+                    side.runq.set_current(best);
+                    side.current = index_of(side, best);
+                }
+                waits[sides[1].current] = false;
+                break;
+            }
+            same();
+        }
+        for (Side& side : sides)
+            while (side.runq.take_best()) {
+            }
+    }
+    CHECK(joined > 1000);
+    CHECK(left > 1000);
+    CHECK(yielded > 1000);
+}
+
 TEST_CASE("a thread that moves keeps what it is owed, within the limit") {
     FairClock clock;
     SchedEntity moving, stays, there;
