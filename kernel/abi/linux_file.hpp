@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include <abi/linux_time.hpp>
-#include <bsd/file.hpp>
+#include <vfs/vnode.hpp>
 
 namespace lentil::abi {
 
@@ -14,12 +14,6 @@ inline constexpr int32_t at_fdcwd = -100;
 namespace at_flags {
 inline constexpr uint32_t symlink_nofollow = 0x100, removedir = 0x200, eaccess = 0x200, symlink_follow = 0x400,
                           no_automount = 0x800, empty_path = 0x1000, statx_sync_type = 0x6000;
-}
-
-/// Device numbers travel as Linux's dev_t: minor bits 0..7, major 8..19, the rest of minor from 20 on.
-constexpr uint32_t device_major(uint64_t device) { return static_cast<uint32_t>(device >> 8 & 0xfff); }
-constexpr uint32_t device_minor(uint64_t device) {
-    return static_cast<uint32_t>((device & 0xff) | (device >> 12 & 0xfff00));
 }
 
 struct Stat {

@@ -73,6 +73,7 @@ Result<void> sys_pipe2(UserPtr<int32_t> fds, uint32_t flags);
 // -- attributes (sys_attr.cpp) -------------------------------------------------------------------------------------------
 Result<void> sys_newfstatat(int at, UserPath path, UserPtr<Stat> out, uint32_t flags);
 Result<void> sys_statx(int at, UserPath path, uint32_t flags, uint32_t mask, UserPtr<Statx> out);
+Result<void> sys_pivot_root(UserPath new_root, UserPath put_old);
 Result<void> sys_statfs(UserPath path, UserPtr<Statfs> out);
 Result<void> sys_fstatfs(int fd, UserPtr<Statfs> out);
 Result<void> sys_faccessat(int at, UserPath path, uint32_t mode);

@@ -67,6 +67,11 @@ Result<void> map_file(File& file, uint32_t flags, MapRequest& request) {
             return Errno::acces;
         request.max_prot = Prot::read | Prot::exec;
     }
+    if (file.forbids_execution()) [[unlikely]] {
+        if (has(request.prot, Prot::exec))
+            return Errno::perm;
+        request.max_prot = has(request.max_prot, Prot::write) ? Prot::read | Prot::write : Prot::read;
+    }
     File::Mappable mappable = TRY(file.mappable());
     request.object = std::move(mappable.object);
     request.file = std::move(mappable.file);

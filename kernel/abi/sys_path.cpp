@@ -211,6 +211,13 @@ Result<void> sys_mount(UserPath source, UserPath target, UserPath type, uint64_t
                       option_text.view());
 }
 
+Result<void> sys_pivot_root(UserPath new_root, UserPath put_old) {
+    PathText to, old;
+    TRY(to.copy(new_root));
+    TRY(old.copy(put_old));
+    return vfs::pivot_root(VfsContext::current(), to.view(), old.view());
+}
+
 Result<void> sys_umount2(UserPath target, uint32_t flags) {
     PathText name;
     TRY(name.copy(target));

@@ -106,7 +106,7 @@ Result<RefPtr<UnixSocket>> named_socket(uint64_t from, uint32_t length, SocketTy
         TRY(check_access(*node, *context.cred, may::write));
         if (node->type != VnodeType::socket)
             return Errno::connrefused;
-        address->node = node;
+        address->node = ref(node->real());
     }
     return UnixSocket::find(*address, type);
 }
@@ -161,7 +161,7 @@ Result<void> sys_bind(int fd, uint64_t from, uint32_t length) {
     const Result<RefPtr<Vnode>> node = vfs::make_socket(context, path_of(kept));
     if (!node.ok())
         return node.error() == Errno::exist ? Errno::addrinuse : node.error();
-    address->node = *node;
+    address->node = ref((*node)->real());
     return socket->bind(std::move(address));
 }
 

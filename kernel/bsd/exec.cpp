@@ -193,7 +193,9 @@ Result<void> prepare(Proc& proc, ExecRequest& request, Prepared& out) {
         request.path = request.path_storage.data();
     }
 
-    const FileStat stat = TRY(request.file->stat());
+    FileStat stat = TRY(request.file->stat());
+    if ((stat.mode & (set_uid | set_gid)) && request.file->forbids_set_id())
+        stat.mode &= ~(set_uid | set_gid);
     elf::Image image;
     TRY(parse_image(image, *request.file, bytes, stat.size));
 

@@ -365,4 +365,11 @@ void CwdInfo::set_cwd(RefPtr<FsNode> node) {
     std::swap(cwd_, node);
 }
 
+void CwdInfo::replace(FsNode& from, FsNode& to) {
+    SpinGuard guard(lock_);
+    for (RefPtr<FsNode>* place : {&root_, &cwd_})
+        if (place->get() == &from)
+            *place = RefPtr<FsNode>(&to); // not the last reference that goes
+}
+
 } // namespace lentil

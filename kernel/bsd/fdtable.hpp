@@ -121,6 +121,8 @@ public:
     FsNode& own_cwd() { return *cwd_; }
     void set_root(RefPtr<FsNode> node);
     void set_cwd(RefPtr<FsNode> node);
+    /// For whoever else: `to` wherever `from` is, of which the caller has a reference.
+    void replace(FsNode& from, FsNode& to);
     std::atomic<uint32_t> umask{022};
 
 private:

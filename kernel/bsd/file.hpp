@@ -118,6 +118,9 @@ public:
     virtual Terminal terminal() { return {}; }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
     virtual void descriptor_closed() {}
+    /// Where it was opened no program gets another's rights (nosuid), or none may be run or mapped to be (noexec).
+    virtual bool forbids_set_id() { return false; }
+    virtual bool forbids_execution() { return false; }
 
     bool readable() const { return (flags & open_flags::access_mode) != open_flags::write_only; }
     bool writable() const { return (flags & open_flags::access_mode) != open_flags::read_only; }
@@ -148,6 +151,8 @@ public:
     /// The node goes, and it has watches.
     virtual void watched_ended() {}
     std::atomic<struct FsWatch*> watches{nullptr}; ///< vfs/inotify.cpp
+    /// The node that stands for the file wherever it is seen, which is what locks are about.
+    virtual FsNode& shared() { return *this; }
 
     /// The process whose directory in /proc it is; stays while the node does.
     virtual struct Proc* process() { return nullptr; }

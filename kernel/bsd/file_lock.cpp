@@ -157,8 +157,15 @@ unsigned remove_all(Match match, Chain& dead) {
 
 } // namespace
 
+namespace {
+const FsNode* node_of(File& file) {
+    FsNode* const node = file.node();
+    return node ? &node->shared() : nullptr;
+}
+} // namespace
+
 Result<void> file_lock_set(File& file, const LockRequest& request, bool wait) {
-    const FsNode* node = file.node();
+    const FsNode* node = node_of(file);
     if (!node)
         return Errno::inval;
     Spare spare;
@@ -206,7 +213,7 @@ Result<void> file_lock_set(File& file, const LockRequest& request, bool wait) {
 LockRequest file_lock_test(File& file, const LockRequest& request) {
     LockRequest none = request;
     none.type = LockType::unlock;
-    const FsNode* node = file.node();
+    const FsNode* node = node_of(file);
     if (!node)
         return none;
     SpinGuard guard(table_lock);
@@ -229,7 +236,7 @@ bool file_lock_at(size_t index, HeldFileLock& out) {
 }
 
 void file_locks_closed(FdTable& table, File& file) {
-    const FsNode* node = file.node();
+    const FsNode* node = node_of(file);
     if (!node)
         return;
     Spare spare;

@@ -54,7 +54,7 @@ public:
         st.magic = 0x1cd1;
         return st;
     }
-    bool in_use() override { return nodes.load(std::memory_order_relaxed) > 1 || root->ref_count() > 2; }
+    bool in_use() override { return nodes_in_use(nodes); }
     void teardown() override { root.reset(); }
     size_t describe_options(std::span<char> buffer) override {
         size_t n = 0;
@@ -148,14 +148,14 @@ public:
         pty->ctime.store(realtime_ns(), std::memory_order_relaxed);
         return {};
     }
-    Result<RefPtr<File>> open(uint32_t flags) override {
+    Result<RefPtr<File>> open(uint32_t flags, Vnode& as) override {
         if (is_directory())
-            return vnode_file_open(*this, flags);
-        if (mount->has(mount_flags::no_dev))
+            return vnode_file_open(as, flags);
+        if (as.mount->has(mount_flags::no_dev))
             return Errno::acces;
         if (!pty)
-            return ptmx_open(*this, flags);
-        RefPtr<File> file = TRY(TtyFile::open(*this, flags, *pty, TtyName::own));
+            return ptmx_open(as, flags);
+        RefPtr<File> file = TRY(TtyFile::open(as, flags, *pty, TtyName::own));
         pty->opened(flags);
         return file;
     }
@@ -216,7 +216,7 @@ public:
 /// Where slaves have names now; nullptr if devpts is not mounted.
 RefPtr<Vnode> find_devpts() {
     for (unsigned i = 0; RefPtr<Mount> mount = mount_by_index(i); i++)
-        if (std::string_view(mount->type_name) == "devpts")
+        if (std::string_view(mount->type_name) == "devpts" && !mount->bound)
             return mount->root;
     return nullptr;
 }

@@ -17,7 +17,7 @@ public:
         const Result<FileStat> st = file_->stat();
         return st ? NodeOwner{st->mode, st->uid, st->gid} : NodeOwner{};
     }
-    Result<RefPtr<File>> open(uint32_t flags) override { return file_->reopen(flags); }
+    Result<RefPtr<File>> open(uint32_t flags, Vnode&) override { return file_->reopen(flags); }
 
 private:
     const RefPtr<File> file_;

@@ -361,7 +361,7 @@ Result<RefPtr<File>> inotify_create(uint32_t flags) {
 
 Result<int> inotify_add(File& file, Vnode& node, uint32_t mask) {
     Inotify* const inotify = file.inotify();
-    return inotify ? inotify->add(node, mask) : Errno::inval;
+    return inotify ? inotify->add(node.real(), mask) : Errno::inval;
 }
 
 Result<void> inotify_remove(File& file, int watch) {
@@ -436,7 +436,8 @@ void inotify_detail::node_alone(Vnode& node, uint32_t event) {
     bury(dead);
 }
 
-void inotify_detail::node_and_place(Vnode& node, const OpenedName* opened, uint32_t event) {
+void inotify_detail::node_and_place(Vnode& seen, const OpenedName* opened, uint32_t event) {
+    Vnode& node = seen.real();
     char buffer[name_max + 1];
     const Place place = place_of(node, opened, buffer);
     const bool directory_listens = place.directory && place.directory->watches.load(std::memory_order_relaxed);
@@ -459,6 +460,7 @@ void inotify_detail::opened(File& file, Vnode* directory, std::string_view name)
     FsNode* const node = file.node();
     if (!node)
         return;
+    directory = directory ? &directory->real() : nullptr;
     if (directory && name.size() <= name_max && !file.opened_as) {
         if (auto* record = static_cast<OpenedName*>(kmalloc(sizeof(OpenedName) + name.size()))) {
             new (record) OpenedName{ref(*directory), static_cast<uint32_t>(name.size())};

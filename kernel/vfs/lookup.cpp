@@ -18,7 +18,7 @@ RefPtr<Vnode> vnode_ref(const RefPtr<FsNode>& node) { return RefPtr<Vnode>(stati
 Result<RefPtr<Vnode>> up(const VfsContext& context, RefPtr<Vnode> node) {
     for (;;) {
         if (node.get() == context.root.get())
-            return node;
+            return mount_cross_down(std::move(node));
         RefPtr<Vnode> covered = mount_covered(*node);
         if (!covered)
             break;
@@ -118,7 +118,10 @@ inline bool may_search(Vnode& directory, const Cred& cred) {
 /// What is mounted over `node`, which stays as long as a reader may have seen it there.
 inline Vnode* top_of(Vnode* node) {
     while (Mount* upper = node->covered_by.load(std::memory_order_acquire))
-        [[unlikely]] node = upper->root.get();
+        [[unlikely]] {
+            upper->was_entered();
+            node = upper->root.get();
+        }
     return node;
 }
 
@@ -297,7 +300,8 @@ Result<void> walk_on(const VfsContext& context, Position& position, uint32_t fla
         if (one_mount && next->mount != directory.mount)
             return Errno::xdev;
         if (next->type == VnodeType::symlink && (!last || slash || (flags & walk_flags::follow))) {
-            if (++links > max_symlinks || (bounds & walk_flags::no_symlinks))
+            if (++links > max_symlinks || (bounds & walk_flags::no_symlinks) ||
+                next->mount->has(mount_flags::no_sym_follow))
                 return Errno::loop;
             RefPtr<Vnode> direct = TRY(next->follow());
             if (direct && (bounds & walk_flags::no_magic_links))
@@ -374,7 +378,7 @@ Result<RefPtr<Vnode>> walk_to(const VfsContext& context, Vnode* start, std::stri
     return walk_slowly(context, start, path, flags);
 }
 
-Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t* deleted_length) {
+Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t* deleted_length, bool* reached) {
     // Names go in from the end. A removed node shows as its last name alone.
     size_t begin = buffer.size();
     RefPtr<Vnode> at = ref(node);
@@ -399,6 +403,8 @@ Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t*
         buffer[--begin] = '/';
         at = std::move(found->directory);
     }
+    if (reached)
+        *reached = at.get() == &root;
     if (begin == buffer.size()) {
         if (begin == 0)
             return Errno::range;

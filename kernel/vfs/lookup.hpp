@@ -56,7 +56,9 @@ Result<RefPtr<Vnode>> walk_to(const VfsContext& context, Vnode* start, std::stri
 
 /// The path of `node` as seen from `root`, no terminator: its length. range if the buffer is too small; noent if the
 /// node was removed, with "name (deleted)" in the buffer and its length in `*deleted_length`, if that is given.
-Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t* deleted_length = nullptr);
+/// `*reached`: whether the way up ended at `root`; if not, the path is that from where it ended.
+Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t* deleted_length = nullptr,
+                       bool* reached = nullptr);
 /// The same from the calling proc's root for texts that never fail: empty, or with " (deleted)", where it applies.
 size_t describe_node(Vnode& node, std::span<char> buffer);
 

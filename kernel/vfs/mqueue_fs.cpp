@@ -101,7 +101,7 @@ public:
         st.magic = 0x19800202;
         return st;
     }
-    bool in_use() override { return nodes.load(std::memory_order_relaxed) > 1 || root->ref_count() > 2; }
+    bool in_use() override { return nodes_in_use(nodes); }
     void teardown() override { root.reset(); } // the queues stay
     nanos_t born = 0;
     std::atomic<uint64_t> nodes{0};
@@ -151,9 +151,9 @@ public:
         queue_->ctime.store(realtime_ns(), std::memory_order_relaxed);
         return {};
     }
-    Result<RefPtr<File>> open(uint32_t flags) override {
+    Result<RefPtr<File>> open(uint32_t flags, Vnode& as) override {
         if (!queue_)
-            return vnode_file_open(*this, flags);
+            return vnode_file_open(as, flags);
         return mqueue_open(queue_, flags);
     }
     Result<RefPtr<Vnode>> lookup(std::string_view name) override {

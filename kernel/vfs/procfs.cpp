@@ -24,7 +24,7 @@ public:
         st.magic = 0x9fa0;
         return st;
     }
-    bool in_use() override { return nodes.load(std::memory_order_relaxed) > 1 || root->ref_count() > 2; }
+    bool in_use() override { return nodes_in_use(nodes); }
     void teardown() override { root.reset(); }
 
     std::atomic<uint64_t> nodes{0};
@@ -51,7 +51,7 @@ public:
             return Errno::perm;
         return {};
     }
-    Result<RefPtr<File>> open(uint32_t flags) override;
+    Result<RefPtr<File>> open(uint32_t flags, Vnode& as) override;
     Result<RefPtr<Vnode>> lookup(std::string_view name) override;
     Result<void> cover(Mount& upper) override;
     void uncover() override;
@@ -123,7 +123,7 @@ RefPtr<Vnode> ProcfsNode::covered_child(const ProcfsItem& child) {
 class ProcfsFile final : public File {
 public:
     static constexpr const char* zone_name = "procfs_files";
-    ProcfsFile(ProcfsNode& node, uint32_t flags_value) : File(flags_value), node_(&node) {}
+    ProcfsFile(ProcfsNode& node, Vnode& as, uint32_t flags_value) : File(flags_value), node_(&node), as_(&as) {}
     void dispose() override { zone_delete(this); }
 
     Result<size_t> read(Uio& uio) override {
@@ -169,8 +169,8 @@ public:
     }
     Result<FileStat> stat() override { return node_->stat(); }
     Result<void> truncate(uint64_t) override { return {}; } // shells open with O_TRUNC
-    size_t describe(std::span<char> buffer) override { return describe_node(*node_, buffer); }
-    FsNode* node() override { return node_.get(); }
+    size_t describe(std::span<char> buffer) override { return describe_node(*as_, buffer); }
+    FsNode* node() override { return as_.get(); }
 
 private:
     /// For a read at `at`, if one there sees the text anew. What the text is about may have locks of any kind: none is held.
@@ -198,6 +198,7 @@ private:
     }
 
     const RefPtr<ProcfsNode> node_;
+    const RefPtr<Vnode> as_;
     Mutex<Rank::file> lock_;
     TextBuffer text_;
     std::atomic<bool> made_{false};
@@ -240,14 +241,14 @@ Result<FileStat> ProcfsNode::stat() {
     return st;
 }
 
-Result<RefPtr<File>> ProcfsNode::open(uint32_t flags) {
+Result<RefPtr<File>> ProcfsNode::open(uint32_t flags, Vnode& as) {
     if (type == VnodeType::directory)
-        return vnode_file_open(*this, flags);
+        return vnode_file_open(as, flags);
     if (type != VnodeType::regular)
         return Errno::loop;
     if (item.open)
         return item.open(*this, target, flags);
-    return RefPtr<File>(TRY(make_ref<ProcfsFile>(*this, flags)));
+    return RefPtr<File>(TRY(make_ref<ProcfsFile>(*this, as, flags)));
 }
 
 Result<RefPtr<Vnode>> ProcfsNode::lookup(std::string_view name) {

@@ -28,7 +28,7 @@ struct PageUses {
 PageUses page_uses(const PageCounts& pages) {
     PageUses uses;
     for (unsigned i = 0; const RefPtr<Mount> mount = mount_by_index(i); i++)
-        if (const FsStat st = mount->fs_stat(); st.magic == tmpfs_magic)
+        if (const FsStat st = mount->fs_stat(); st.magic == tmpfs_magic && !mount->bound)
             uses.files_in_memory += st.blocks - st.blocks_free;
     uses.cache = VmCachedObject::pages_of_all();
     uses.dirty = PageCache::total_dirty();
@@ -231,10 +231,9 @@ void mount_options(TextBuffer& out, Mount& mount) {
         std::string_view text;
     } names[] = {
         {mount_flags::no_suid, ",nosuid"},   {mount_flags::no_dev, ",nodev"},
-        {mount_flags::no_exec, ",noexec"},   {mount_flags::synchronous, ",sync"},
+        {mount_flags::no_exec, ",noexec"},   {mount_flags::no_sym_follow, ",nosymfollow"},
         {mount_flags::no_atime, ",noatime"}, {mount_flags::no_dir_atime, ",nodiratime"},
     };
-    out.text(mount.read_only() ? "ro" : "rw");
     for (const auto& n : names)
         if (mount.has(n.flag))
             out.text(n.text);
@@ -242,7 +241,10 @@ void mount_options(TextBuffer& out, Mount& mount) {
         out.text(",relatime");
 }
 
+/// Those of the file system, whichever of its mounts this is.
 void own_options(TextBuffer& out, Mount& mount) {
+    if (mount.super().super_flags.load(std::memory_order_relaxed) & mount_flags::synchronous)
+        out.text(",sync");
     char text[128];
     out.text({text, mount.describe_options(text)});
 }
@@ -258,13 +260,11 @@ Result<void> each_mount(const ProcTarget& target, Line line) {
     Buffer<char> path = TRY(Buffer<char>::create(path_max));
     for (unsigned i = 0; const RefPtr<Mount> mount = mount_by_index(i); i++) {
         const RefPtr<Vnode> top = mount->root;
+        bool reached = false;
         if (!top)
             continue;
-        // The very first root, under the one that init got: nobody can reach it.
-        if (top->covered_by.load(std::memory_order_acquire) && !mount_covered(*top))
-            continue;
-        const Result<size_t> length = path_of(root, *top, path.span());
-        if (length)
+        const Result<size_t> length = path_of(root, *top, path.span(), nullptr, &reached);
+        if (length && reached)
             line(*mount, std::string_view(path.data(), *length));
     }
     return {};
@@ -277,7 +277,7 @@ Result<void> procfs_mounts(TextBuffer& out, const ProcTarget& target) {
         escaped(out, mount.source[0] ? std::string_view(mount.source) : "none");
         out.text(" ");
         escaped(out, path);
-        out.add(" {} ", mount.type_name);
+        out.add(" {} {}", mount.type_name, std::string_view(mount.read_only() ? "ro" : "rw"));
         mount_options(out, mount);
         own_options(out, mount);
         out.text(" 0 0\n");
@@ -285,15 +285,22 @@ Result<void> procfs_mounts(TextBuffer& out, const ProcTarget& target) {
 }
 
 Result<void> procfs_mountinfo(TextBuffer& out, const ProcTarget& target) {
+    Buffer<char> within = TRY(Buffer<char>::create(path_max));
     return each_mount(target, [&](Mount& mount, std::string_view path) {
         const RefPtr<Vnode> covered = mount.root ? mount_covered(*mount.root) : nullptr;
-        out.add("{} {} 0:{} / ", mount.id, covered ? covered->mount->id : 0, mount.device & 0xff);
-        escaped(out, path);
+        constexpr uint64_t read_only = mount_flags::read_only;
+        out.add("{} {} {}:{} ", mount.id, covered ? covered->mount->id : 0, device_major(mount.device),
+                device_minor(mount.device));
+        escaped(out, {within.data(), mount_root_path(mount, within.span())});
         out.text(" ");
+        escaped(out, path);
+        out.text(mount.has(read_only) ? " ro" : " rw");
         mount_options(out, mount);
+        if (mount.unbindable.load(std::memory_order_relaxed))
+            out.text(" unbindable");
         out.add(" - {} ", mount.type_name);
         escaped(out, mount.source[0] ? std::string_view(mount.source) : "none");
-        out.text(mount.read_only() ? " ro" : " rw");
+        out.text(mount.super().super_flags.load(std::memory_order_relaxed) & read_only ? " ro" : " rw");
         own_options(out, mount);
         out.text("\n");
     });

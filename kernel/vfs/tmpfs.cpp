@@ -168,20 +168,20 @@ public:
     static constexpr const char* zone_name = "tmpfs_specials";
     TmpfsSpecial(TmpfsMount& fs, const NewNode& fresh) : TmpfsNode(fresh.type, fs, fresh) {}
     void dispose() override { zone_delete(this); }
-    Result<RefPtr<File>> open(uint32_t flags) override;
+    Result<RefPtr<File>> open(uint32_t flags, Vnode& as) override;
 
 private:
     Fifo fifo_;
 };
 
-Result<RefPtr<File>> TmpfsSpecial::open(uint32_t flags) { return special_open(*this, fifo_, rdevice_, flags); }
+Result<RefPtr<File>> TmpfsSpecial::open(uint32_t flags, Vnode& as) { return special_open(as, fifo_, rdevice_, flags); }
 
 } // namespace
 
-Result<RefPtr<File>> TmpfsNode::open(uint32_t flags) {
+Result<RefPtr<File>> TmpfsNode::open(uint32_t flags, Vnode& as) {
     if (type == VnodeType::symlink)
         return Errno::loop;
-    return vnode_file_open(*this, flags);
+    return vnode_file_open(as, flags);
 }
 
 Result<RefPtr<TmpfsNode>> tmpfs_make_node(TmpfsMount& fs, const Vnode::NewNode& fresh) {
@@ -258,7 +258,6 @@ FsStat TmpfsMount::fs_stat() {
     st.blocks_free = options.max_pages - std::min(options.max_pages, used);
     st.files = options.max_nodes;
     st.files_free = options.max_nodes - std::min(options.max_nodes, used_nodes);
-    st.flags = flags.load(std::memory_order_relaxed);
     return st;
 }
 

@@ -73,7 +73,7 @@ public:
                 gid_.load(std::memory_order_relaxed)};
     }
     Result<void> change(const AttributeChange& change) override;
-    Result<RefPtr<File>> open(uint32_t flags) override;
+    Result<RefPtr<File>> open(uint32_t flags, Vnode& as) override;
     Result<Name> name(std::span<char> buffer) override;
     bool is_named_once() override { return type == VnodeType::directory || links.load(std::memory_order_relaxed) == 1; }
     Result<size_t> get_xattr(std::string_view name, std::span<char> value) override;

@@ -162,7 +162,8 @@ bool TmpfsDirectory::subtree_in_use(uint64_t& seen) {
         {
             MutexGuard guard(at->lock_);
             if (from == 0) {
-                uint32_t expected = 2; // its entry's (the mount's), and this walk's
+                // its entry's (the mount's), and this walk's
+                uint32_t expected = 2 + at->views.load(std::memory_order_relaxed);
                 for (auto& e : at->names_)
                     expected += e.node->type == VnodeType::directory;
                 if (at->ref_count() != expected)
@@ -174,7 +175,8 @@ bool TmpfsDirectory::subtree_in_use(uint64_t& seen) {
                     down = RefPtr<TmpfsDirectory>(static_cast<TmpfsDirectory*>(next->node.get()));
                     break;
                 }
-                if (next->node->ref_count() != next->node->links.load(std::memory_order_relaxed))
+                if (next->node->ref_count() != next->node->links.load(std::memory_order_relaxed) +
+                                                   next->node->views.load(std::memory_order_relaxed))
                     return true;
                 if (next->node->named_by == &*next || !next->node->named_by) // once for all its names
                     seen++;

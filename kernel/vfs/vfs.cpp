@@ -52,6 +52,15 @@ Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_vie
 
 namespace {
 
+/// Takes back a file that was made for an open that fails.
+void undo_create(const Located& created, Vnode& node) {
+    Vnode& parent = created.parent->real();
+    if (const Result<RefPtr<Vnode>> there = parent.lookup(created.name); there && there->get() == &node.real()) {
+        const NameChange change(parent, created.name);
+        (void)parent.unlink(created.name);
+    }
+}
+
 /// The node to open for O_CREAT: makes it if it is missing and tells in which directory.
 Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, Vnode* start, std::string_view path, uint32_t flags,
                                      mode_t mode, Located& created) {
@@ -67,19 +76,19 @@ Result<RefPtr<Vnode>> find_or_create(const VfsContext& context, Vnode* start, st
         if (at.trailing_slash)
             return Errno::isdir;
         Result<RefPtr<Vnode>> made = create_node(context, at, VnodeType::regular, mode);
-        if (made || made.error() != Errno::exist) {
-            if (made)
-                created = std::move(at);
+        if (made) {
+            if (at.parent->is_view) [[unlikely]] {
+                Result<RefPtr<Vnode>> seen = at.parent->see(*made);
+                if (!seen)
+                    undo_create(at, **made);
+                made = std::move(seen);
+            }
+            created = std::move(at);
             return made;
-        } // someone else was faster: open that
-    }
-}
-
-/// Takes back a file that was made for an open that fails.
-void undo_create(const Located& created, const Vnode& node) {
-    if (const Result<RefPtr<Vnode>> there = created.parent->lookup(created.name); there && there->get() == &node) {
-        const NameChange change(*created.parent, created.name);
-        (void)created.parent->unlink(created.name);
+        }
+        if (made.error() != Errno::exist)
+            return made;
+        // someone else was faster: open that
     }
 }
 
@@ -95,7 +104,7 @@ Result<RefPtr<File>> open_unnamed(const VfsContext& context, Vnode* start, std::
     const RefPtr<Vnode> node = TRY(directory->create_unnamed(
         {VnodeType::regular, mode & 07777 & ~context.umask, context.cred->fsuid, context.cred->fsgid}));
     if (!(flags & open_flags::excl))
-        node->may_get_name.store(1, std::memory_order_relaxed);
+        node->real().may_get_name.store(1, std::memory_order_relaxed);
     RefPtr<File> file = TRY(node->open(flags & ~(open_flags::creat | open_flags::excl | open_flags::tmpfile)));
     inotify_opened(*file, nullptr, {});
     return file;

@@ -78,6 +78,8 @@ Result<size_t> current_directory(const VfsContext& context, std::span<char> buff
 Result<void> mount(const VfsContext& context, std::string_view source, std::string_view target, std::string_view type,
                    uint64_t flags, std::string_view options);
 Result<void> umount(const VfsContext& context, std::string_view target, uint32_t flags);
+/// pivot_root(2): perm, notdir, busy, inval.
+Result<void> pivot_root(const VfsContext& context, std::string_view new_root, std::string_view put_old);
 
 /// The vnode of an open file: badf for those that have none (fchmod of a pipe is inval on Linux: callers map it).
 Result<RefPtr<Vnode>> node_of(File& file);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Making, removing and moving names; directories of a proc; mounting.
+#include <cstring>
+
 #include <bsd/proc.hpp>
 #include <vfs/access.hpp>
 #include <vfs/inotify.hpp>
@@ -25,10 +27,11 @@ Result<RefPtr<Vnode>> create_node(const VfsContext& context, const Located& at, 
         if (type == VnodeType::directory)
             fresh.mode |= file_mode::set_gid;
     }
-    NameChange change(parent, at.name);
-    RefPtr<Vnode> made = TRY(parent.create(at.name, fresh));
+    Vnode& real = parent.real();
+    NameChange change(real, at.name);
+    RefPtr<Vnode> made = TRY(real.create(at.name, fresh));
     change.now(made.get());
-    inotify_entry(parent, at.name, inotify_events::create, type == VnodeType::directory);
+    inotify_entry(real, at.name, inotify_events::create, type == VnodeType::directory);
     return made;
 }
 
@@ -108,20 +111,35 @@ Result<void> link(const VfsContext& context, int old_at, std::string_view old_pa
     TRY(check_writable(*where.parent));
     if (node->type == VnodeType::directory)
         return Errno::perm;
-    if (TRY(node->stat()).links == 0 && node->may_get_name.load(std::memory_order_relaxed) == 0)
+    if (TRY(node->stat()).links == 0 && node->real().may_get_name.load(std::memory_order_relaxed) == 0)
         return Errno::noent;
+    Vnode &parent = where.parent->real(), &real = node->real();
     {
-        NameChange change(*where.parent, where.name);
-        name_cache::forget(*node); // it has several names from now on
-        TRY(where.parent->link(where.name, *node));
-        node->may_get_name.store(0, std::memory_order_relaxed);
+        NameChange change(parent, where.name);
+        name_cache::forget(real); // it has several names from now on
+        TRY(parent.link(where.name, real));
+        real.may_get_name.store(0, std::memory_order_relaxed);
     }
-    inotify_node(*node, inotify_events::attrib);
-    inotify_entry(*where.parent, where.name, inotify_events::create, false);
+    inotify_node(real, inotify_events::attrib);
+    inotify_entry(parent, where.name, inotify_events::create, false);
     return {};
 }
 
 namespace {
+
+/// Goes on with what a bind mount showed, after all checks that are about where it was: busy if something is mounted on what is
+/// there, wherever that is seen.
+Result<void> to_real(Located& at) {
+    if (at.parent->is_view) [[unlikely]]
+        at.parent = ref(at.parent->real());
+    if (!at.node)
+        return {};
+    if (at.node->is_view) [[unlikely]]
+        at.node = ref(at.node->real());
+    if (mount_covers_view_of(*at.node))
+        return Errno::busy;
+    return {};
+}
 
 /// A node that is to lose a name: kept only if somebody watches it.
 class WatchedVictim {
@@ -194,8 +212,13 @@ Result<void> unlink(const VfsContext& context, int at, std::string_view path, ui
     }
     TRY(check_writable(*where.parent));
     TRY(check_delete(*where.parent, *where.node, *context.cred));
+    if (directory && where.node->type != VnodeType::directory)
+        return Errno::notdir;
+    if (!directory && where.node->type == VnodeType::directory)
+        return Errno::isdir;
     if (where.node->mount != where.parent->mount) // something is mounted there
-        return directory ? Errno::busy : Errno::isdir;
+        return Errno::busy;
+    TRY(to_real(where));
     const bool is_directory = where.node->type == VnodeType::directory;
     WatchedVictim victim(where.node);
     {
@@ -235,6 +258,8 @@ Result<void> rename(const VfsContext& context, int old_at, std::string_view old_
     // A directory that moves gets another "..": that changes it.
     if (from.node->type == VnodeType::directory && from.parent != to.parent)
         TRY(check_access(*from.node, *context.cred, may::write));
+    TRY(to_real(from));
+    TRY(to_real(to));
     if (inotify_in_use()) [[unlikely]]
         return rename_told(from, to, flags);
     to.node.reset();
@@ -273,24 +298,48 @@ Result<void> change_root(const VfsContext& context, RefPtr<Vnode> node) {
 }
 
 Result<size_t> current_directory(const VfsContext& context, std::span<char> buffer) {
-    return path_of(*context.root, *context.cwd, buffer);
+    constexpr std::string_view unreachable = "(unreachable)";
+    bool reached = false;
+    const size_t length = TRY(path_of(*context.root, *context.cwd, buffer, nullptr, &reached));
+    if (reached)
+        return length;
+    if (length + unreachable.size() > buffer.size())
+        return Errno::range;
+    memmove(buffer.data() + unreachable.size(), buffer.data(), length);
+    memcpy(buffer.data(), unreachable.data(), unreachable.size());
+    return length + unreachable.size();
 }
 
 // ---- mounting ------------------------------------------------------------------------------------------------------
 
 Result<void> mount(const VfsContext& context, std::string_view source, std::string_view target, std::string_view type,
                    uint64_t flags, std::string_view options) {
+    using namespace mount_flags;
     constexpr uint64_t magic = 0xc0ed0000, magic_mask = 0xffff0000; // of callers from before there were many flags
     if ((flags & magic_mask) == magic)
         flags &= ~magic_mask;
     RefPtr<Vnode> node = TRY(walk_to(context, context.cwd.get(), target));
     if (!context.cred->capable(Capability::sys_admin))
         return Errno::perm;
-    if (flags & mount_flags::remount)
+    if ((flags & (remount | bind)) == (remount | bind))
+        return mount_change_here(*node, flags);
+    if (flags & remount)
         return mount_change(*node, flags, options);
-    constexpr uint64_t unsupported = mount_flags::bind | mount_flags::move | uint64_t{0xf} << 17; // propagation kinds
-    if (flags & unsupported)
-        return Errno::inval;
+    constexpr uint64_t propagation = unbindable | private_ | slave | shared, quiet = 32768;
+    if (!(flags & bind) && (flags & propagation)) {
+        if (flags & ~(propagation | recursive | quiet))
+            return Errno::inval;
+        return mount_set_propagation(*node, flags & propagation, flags & recursive);
+    }
+    node = mount_cross_down(std::move(node)); // over whatever is there: the walk stops at "/" and "."
+    if (flags & (bind | move)) {
+        if (source.empty())
+            return Errno::inval;
+        const RefPtr<Vnode> from = TRY(walk_to(context, context.cwd.get(), source));
+        if (flags & bind)
+            return mount_bind(*from, std::move(node), flags & recursive);
+        return mount_move(*from, std::move(node));
+    }
     TRY(mount_attach(type, std::move(node), {source, options, flags}));
     return {};
 }
@@ -301,14 +350,34 @@ void sync_all() {
 }
 
 Result<void> umount(const VfsContext& context, std::string_view target, uint32_t flags) {
-    constexpr uint32_t force = 1, detach = 2, nofollow = 8;
-    if (flags & ~(force | detach | nofollow))
+    constexpr uint32_t force = 1, detach = 2, expire = 4, nofollow = 8;
+    if (flags & ~(force | detach | expire | nofollow))
         return Errno::inval;
+    RefPtr<Vnode> node = TRY(walk_to(context, context.cwd.get(), target, flags & nofollow ? 0 : walk_flags::follow));
+    node = mount_cross_down(std::move(node));
     if (!context.cred->capable(Capability::sys_admin))
         return Errno::perm;
-    const RefPtr<Vnode> node =
-        TRY(walk_to(context, context.cwd.get(), target, flags & nofollow ? 0 : walk_flags::follow));
-    return mount_detach(*node, flags & detach);
+    const bool is_root = node->mount == context.root->mount;
+    if (flags & expire) {
+        if (is_root || (flags & (force | detach)))
+            return Errno::inval;
+        return mount_detach(*node, Detach::expired);
+    }
+    // The caller's own root is made ready for the end instead.
+    if (is_root && !(flags & detach) && node == context.root->mount->root)
+        return mount_change(*node, node->mount->flags.load(std::memory_order_relaxed) | mount_flags::read_only, "");
+    return mount_detach(*node, flags & detach ? Detach::lazily : Detach::unused);
+}
+
+Result<void> pivot_root(const VfsContext& context, std::string_view new_root, std::string_view put_old) {
+    if (!context.cred->capable(Capability::sys_admin))
+        return Errno::perm;
+    const RefPtr<Vnode> to = TRY(walk_to(context, context.cwd.get(), new_root));
+    RefPtr<Vnode> old = TRY(walk_to(context, context.cwd.get(), put_old));
+    if (to->type != VnodeType::directory || old->type != VnodeType::directory)
+        return Errno::notdir;
+    const RefPtr<Vnode> root = context.root;
+    return mount_pivot(*root, *to, mount_cross_down(std::move(old)));
 }
 
 } // namespace lentil::vfs

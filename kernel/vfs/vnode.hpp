@@ -65,7 +65,9 @@ public:
     virtual Result<FileStat> stat() = 0;
     virtual NodeOwner owner() = 0;
     virtual Result<void> change(const AttributeChange&) { return Errno::perm; }
-    virtual Result<RefPtr<File>> open(uint32_t flags) = 0; ///< permission is checked already
+    /// Permission is checked already. `as` is what the file says it was opened as: the node, or a view of it.
+    virtual Result<RefPtr<File>> open(uint32_t flags, Vnode& as) = 0;
+    Result<RefPtr<File>> open(uint32_t flags) { return open(flags, *this); }
 
     // directories
     virtual Result<RefPtr<Vnode>> lookup(std::string_view) { return Errno::notdir; } ///< noent
@@ -132,14 +134,23 @@ public:
 
     virtual Result<FsStat> fs_stat();
 
+    /// What all views of a node through bind mounts are views of (vfs/bind.hpp); of any other node itself. Names change, and
+    /// are watched, there.
+    Vnode& real() { return is_view ? below() : *this; }
+    FsNode& shared() final { return real(); }
+    /// `node`, found in what this is a view of, as it is seen here.
+    virtual Result<RefPtr<Vnode>> see(RefPtr<Vnode> node) { return node; }
+
     // A file is either open for writing or run as a program, never both; one more of the other kind: txtbsy.
-    Result<void> add_writer() { return count_use(1); }
-    void drop_writer() { uses_.fetch_sub(1, std::memory_order_relaxed); }
-    Result<void> add_program() { return count_use(-1); }
-    void drop_program() { uses_.fetch_add(1, std::memory_order_relaxed); }
-    bool is_program() const { return uses_.load(std::memory_order_relaxed) < 0; }
-    bool has_writer() const { return uses_.load(std::memory_order_relaxed) > 0; }
+    Result<void> add_writer() { return real().count_use(1); }
+    void drop_writer() { real().uses_.fetch_sub(1, std::memory_order_relaxed); }
+    Result<void> add_program() { return real().count_use(-1); }
+    void drop_program() { real().uses_.fetch_add(1, std::memory_order_relaxed); }
+    bool is_program() { return real().uses_.load(std::memory_order_relaxed) < 0; }
+    bool has_writer() { return real().uses_.load(std::memory_order_relaxed) > 0; }
     bool counts_writers = true; ///< not of a memfd, which may be run by who still writes to it; set before it is seen
+    bool is_view = false;       ///< set before it is seen
+    std::atomic<uint32_t> views{0}; ///< how many there are; each has a reference, which makes no mount busy but its own
 
     /// Whether the one name that a look-up found it by will do for as long as it has that; no if the file system has to be
     /// told each time which of several names was used.
@@ -157,6 +168,8 @@ public:
     std::atomic<Mount*> covered_by{nullptr}; ///< a mount on this directory; changes one at a time, see mount.cpp
 
 private:
+    virtual Vnode& below() { return *this; } ///< of a view
+
     Result<void> count_use(int32_t by) {
         int32_t uses = uses_.load(std::memory_order_relaxed);
         do {
@@ -196,6 +209,10 @@ constexpr uint32_t entry_type_of(VnodeType t) { return mode_of(t) >> 12; }
 /// dev_t as Linux passes it in stat and mknod.
 constexpr uint64_t make_device(uint32_t major, uint32_t minor) {
     return (minor & 0xff) | uint64_t{major & 0xfff} << 8 | uint64_t{minor & ~0xffu} << 12;
+}
+constexpr uint32_t device_major(uint64_t device) { return static_cast<uint32_t>(device >> 8 & 0xfff); }
+constexpr uint32_t device_minor(uint64_t device) {
+    return static_cast<uint32_t>((device & 0xff) | (device >> 12 & 0xfff00));
 }
 
 } // namespace lentil

@@ -151,6 +151,8 @@ public:
         return {};
     }
     Result<void> sync(bool data_only) override { return node_->sync(data_only); }
+    bool forbids_set_id() override { return node_->mount->has(mount_flags::no_suid); }
+    bool forbids_execution() override { return node_->mount->has(mount_flags::no_exec); }
     Result<Mappable> mappable() override {
         Mappable m;
         m.object = node_->object();

@@ -48,7 +48,7 @@ public:
     void dispose() override { delete this; }
     Result<FileStat> stat() override { return FileStat{}; }
     NodeOwner owner() override { return {}; }
-    Result<RefPtr<File>> open(uint32_t) override { return Errno::nosys; }
+    Result<RefPtr<File>> open(uint32_t, Vnode&) override { return Errno::nosys; }
     bool is_named_once() override { return names_of_it == 1; }
 
     Vnode* named(const std::string& name) {

@@ -40,7 +40,7 @@ Errno Fs::fail(const char* what, Errno error) {
     if (failed_.exchange(1, std::memory_order_relaxed) == 0)
         kprint("ext4: {}: {}: nothing is written any more\n", std::string_view(disk_ ? disk_->name : "?"),
                std::string_view(what));
-    flags.fetch_or(mount_flags::read_only, std::memory_order_relaxed);
+    super_flags.fetch_or(mount_flags::read_only, std::memory_order_relaxed);
     return error;
 }
 
@@ -260,7 +260,7 @@ Result<void> Fs::open(BlockVolume& disk, uint64_t mount_flags_wanted, std::strin
     } else {
         journal.open_without();
     }
-    flags.store(mount_flags_wanted & mount_flags::kept, std::memory_order_relaxed);
+    super_flags.store(mount_flags_wanted & mount_flags::kept_by_super, std::memory_order_relaxed);
     root = TRY(node(root_inode));
     if (root->type != VnodeType::directory)
         return Errno::uclean;
@@ -573,7 +573,8 @@ bool Fs::in_use() {
     evict(false);
     bool used = false;
     for_each_node([&](Node& n) {
-        const uint32_t expected = 1 + n.named_children.load(std::memory_order_relaxed) + (root.get() == &n ? 2 : 0);
+        const uint32_t expected = 1 + n.named_children.load(std::memory_order_relaxed) + (root.get() == &n ? 2 : 0) +
+                                  n.views.load(std::memory_order_relaxed);
         used |= n.ref_count() > expected;
     });
     return used;

@@ -326,12 +326,12 @@ Result<void> Node::change(const AttributeChange& change) {
     return store();
 }
 
-Result<RefPtr<File>> Node::open(uint32_t open_flags_value) {
+Result<RefPtr<File>> Node::open(uint32_t open_flags_value, Vnode& as) {
     switch (type) {
     case VnodeType::symlink: return Errno::loop;
     case VnodeType::regular:
-    case VnodeType::directory: return vnode_file_open(*this, open_flags_value);
-    default: return special_open(*this, fifo_, rdevice_, open_flags_value);
+    case VnodeType::directory: return vnode_file_open(as, open_flags_value);
+    default: return special_open(as, fifo_, rdevice_, open_flags_value);
     }
 }
 

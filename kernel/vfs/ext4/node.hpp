@@ -57,7 +57,7 @@ public:
                 gid.load(std::memory_order_relaxed)};
     }
     Result<void> change(const AttributeChange& change) override;
-    Result<RefPtr<File>> open(uint32_t flags) override;
+    Result<RefPtr<File>> open(uint32_t flags, Vnode& as) override;
     Result<RefPtr<Vnode>> lookup(std::string_view name) override;
     Result<RefPtr<Vnode>> parent() override;
     Result<RefPtr<Vnode>> create(std::string_view name, const NewNode& fresh) override;
