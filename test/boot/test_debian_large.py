@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The large Debian root, on request (LENTIL_TEST_DEBIAN=large): the tours, a database that is killed and cut off,
-interactive programs whose screens are looked at. Takes a quarter of an hour."""
+"""The large Debian root, on request (LENTIL_TEST_DEBIAN=large): the tours, what its compilers make, a database that is killed and
+cut off, interactive programs whose screens are looked at. Takes a quarter of an hour."""
 import os
 import random
 import re
@@ -44,6 +44,145 @@ if "large" in ASKED_FOR:
         def tours(report, harts=count):
             take_tours(report, "debian", ["debian-small", "debian-large"], harts, 600)
         boot_test(f"large Debian root: the tours, {count} harts", own_lines=True, rank=4)(tours)
+
+
+C_PROGRAM = r"""
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t all_in = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t barrier;
+static _Thread_local int mine;
+static long sum;
+static int inside;
+static sem_t tokens;
+static void* work(void* number) {
+    mine = (int)(long)number;
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < 1000; i++) {
+        pthread_mutex_lock(&lock);
+        sum += mine;
+        pthread_mutex_unlock(&lock);
+    }
+    sem_post(&tokens);
+    pthread_mutex_lock(&lock);
+    if (++inside == 8)
+        pthread_cond_broadcast(&all_in);
+    while (inside < 8)
+        pthread_cond_wait(&all_in, &lock);
+    pthread_mutex_unlock(&lock);
+    return (void*)(long)(mine * 2);
+}
+static void* endless(void* unused) {
+    for (;;)
+        pause();
+    return unused;
+}
+int main(void) {
+    pthread_t threads[8], cancelled;
+    long doubled = 0;
+    void* result;
+    pthread_barrier_init(&barrier, NULL, 8);
+    sem_init(&tokens, 0, 0);
+    for (long i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, work, (void*)(i + 1));
+    for (int i = 0; i < 8; i++) {
+        sem_wait(&tokens);
+        pthread_join(threads[i], &result);
+        doubled += (long)result;
+    }
+    pthread_create(&cancelled, NULL, endless, NULL);
+    pthread_cancel(cancelled);
+    pthread_join(cancelled, &result);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(mine == 0 ? 5 : 6);
+    int status;
+    waitpid(child, &status, 0);
+    printf("%ld %ld %d %d\n", sum, doubled, result == PTHREAD_CANCELED, WEXITSTATUS(status));
+}
+"""
+CXX_PROGRAM = r"""
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <future>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+struct Guard {
+    int& count;
+    ~Guard() { count++; }
+};
+static int depth(int n, int& count) {
+    Guard guard{count};
+    if (n == 0)
+        throw std::out_of_range("bottom");
+    return depth(n - 1, count) + 1;
+}
+int main() {
+    std::vector<std::future<std::string>> answers;
+    for (int i = 0; i < 8; i++)
+        answers.push_back(std::async(std::launch::async, [i]() -> std::string {
+            int unwound = 0;
+            try {
+                depth(i * 10, unwound);
+            } catch (const std::logic_error& e) {
+                return std::string(e.what()) + std::to_string(unwound);
+            }
+            return "none";
+        }));
+    std::map<std::string, int> seen;
+    for (auto& a : answers)
+        seen[a.get()]++;
+    std::cout << seen.size() << ' ' << seen.begin()->first << ' ' << seen.rbegin()->first << '\n';
+    std::promise<int> promise;
+    std::thread([&] { promise.set_exception(std::make_exception_ptr(std::runtime_error("across"))); }).join();
+    try {
+        promise.get_future().get();
+    } catch (const std::exception& e) {
+        std::cout << e.what() << '\n';
+    }
+    std::vector<long> v(100000);
+    std::iota(v.begin(), v.end(), 1);
+    std::vector<std::jthread> threads;
+    std::mutex lock;
+    long sum = 0;
+    for (int t = 0; t < 4; t++)
+        threads.emplace_back([&, t] {
+            long part = std::accumulate(v.begin() + t * 25000, v.begin() + (t + 1) * 25000, 0L);
+            std::lock_guard guard(lock);
+            sum += part;
+        });
+    threads.clear();
+    std::cout << sum << '\n';
+    std::set_terminate([] { std::cout << "terminate\n" << std::flush; std::_Exit(9); });
+    std::thread([] { throw 1; }).join();
+}
+"""
+
+
+@large_test("gcc and g++ make programs with threads, cancellation, exceptions across threads and uncaught ones")
+def compilers(machine):
+    type_file(machine, "/var/tmp/p.c", C_PROGRAM)
+    type_file(machine, "/var/tmp/p.cpp", CXX_PROGRAM)
+    for options in ("-O0 -g", "-O2", "-O2 -static"):
+        ok(machine, f"gcc -std=gnu17 -Wall {options} -o /var/tmp/pc /var/tmp/p.c", 600)
+        check_equal(machine.run("for i in $(seq 5); do /var/tmp/pc; done | sort -u"), ("36000 72 1 5\n", 0), f"C {options}")
+        ok(machine, f"g++ -std=c++20 {options} -o /var/tmp/pp /var/tmp/p.cpp", 900)
+        check_equal(machine.run("/var/tmp/pp"), ("8 bottom1 bottom71\nacross\n5000050000\nterminate\n", 9), f"C++ {options}")
+    ok(machine, "rm /var/tmp/p*")
 
 
 # ---- a database --------------------------------------------------------------------------------------------------------
