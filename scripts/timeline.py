@@ -216,7 +216,7 @@ def call_names():
     for file in os.listdir(folder):
         if file.endswith(".def"):
             with open(os.path.join(folder, file), encoding="utf-8") as text:
-                names.update((int(n), name) for n, name in re.findall(r"^SYSCALL\((-?\d+), (\w+)\)", text.read(), re.M))
+                names.update((int(n), name) for n, name in re.findall(r"^SYSCALL(?:_LEAF)?\((-?\d+), (\w+)\)", text.read(), re.M))
     return names
 
 

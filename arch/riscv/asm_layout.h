@@ -43,6 +43,9 @@
 
 // ---- system calls --------------------------------------------------------------------------------------------------
 #define DIRECT_CALL_LIMIT 512 // the highest TA_DIRECT_LIMIT
+#define DIRECT_CALL_LEAF 1    // added to the address of a leaf
+#define DIRECT_CALL_OTHER 8   // DirectCalls::other
+#define LEAF_DECLINES (-1024) // what a leaf returns that leaves the call to another; no error has this number
 
 // ---- Context -------------------------------------------------------------------------------------------------------
 #define CTX_RA 0

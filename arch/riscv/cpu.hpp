@@ -32,6 +32,11 @@ private:
     Word<uint64_t> limit_{DIRECT_CALL_LIMIT};
 };
 
+/// The mark by which trap.S knows a leaf. Functions lie at even addresses, and a jump drops it.
+inline uintptr_t leaf_call(int64_t (*leaf)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t)) {
+    return reinterpret_cast<uintptr_t>(leaf) + DIRECT_CALL_LEAF;
+}
+
 /// The arch's part of a thread: FIRST member of Thread, so that tp points to both.
 struct ThreadArch {
     Trapframe* frame = nullptr; ///< where a trap from user mode puts the registers: the top of the kernel stack

@@ -4,10 +4,14 @@
 // using them, else at its first floating-point instruction (FS off, illegal instruction).
 #include <riscv/hart.hpp>
 
+#include <machine/signal_frame.hpp>
+
 namespace lentil::machine {
 
 extern "C" void riscv_fp_save(FpState*);
 extern "C" void riscv_fp_restore(const FpState*);
+extern "C" bool riscv_fp_to_user(vaddr_t to);
+extern "C" bool riscv_fp_from_user(vaddr_t from);
 
 constinit bool has_fp = false;
 
@@ -50,6 +54,33 @@ void fp_expect(ThreadArch& ta) {
         return;
     ta.frame->set_fs(riscv::fs_clean);
     ta.fp_pending = 1;
+}
+
+bool fp_to_user(ThreadArch& ta, vaddr_t to) {
+    const bool irq = irq_save();
+    const bool done = ta.frame->fs() != riscv::fs_off && owns_registers(ta) && riscv_fp_to_user(to);
+    irq_restore(irq);
+    if (done) [[likely]]
+        return true;
+    fp_save(ta);
+    return user_write(to, &ta.fp, sizeof ta.fp) == sizeof ta.fp;
+}
+
+bool fp_from_user(ThreadArch& ta, vaddr_t from) {
+    const bool irq = irq_save();
+    const bool direct = ta.frame->fs() != riscv::fs_off && owns_registers(ta);
+    const bool done = direct && riscv_fp_from_user(from);
+    if (direct)
+        ta.frame->set_fs(riscv::fs_dirty); // `fp` is older
+    irq_restore(irq);
+    if (done) [[likely]]
+        return true;
+    fp_save(ta); // what is in the hart's registers must not be saved over what comes now
+    if (user_read(&ta.fp, from, sizeof ta.fp) != sizeof ta.fp)
+        return false;
+    ta.fp.fcsr &= 0xff;
+    fp_load(ta);
+    return true;
 }
 
 bool fp_unchanged(const ThreadArch& ta, uint32_t mark) {

@@ -2,12 +2,34 @@
 // Trap entry and return. sscratch is the thread's user trapframe in user mode and 0 in the kernel.
 #include <riscv/asm_layout.h>
 
-// The registers that the kernel's C++ may change, but sp (x2), tp (x4) and t0 (x5). It is built so that t3 to t6 are never
-// used (-ffixed), and gp (x3) it does not use either: a context switch keeps these like s0 to s11.
-.macro save_changing
-    .irp n, 1, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17
+// The registers that the kernel's C++ may change, but ra (x1), sp (x2), tp (x4), t0 (x5), t1 (x6) and a0 (x10), of which
+// a system call from user mode has saved those it needs. It is built so that t3 to t6 are never used (-ffixed), and gp (x3)
+// it does not use either: a context switch keeps these like s0 to s11.
+.macro save_more
+    .irp n, 7, 11, 12, 13, 14, 15, 16, 17
     sd      x\n, TF_X(\n)(sp)
     .endr
+.endm
+
+// All of them but sp, tp and t0.
+.macro save_changing
+    sd      ra, TF_X(1)(sp)
+    sd      t1, TF_X(6)(sp)
+    sd      a0, TF_X(10)(sp)
+    save_more
+.endm
+
+// Of a trap from user mode; from here on the hart is in the kernel for another trap too. a6 and t1 are free.
+.macro save_user_pc_status skip
+    csrrw   t1, sscratch, zero      // the user's sp
+    csrr    a6, sepc
+    sd      t1, TF_X(2)(sp)
+    csrr    t1, sstatus
+    .if \skip
+    addi    a6, a6, \skip
+    .endif
+    sd      t1, TF_STATUS(sp)
+    sd      a6, TF_PC(sp)
 .endm
 
 // Those that it leaves as they were: still the user's after any call that returned.
@@ -71,35 +93,61 @@ riscv_trap_entry:
     csrrw   sp, sscratch, sp
     beqz    sp, from_kernel
 
-// From user mode only what C++ may change is saved. The others pass through the kernel in its callees' care, and are
-// written to the frame by whoever needs a whole one: `whole_call`, and the way out when something pends.
+// A system call that is a leaf: its function is built to keep every register but these three and a0, its result. It runs
+// with interrupts off, cannot sleep, and calls for nothing that pends: others who let something pend send an interrupt.
 from_user:
     sd      tp, TF_X(4)(sp)
     ld      tp, TF_THREAD(sp)
     sd      t0, TF_X(5)(sp)
-    save_changing
+    sd      t1, TF_X(6)(sp)
+    sd      ra, TF_X(1)(sp)
+    csrr    t0, scause
+    addi    t0, t0, -CAUSE_USER_ECALL
+    bnez    t0, other_trap
     enter_kernel_time t0, t1
-    csrrw   t0, sscratch, zero      // the user's sp
-    csrr    t2, scause
-    csrr    a6, sepc
-    csrr    t1, sstatus
-    sd      t0, TF_X(2)(sp)
-    sd      t1, TF_STATUS(sp)
-    li      t0, CAUSE_USER_ECALL
-    bne     t2, t0, other_trap
-
-    addi    a6, a6, 4
     ld      t0, TA_DIRECT_LIMIT(tp)
-    sd      a6, TF_PC(sp)
     bgeu    a7, t0, whole_call
-    la      t0, lentil_direct_calls
-    slli    t1, a7, 3
-    add     t0, t0, t1
-    ld      t0, 0(t0)
+    slli    t0, a7, 4
+    .option push
+    .option norelax
+1:  auipc   t1, %pcrel_hi(lentil_direct_calls)
+    add     t1, t1, t0
+    ld      t0, %pcrel_lo(1b)(t1)
+    .option pop
     ld      t1, TA_CALLS(tp)
     beqz    t0, whole_call
     addi    t1, t1, 1
     sd      t1, TA_CALLS(tp)
+    sd      a0, TF_X(10)(sp)
+    andi    t1, t0, DIRECT_CALL_LEAF
+    beqz    t1, direct_call
+    jalr    t0                      // which drops the mark
+    li      t0, LEAF_DECLINES
+    beq     a0, t0, leaf_declined
+    csrr    t0, sepc
+    addi    t0, t0, 4
+    csrw    sepc, t0
+    leave_kernel_time t0, t1
+    ld      ra, TF_X(1)(sp)
+    ld      t0, TF_X(5)(sp)
+    ld      t1, TF_X(6)(sp)
+    ld      tp, TF_X(4)(sp)
+    csrrw   sp, sscratch, sp
+    sret
+
+leaf_declined:
+    slli    t0, a7, 4
+    la      t1, lentil_direct_calls
+    add     t1, t1, t0
+    ld      a0, TF_X(10)(sp)
+    ld      t0, DIRECT_CALL_OTHER(t1)
+    beqz    t0, whole_call          // traced since
+
+// Of other traps from user mode only what C++ may change is saved. The others pass through the kernel in its callees'
+// care, and are written to the frame by whoever needs a whole one: `whole_call`, and the way out when something pends.
+direct_call:
+    save_more
+    save_user_pc_status 4
     csrsi   sstatus, SSTATUS_SIE
     jalr    t0                      // the arguments are where a C function expects them, and so is the result
     csrci   sstatus, SSTATUS_SIE
@@ -133,14 +181,21 @@ user_return:                        // interrupts disabled, sp = a whole frame, 
     sret
 
 whole_call:
+    sd      a0, TF_X(10)(sp)
+    save_more
+    save_user_pc_status 4
     save_kept
     mv      a0, sp
     call    riscv_user_call
     j       user_return
 
 other_trap:
+    enter_kernel_time t0, t1
+    sd      a0, TF_X(10)(sp)
+    save_more
+    save_user_pc_status 0
+    csrr    t2, scause
     csrr    t1, stval
-    sd      a6, TF_PC(sp)
     sd      t2, TF_CAUSE(sp)
     sd      t1, TF_TVAL(sp)
     bltz    t2, part_is_enough

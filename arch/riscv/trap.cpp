@@ -14,7 +14,9 @@ namespace {
 using riscv::Cause;
 
 static_assert(static_cast<unsigned>(Cause::user_ecall) == CAUSE_USER_ECALL && direct_call_limit == DIRECT_CALL_LIMIT &&
-              static_cast<unsigned>(Cause::fetch_page_fault) == CAUSE_FIRST_PAGE_FAULT);
+              static_cast<unsigned>(Cause::fetch_page_fault) == CAUSE_FIRST_PAGE_FAULT &&
+              leaf_declines == LEAF_DECLINES && offsetof(DirectCalls, other) == DIRECT_CALL_OTHER &&
+              sizeof(DirectCalls) == 16);
 
 /// Where a faulting access of usercopy.S continues if its fault cannot be resolved (or semihosting.S, if nobody listens).
 struct Fixup {
@@ -136,8 +138,10 @@ extern "C" void riscv_kernel_trap(Trapframe& frame) {
     const Cause cause = static_cast<Cause>(frame.scause);
     if (!fixup || (frame.stval >= Pte::user_end && cause != Cause::breakpoint))
         panic_at(frame, "a trap in the kernel");
-    if (const Prot access = page_fault_access(cause); access != Prot::none && hooks.page_fault) {
-        irq_restore(frame.sstatus & riscv::sstatus_spie);
+    // With interrupts off it could not be waited for: the access fails (a leaf's, see user_access.hpp).
+    if (const Prot access = page_fault_access(cause);
+        access != Prot::none && hooks.page_fault && (frame.sstatus & riscv::sstatus_spie)) {
+        irq_enable();
         const bool resolved = hooks.page_fault(frame, frame.stval, access, true);
         irq_disable();
         if (resolved)

@@ -80,6 +80,12 @@ copy_less:
     addi    t0, t0, -1
     bnez    t0, 3b
     andi    a2, a2, 63
+4:  andi    t0, a2, 32
+    beqz    t0, 4f
+    copy_four 0
+    addi    a0, a0, 32
+    addi    a1, a1, 32
+    andi    a2, a2, 31
 4:  srli    t0, a2, 3
     andi    a2, a2, 7
     beqz    t0, 6f
@@ -175,6 +181,62 @@ user_words 1, a2
 user_words 2, a2, a3
 user_words 3, a2, a3, a4
 user_words 4, a2, a3, a4, a5
+// Eight: see machine/signal_frame.hpp, and the next two.
+    .globl riscv_user_write_8
+riscv_user_write_8:
+    begin_user_access
+    .set .Lword_at, 0
+    .rept 2
+    .irp r, a2, a3, a4, a5
+    ld      \r, .Lword_at(a1)
+    .set .Lword_at, .Lword_at + 8
+    .endr
+    .set .Lword_at, .Lword_at - 32
+    .irp r, a2, a3, a4, a5
+    X word_fault, sd \r, .Lword_at(a0)
+    .set .Lword_at, .Lword_at + 8
+    .endr
+    .endr
+    end_user_access
+    li      a0, 1
+    ret
+
+.macro register_pairs load_fixup, store_fixup
+    .irp at, 0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224
+    \load_fixup a2, \at(a1)
+    \load_fixup a3, (\at+8)(a1)
+    \store_fixup a2, \at(a0)
+    \store_fixup a3, (\at+8)(a0)
+    .endr
+    \load_fixup a2, 240(a1)
+    \store_fixup a2, 240(a0)
+.endm
+.macro kernel_load register, place:vararg
+    ld      \register, \place
+.endm
+.macro kernel_store register, place:vararg
+    sd      \register, \place
+.endm
+.macro user_load register, place:vararg
+    X word_fault, ld \register, \place
+.endm
+.macro user_store register, place:vararg
+    X word_fault, sd \register, \place
+.endm
+    .globl riscv_user_write_registers
+riscv_user_write_registers:
+    begin_user_access
+    register_pairs kernel_load, user_store
+    end_user_access
+    li      a0, 1
+    ret
+    .globl riscv_user_read_registers
+riscv_user_read_registers:
+    begin_user_access
+    register_pairs user_load, kernel_store
+    end_user_access
+    li      a0, 1
+    ret
 
 // size_t riscv_user_zero(to, n): how many bytes were not cleared.
     .globl riscv_user_zero

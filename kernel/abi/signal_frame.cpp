@@ -4,6 +4,7 @@
 #include <abi/signal_frame.hpp>
 #include <abi/syscall.hpp>
 #include <bsd/vdso.hpp>
+#include <machine/signal_frame.hpp>
 
 namespace lentil::abi {
 
@@ -42,18 +43,24 @@ LinuxStack altstack_of(const UthreadSignals& sig) {
     return {sig.altstack_base, sig.altstack_flags, 0, sig.altstack_size};
 }
 
-/// The frame up to x1, which the trapframe has ready.
-struct FrameHead {
-    LinuxSiginfo info;
+// The frame goes out and comes in as blocks of words; what none of them covers was the user's before and stays.
+/// Of the information only so much is ever used.
+constexpr size_t info_words = 8;
+static_assert(offsetof(LinuxSiginfo, child.stime) + sizeof(int64_t) <= info_words * 8 &&
+              sizeof(LinuxSiginfo) == 2 * info_words * 8);
+/// The context up to the mask, and two words of the room behind that.
+struct ContextHead {
     uint64_t flags, link;
     LinuxStack stack;
     uint64_t mask;
-    uint64_t room[16]; ///< of a larger mask, and before the context
-    uint64_t pc;
+    uint64_t room[2];
 };
-static_assert(sizeof(FrameHead) == offsetof(LinuxSigframe, uc.context) + sizeof(uint64_t) &&
-              offsetof(FrameHead, mask) == offsetof(LinuxSigframe, uc.mask));
-constexpr vaddr_t x1_at = sizeof(FrameHead);
+static_assert(sizeof(ContextHead) == 64 && offsetof(ContextHead, mask) == offsetof(LinuxUcontext, mask) &&
+              offsetof(ContextHead, stack) == offsetof(LinuxUcontext, stack));
+constexpr vaddr_t head_at = offsetof(LinuxSigframe, uc);
+constexpr vaddr_t stack_at = head_at + offsetof(ContextHead, stack);
+constexpr vaddr_t pc_at = offsetof(LinuxSigframe, uc.context);
+constexpr vaddr_t x1_at = pc_at + sizeof(uint64_t);
 constexpr vaddr_t fp_at = offsetof(LinuxSigframe, uc.context.fp);
 static_assert(fp_at == x1_at + 31 * sizeof(uint64_t));
 /// What follows the floating-point state ends it: three words that are zero if there are no extensions (of a fourth that
@@ -154,19 +161,28 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
     UthreadSignals& sig = current_uthread().sig;
     const vaddr_t address = TRY(frame_address(frame, sig, action));
 
-    // Straight to the user's stack, in few pieces; what is left out of it was the user's before.
-    FrameHead head;
-    __builtin_memset(&head, 0, sizeof head);
-    head.stack = altstack_of(sig);
-    head.mask = old_mask.bits;
-    head.pc = frame.pc();
-    fill(head.info, info);
-    machine::fp_save(thread.arch);
-    TRY(copyout(address, &head, sizeof head));
-    TRY(copyout(address + x1_at, &frame.reg(1), 31 * sizeof(uint64_t)));
-    TRY(copyout(address + fp_at, &thread.arch.fp, sizeof thread.arch.fp));
-    const Extensions none{};
-    TRY(copyout_value(address + extensions_at, none));
+    if (!user_range_ok(address, sizeof(LinuxSigframe)))
+        return Errno::fault;
+
+    union {
+        LinuxSiginfo siginfo;
+        uint64_t words[info_words];
+    } first;
+    for (uint64_t& word : first.words)
+        word = 0;
+    fill(first.siginfo, info);
+    static constexpr uint64_t zeros[info_words] = {};
+    const ContextHead head{0, 0, altstack_of(sig), old_mask.bits, {}};
+    const uint64_t pc = frame.pc();
+    // Straight to the user's stack.
+    if (!machine::riscv_user_write_8(address, first.words) ||
+        !machine::riscv_user_write_8(address + sizeof zeros, zeros) ||
+        !machine::riscv_user_write_8(address + head_at, &head.flags) ||
+        !machine::user_write_words<1>(address + pc_at, &pc) ||
+        !machine::riscv_user_write_registers(address + x1_at, &frame.reg(1)) ||
+        !machine::fp_to_user(thread.arch, address + fp_at) ||
+        !machine::user_write_words<2>(address + extensions_at, zeros))
+        return Errno::fault;
 
     if (sig.altstack_flags & stack_flags::autodisarm) {
         sig.altstack_base = sig.altstack_size = 0;
@@ -185,27 +201,29 @@ Result<void> pop_signal_frame(machine::Trapframe& frame) {
     Thread& thread = current_thread();
     Uthread& self = current_uthread();
     const vaddr_t address = frame.sp();
+    if (!user_range_ok(address, sizeof(LinuxSigframe)) || address % 8 != 0)
+        return Errno::fault;
     Extensions extensions;
-    LinuxStack stack;
-    uint64_t mask;
+    struct {
+        LinuxStack stack;
+        uint64_t mask;
+    } head;
+    static_assert(sizeof head == 4 * sizeof(uint64_t));
     vaddr_t pc;
     TRY(copyin_value(extensions, address + extensions_at));
     if (extensions[0] >> 32 != 0 || extensions[1] != 0)
         return Errno::inval; // an extension that nobody wrote
-    TRY(copyin_value(stack, address + offsetof(FrameHead, stack)));
-    TRY(copyin_value(mask, address + offsetof(FrameHead, mask)));
-    TRY(copyin_value(pc, address + offsetof(FrameHead, pc)));
-    machine::fp_save(thread.arch); // what is in the hart's registers must not be saved over what comes now
-    TRY(copyin(&thread.arch.fp, address + fp_at, sizeof thread.arch.fp));
+    TRY(copyin_value(head, address + stack_at));
+    TRY(copyin_value(pc, address + pc_at));
     // Straight to their place, at last: if the frame ends in the midst of them, its owner dies of it or has to
     // know, as on Linux.
-    TRY(copyin(&frame.reg(1), address + x1_at, 31 * sizeof(uint64_t)));
+    if (!machine::fp_from_user(thread.arch, address + fp_at) ||
+        !machine::riscv_user_read_registers(&frame.reg(1), address + x1_at))
+        return Errno::fault;
     frame.set_pc(pc);
-    thread.arch.fp.fcsr &= 0xff;
-    machine::fp_load(thread.arch);
-    signal_set_mask(self, SigSet{mask});
+    signal_set_mask(self, SigSet{head.mask});
     // A stack that cannot be set (the handler still ran on it) stays as it is, as on Linux.
-    (void)set_altstack(self, stack, address);
+    (void)set_altstack(self, head.stack, address);
     return {};
 }
 

@@ -70,29 +70,37 @@ Result<void> use_mask(UserPtr<uint64_t> mask, uint64_t mask_size) {
     return {};
 }
 
+/// What the file behind a descriptor says that others may close.
+[[gnu::noinline]] uint32_t look_counted(int fd, uint32_t wanted) {
+    const Result<FileHold> file = any_file(fd);
+    return file.ok() ? (*file)->poll(wanted, nullptr) : poll_events::nval;
+}
+
 /// Asks each file once. Most calls need no more: something is ready, or nobody wants to wait. Writes what was found where
 /// that is not what is there already.
 Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
-    constexpr uint32_t batch = 16;
+    constexpr uint32_t batch = 64, always = poll_events::err | poll_events::hup;
     Pollfd some[batch];
     unsigned found = 0;
     Proc& proc = current_proc();
     FdTable* const lone = proc.is_single() ? proc.fds.get() : nullptr; // asked once for all
-    for (uint32_t i = 0; i < count; i++) {
-        if (i % batch == 0)
-            TRY(copyin(some, (fds + i).address(), std::min(batch, count - i) * sizeof(Pollfd)));
-        const Pollfd& fd = some[i % batch];
-        uint32_t revents = 0;
-        if (fd.fd >= 0) {
-            const uint32_t wanted = static_cast<uint16_t>(fd.events);
-            const Result<FileHold> file = lone ? lone->hold(fd.fd) : any_file(fd.fd);
-            revents = file.ok() ? (*file)->poll(wanted, nullptr) & (wanted | poll_events::err | poll_events::hup)
-                                : poll_events::nval;
-        }
-        found += revents != 0;
-        if (revents != static_cast<uint16_t>(fd.revents)) {
-            const vaddr_t at = (fds + i).address() + offsetof(Pollfd, revents);
-            TRY(UserPtr<uint16_t>(at).write(static_cast<uint16_t>(revents)));
+    for (uint32_t from = 0; from < count; from += batch) {
+        const uint32_t n = std::min(batch, count - from);
+        TRY(copyin(some, (fds + from).address(), n * sizeof(Pollfd)));
+        for (const Pollfd *fd = some, *const end = some + n; fd != end; fd++) {
+            uint32_t revents = 0;
+            if (fd->fd >= 0) [[likely]] {
+                const uint32_t wanted = static_cast<uint16_t>(fd->events);
+                if (File* const file = lone ? lone->borrow(fd->fd) : nullptr) [[likely]]
+                    revents = file->poll(wanted, nullptr) & (wanted | always);
+                else
+                    revents = look_counted(fd->fd, wanted) & (wanted | always | poll_events::nval);
+            }
+            found += revents != 0;
+            if (revents != static_cast<uint16_t>(fd->revents)) [[unlikely]] {
+                const vaddr_t at = (fds + from + static_cast<size_t>(fd - some)).address() + offsetof(Pollfd, revents);
+                TRY(UserPtr<uint16_t>(at).write(static_cast<uint16_t>(revents)));
+            }
         }
     }
     return found;

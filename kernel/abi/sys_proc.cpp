@@ -173,11 +173,7 @@ Result<int> sys_setsid() { return proc_setsid(); }
 Result<int> sys_getpid() { return current_proc().pid; }
 Result<int> sys_gettid() { return current_uthread().tid; }
 
-Result<int> sys_getppid() {
-    ProcTreeGuard guard(proc_tree_lock);
-    const Proc* parent = current_proc().parent;
-    return parent ? parent->pid : 0;
-}
+Result<int> sys_getppid() { return current_proc().parent_pid.load(std::memory_order_relaxed); }
 
 Result<int> sys_clone(uint64_t flags, vaddr_t stack, vaddr_t parent_tid, vaddr_t tls, vaddr_t child_tid) {
     CloneRequest c;

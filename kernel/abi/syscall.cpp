@@ -2,6 +2,7 @@
 // System call dispatch: the tables made at compile time from the .def files, and the way in and out.
 #include <array>
 
+#include <abi/leaf_calls.hpp>
 #include <abi/sys_file.hpp>
 #include <abi/sys_ipc.hpp>
 #include <abi/sys_mem.hpp>
@@ -20,8 +21,9 @@ namespace {
 
 #define SYSCALL(number, name) detail::Thunk<&sys_##name>::entry(number, #name, false),
 #define SYSCALL_WHOLE_FRAME(number, name) detail::Thunk<&sys_##name>::entry(number, #name, true),
+#define SYSCALL_LEAF(number, name) detail::Thunk<&sys_##name>::entry(number, #name, false, &leaf_##name),
 
-constexpr SyscallEntry no_entry{0, nullptr, nullptr, nullptr, 0, {}};
+constexpr SyscallEntry no_entry{0, nullptr, nullptr, nullptr, nullptr, 0, {}};
 
 // Each list ends with an entry that is not one, so that an empty .def file still makes an array.
 constexpr SyscallEntry file_calls[] = {
@@ -53,6 +55,7 @@ constexpr SyscallEntry native_calls[] = {
     no_entry};
 #undef SYSCALL
 #undef SYSCALL_WHOLE_FRAME
+#undef SYSCALL_LEAF
 
 consteval std::span<const SyscallEntry> entries(std::span<const SyscallEntry> list) {
     return list.first(list.size() - 1);
@@ -131,11 +134,20 @@ constexpr bool is_restart(Errno e) {
 
 static_assert(linux_limit == machine::direct_call_limit);
 
-consteval auto direct_by_number() {
-    std::array<machine::DirectCall, machine::direct_call_limit> dense{};
-    for (const SyscallEntry& e : linux_calls)
-        dense[static_cast<size_t>(e.number)] = e.direct;
-    return dense;
+/// While system calls are traced none is entered directly, so that the direct way need not ask.
+void set_direct_calls(bool traced) {
+    for (machine::DirectCalls& calls : lentil_direct_calls) {
+        calls.first.store(0, std::memory_order_relaxed);
+        calls.other.store(0, std::memory_order_relaxed);
+    }
+    if (traced)
+        return;
+    for (const SyscallEntry& e : linux_calls) {
+        machine::DirectCalls& calls = lentil_direct_calls[static_cast<size_t>(e.number)];
+        const auto direct = reinterpret_cast<uintptr_t>(e.direct);
+        calls.other.store(direct, std::memory_order_relaxed);
+        calls.first.store(e.leaf ? machine::leaf_call(e.leaf) : direct, std::memory_order_release);
+    }
 }
 
 /// What user mode sees of an error. A restart_* value is turned into a restart or EINTR by signal_ast(), also when the
@@ -152,8 +164,7 @@ int64_t failed(Errno error) {
 
 } // namespace lentil::abi
 
-constinit std::array<lentil::machine::DirectCall, lentil::machine::direct_call_limit> lentil_direct_calls =
-    lentil::abi::direct_by_number();
+constinit std::array<lentil::machine::DirectCalls, lentil::machine::direct_call_limit> lentil_direct_calls{};
 
 namespace lentil::abi {
 
@@ -162,14 +173,9 @@ int64_t detail::direct_failed(Errno error) {
     return failed(error);
 }
 
-/// While system calls are traced none is entered directly, so that the direct way need not ask.
 void syscalls_init() {
-    trace_state::syscalls_changed = [](bool traced) {
-        static constexpr auto untraced = direct_by_number();
-        for (size_t i = 0; i < untraced.size(); i++)
-            std::atomic_ref(lentil_direct_calls[i]).store(traced ? nullptr : untraced[i], std::memory_order_relaxed);
-    };
-    trace_state::syscalls_changed(trace_wanted());
+    trace_state::syscalls_changed = set_direct_calls;
+    set_direct_calls(trace_wanted());
 }
 
 std::span<const SyscallEntry> linux_table() { return linux_calls; }

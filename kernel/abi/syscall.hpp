@@ -28,6 +28,7 @@ struct SyscallEntry {
     const char* name;
     SyscallThunk thunk;
     machine::DirectCall direct; ///< null: it reads or writes user registers besides its arguments
+    machine::DirectCall leaf;   ///< null: it has none (abi/leaf_calls.hpp)
     uint32_t arity;
     ArgKind kinds[6];
 };
@@ -76,8 +77,9 @@ struct Thunk<Handler, R (*)(A...)> {
     static constexpr uint32_t arity = sizeof...(A);
     static_assert(arity <= 6);
 
-    static consteval SyscallEntry entry(int32_t number, const char* name, bool whole_frame) {
-        SyscallEntry e{number, name, &call, whole_frame ? nullptr : &direct, arity, {}};
+    static consteval SyscallEntry entry(int32_t number, const char* name, bool whole_frame,
+                                        machine::DirectCall leaf = nullptr) {
+        SyscallEntry e{number, name, &call, whole_frame ? nullptr : &direct, leaf, arity, {}};
         const ArgKind kinds[] = {kind_of<A>()..., ArgKind::word};
         for (uint32_t i = 0; i < arity; i++)
             e.kinds[i] = kinds[i];

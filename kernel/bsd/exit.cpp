@@ -93,7 +93,7 @@ void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
     while (!proc.children.empty()) {
         Proc& child = proc_of(proc.children.front());
         proc.children.pop_front();
-        child.parent = &heir;
+        child.set_parent_locked(&heir);
         heir.children.push_back(child);
         for (const Uthread& uthread : child.uthreads)
             if (uthread.parent_death_signal != 0) {

@@ -182,7 +182,7 @@ void link_uthread_locked(Proc& proc, Uthread& uthread) {
 }
 
 void link_proc_locked(Proc& child, Proc* parent, Uthread& uthread, RefPtr<ProcessGroup> group) {
-    child.parent = parent;
+    child.set_parent_locked(parent);
     if (parent)
         parent->children.push_back(child);
     all_procs->push_back(child);

@@ -62,7 +62,8 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
 
     // -- the tree; t = proc_tree_lock ---------------------------------------------------------------------------------
     ProcState state = ProcState::embryo;         ///< t
-    Proc* parent = nullptr;                      ///< t; orphans go to init (or a subreaper)
+    Proc* parent = nullptr;                      ///< t; orphans go to init (or a subreaper): set_parent_locked()
+    Word<pid_t> parent_pid{0};                   ///< t to change; the parent's, or 0
     ProcList<&ProcLinks::sibling_link> children; ///< t
     RefPtr<ProcessGroup> group;                  ///< t
     List<Uthread, &Uthread::proc_link> uthreads; ///< t; each entry owns one reference
@@ -89,6 +90,10 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     struct Knote* knotes = nullptr;  ///< t; who watches it (bsd/kqueue.hpp)
     class PidFile* pidfds = nullptr; ///< t; that name it (bsd/pidfd.hpp)
 
+    void set_parent_locked(Proc* fresh) {
+        parent = fresh;
+        parent_pid.store(fresh ? fresh->pid : 0, std::memory_order_relaxed);
+    }
     unsigned living_uthreads() const { return uthread_count.load(std::memory_order_relaxed); }
     /// For its own uthread: there is no other, and what others did before they ended is seen. It stays so until the caller
     /// makes one.

@@ -8,9 +8,6 @@ using signals::SignalGuard;
 
 namespace {
 
-constexpr uint64_t known_flags = sa_flags::nocldstop | sa_flags::nocldwait | sa_flags::siginfo | sa_flags::onstack |
-                                 sa_flags::restart | sa_flags::nodefer | sa_flags::resethand;
-
 RefPtr<SigActs> table_of(const Proc& proc) {
     SpinGuard guard(proc.tables_lock);
     return proc.sigacts;
@@ -19,7 +16,7 @@ RefPtr<SigActs> table_of(const Proc& proc) {
 /// The set of changed actions is written under the table's lock, and whole, so that one question can be asked without it:
 /// whether an action is that of a new process. What another thread changes just now comes before or after.
 SigSet load(const SigSet& set) { return {__atomic_load_n(&set.bits, __ATOMIC_RELAXED)}; }
-void store(SigSet& set, SigSet value) { __atomic_store_n(&set.bits, value.bits, __ATOMIC_RELAXED); }
+void store(SigSet& set, SigSet value) { __atomic_store_n(&set.bits, value.bits, __ATOMIC_RELEASE); }
 
 /// Calls `visit(signo)` for each member of a set, lowest first.
 template<class F>
@@ -38,17 +35,16 @@ SigAction SigActs::get(int signo) const {
 }
 
 vaddr_t SigActs::handler(int signo) const {
-    if (!load(set_).has(signo))
+    // No lock for one word: that of an action which others change just now is the old one or the new one.
+    if (!SigSet{__atomic_load_n(&set_.bits, __ATOMIC_ACQUIRE)}.has(signo))
         return SigAction::default_action;
-    SpinGuard guard(lock_);
-    return set_.has(signo) ? at(signo).handler : SigAction::default_action;
+    return __atomic_load_n(&at(signo).handler, __ATOMIC_RELAXED);
 }
 
 void SigActs::set(int signo, const SigAction& action) { exchange(signo, action, nullptr); }
 
 void SigActs::exchange(int signo, const SigAction& action, SigAction* old) {
-    const bool is_default = action.handler == SigAction::default_action && action.flags == 0 && action.mask.empty();
-    if (is_default && !load(set_).has(signo)) {
+    if (action.is_default() && !load(set_).has(signo)) {
         if (old)
             *old = {};
         return;
@@ -59,7 +55,7 @@ void SigActs::exchange(int signo, const SigAction& action, SigAction* old) {
     SigAction& here = at(signo);
     if (old)
         *old = had_one ? here : SigAction{};
-    if (is_default) {
+    if (action.is_default()) {
         set.remove(signo);
     } else {
         set.add(signo);
@@ -201,6 +197,10 @@ void signal_set_mask(Uthread& uthread, SigSet mask) {
         SignalGuard guard(proc.sig.lock);
         const SigSet newly_blocked = mask & ~uthread.sig.mask;
         uthread.sig.mask = mask & ~unblockable;
+        // Whoever stops or ends the proc or makes a signal pend interrupts the thread under the lock.
+        if ((uthread.sig.pending.set | proc.sig.shared.set).empty() &&
+            current_thread().interrupt_level.load(std::memory_order_relaxed) == 0) [[likely]]
+            return;
         signal_recalculate(uthread);
         others = !(proc.sig.shared.set & newly_blocked).empty();
     }
@@ -242,7 +242,7 @@ Result<void> signal_set_action(int signo, const SigAction* action, SigAction* ol
             *old = actions.get(signo);
         return {};
     }
-    const SigAction fresh{action->handler, action->flags & known_flags, action->mask & ~unblockable};
+    const SigAction fresh{action->handler, action->flags & sa_flags::known, action->mask & ~unblockable};
     if (!discards(fresh, signo)) {
         actions.exchange(signo, fresh, old);
         return {};

@@ -38,6 +38,18 @@ public:
     /// nomem.
     Result<RefPtr<SigActs>> copy() const;
 
+    /// Whether the action is that of a new process; no lock is taken, as if this had been asked before or after a change.
+    bool is_default(int signo) const { return !SigSet{__atomic_load_n(&set_.bits, __ATOMIC_RELAXED)}.has(signo); }
+    /// For a leaf system call: an action that is not the default one; false if somebody holds the lock.
+    bool leaf_set(int signo, const SigAction& action) {
+        const LeafGuard guard(lock_);
+        if (!guard)
+            return false;
+        at(signo) = action;
+        __atomic_store_n(&set_.bits, set_.bits | SigSet::of(signo).bits, __ATOMIC_RELEASE); // what handler() reads
+        return true;
+    }
+
 private:
     SigAction& at(int signo) { return actions_[static_cast<size_t>(signo - 1)].value; }
     const SigAction& at(int signo) const { return actions_[static_cast<size_t>(signo - 1)].value; }

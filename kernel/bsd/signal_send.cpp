@@ -31,9 +31,10 @@ bool dies_of(const Proc& proc, const Uthread& uthread, int signo) {
     return !uthread.sig.mask.has(signo);
 }
 
-bool is_fatal(const Proc& proc, Uthread* target, int signo) {
-    if (default_action(signo) != DefaultAction::terminate ||
-        signals::handler_of(proc, signo) != SigAction::default_action || signals::is_unkillable(proc))
+/// `handler` is the signal's.
+bool is_fatal(const Proc& proc, Uthread* target, int signo, vaddr_t handler) {
+    if (handler != SigAction::default_action || default_action(signo) != DefaultAction::terminate ||
+        signals::is_unkillable(proc))
         return false;
     if (signo == sig_kill)
         return true;
@@ -47,7 +48,7 @@ bool is_fatal(const Proc& proc, Uthread* target, int signo) {
     return false;
 }
 
-bool is_ignored(const Proc& proc, const Uthread* target, int signo) {
+bool is_ignored(const Proc& proc, const Uthread* target, int signo, vaddr_t handler) {
     if (signo != sig_kill && ptrace_watches(proc, target))
         return false; // the tracer hears of it
     // A blocked signal is kept: its action may be another one by the time it is unblocked.
@@ -55,7 +56,6 @@ bool is_ignored(const Proc& proc, const Uthread* target, int signo) {
         target = &*proc.uthreads.begin();
     if (target && target->sig.mask.has(signo))
         return false;
-    const vaddr_t handler = signals::handler_of(proc, signo);
     return discards(handler, signo) || (signals::is_unkillable(proc) && handler == SigAction::default_action);
 }
 
@@ -98,7 +98,7 @@ bool resume(Proc& proc) {
     sig.stop_waitq.wake_all();
     // What the stop held back ends the proc now, also if all its uthreads are parked.
     for (int signo = 1; signo <= signal_count; signo++)
-        if (sig.shared.set.has(signo) && is_fatal(proc, nullptr, signo)) {
+        if (sig.shared.set.has(signo) && is_fatal(proc, nullptr, signo, signals::handler_of(proc, signo))) {
             group_exit(proc, wait_status::killed(signo));
             break;
         }
@@ -106,9 +106,9 @@ bool resume(Proc& proc) {
 }
 
 /// A signal just became pending: wakes whoever takes it. One uthread is enough; the main one if it wants it.
-void notify(Proc& proc, Uthread* target, int signo) {
+void notify(Proc& proc, Uthread* target, int signo, vaddr_t handler) {
     signal_waitq(proc).wake_all();
-    if (is_fatal(proc, target, signo)) {
+    if (is_fatal(proc, target, signo, handler)) {
         group_exit(proc, wait_status::killed(signo));
         return;
     }
@@ -180,7 +180,7 @@ bool is_void_locked(const Proc& proc, int signo) {
     if (proc.knotes || trace_on(Probe::proc_signal_send) || signo == sig_cont || stop_signals.has(signo))
         return false;
     SignalGuard guard(proc.sig.lock);
-    return is_ignored(proc, nullptr, signo);
+    return is_ignored(proc, nullptr, signo, signals::handler_of(proc, signo));
 }
 
 void retarget(Proc& proc, const Uthread& except) {
@@ -213,14 +213,15 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
         drop_everywhere(proc, SigSet::of(sig_cont));
 
     Result<void> result;
-    if (!proc.sig.group_exit && !is_ignored(proc, target, signo)) {
+    const vaddr_t handler = signals::handler_of(proc, signo);
+    if (!proc.sig.group_exit && !is_ignored(proc, target, signo, handler)) {
         SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
         if (UserCounts* user = user_counts_locked(proc.real_uid()))
             quota.count = &user->signals;
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
         switch (pending_add(pending, quota, info)) {
         case Enqueued::added:
-        case Enqueued::bare: notify(proc, target, signo); break;
+        case Enqueued::bare: notify(proc, target, signo, handler); break;
         case Enqueued::coalesced: break;
         case Enqueued::refused: result = Errno::again; break;
         }
@@ -244,12 +245,13 @@ bool signal_queue_own_locked(Proc& proc, Uthread* target, QueuedSignal& entry) {
     const bool resumed = signo == sig_cont && resume(proc);
     if (stop_signals.has(signo))
         drop_everywhere(proc, SigSet::of(sig_cont));
-    const bool wanted = !proc.sig.group_exit && !is_ignored(proc, target, signo);
+    const vaddr_t handler = signals::handler_of(proc, signo);
+    const bool wanted = !proc.sig.group_exit && !is_ignored(proc, target, signo, handler);
     if (wanted) {
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
         pending.queue.push_back(entry);
         pending.set.add(signo);
-        notify(proc, target, signo);
+        notify(proc, target, signo, handler);
     }
     guard.unlock();
     if (resumed)

@@ -90,12 +90,14 @@ struct SigAction {
     vaddr_t handler = default_action; ///< or the two values above
     uint64_t flags = 0;               ///< SA_*
     SigSet mask;
+    constexpr bool is_default() const { return handler == default_action && flags == 0 && mask.empty(); }
     friend constexpr bool operator==(const SigAction&, const SigAction&) = default;
 };
 namespace sa_flags {
 inline constexpr uint64_t nocldstop = 1, nocldwait = 2, siginfo = 4, onstack = 0x08000000, restart = 0x10000000,
                           nodefer = 0x40000000, resethand = 0x80000000;
-}
+inline constexpr uint64_t known = nocldstop | nocldwait | siginfo | onstack | restart | nodefer | resethand;
+} // namespace sa_flags
 
 enum class DefaultAction : uint32_t { terminate, ignore, stop, resume };
 

@@ -8,6 +8,9 @@
 #include <vm/vm_user.hpp>
 
 namespace lentil {
+
+constinit std::atomic<uint32_t> futex_waiting[futex_bucket_count] = {};
+
 namespace {
 
 struct Bucket;
@@ -25,26 +28,24 @@ struct FutexWaiter {
 struct Bucket {
     SpinLock<Rank::futex> lock;
     Dlist<FutexWaiter, &FutexWaiter::link> waiters;
-    uint64_t arrivals = 0;          ///< how often somebody queued here
-    std::atomic<uint32_t> count{0}; ///< length of `waiters`; written under the lock
+    uint64_t arrivals = 0; ///< how often somebody queued here
 
+    std::atomic<uint32_t>& count(); ///< length of `waiters`
     void push(FutexWaiter& waiter) {
         waiters.push_back(waiter);
-        count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        count().store(count().load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
     void erase(FutexWaiter& waiter) {
         waiters.erase(waiter);
-        count.store(count.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+        count().store(count().load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
 };
 
-constexpr size_t bucket_count = 256;
-constinit Bucket buckets[bucket_count];
+constinit Bucket buckets[futex_bucket_count];
 
-Bucket& bucket_of(const VmMap::FutexKey& key) {
-    uint64_t h = (key.owner >> 4) * 0x9e3779b97f4a7c15u ^ (key.offset >> 2) * 0xc2b2ae3d27d4eb4fu;
-    return buckets[h >> 56 & (bucket_count - 1)];
-}
+std::atomic<uint32_t>& Bucket::count() { return futex_waiting[this - buckets]; }
+
+Bucket& bucket_of(const VmMap::FutexKey& key) { return buckets[futex_bucket(key)]; }
 
 /// Checks the address too.
 inline Result<VmMap::FutexKey> key_of(VmMap& map, vaddr_t address, bool process_private) {
@@ -105,11 +106,10 @@ unsigned wake_matching(Bucket& bucket, const VmMap::FutexKey& key, unsigned coun
 }
 
 unsigned wake_key(const VmMap::FutexKey& key, unsigned count, uint32_t mask) {
-    Bucket& bucket = bucket_of(key);
-    // The word was changed before the look at the queue; who waits queues itself before it looks at the word.
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (bucket.count.load(std::memory_order_relaxed) == 0)
+    if (futex_waiting[futex_bucket(key)].load(std::memory_order_relaxed) == 0)
         return 0;
+    Bucket& bucket = bucket_of(key);
     SpinGuard guard(bucket.lock);
     return wake_matching(bucket, key, count, mask);
 }

@@ -10,6 +10,16 @@ namespace lentil {
 
 inline constexpr uint32_t futex_match_any = 0xffffffff;
 
+/// Waiters queue in buckets, by a hash of their key.
+inline constexpr size_t futex_bucket_count = 256;
+inline size_t futex_bucket(const VmMap::FutexKey& key) {
+    const uint64_t h = (key.owner >> 4) * 0x9e3779b97f4a7c15u ^ (key.offset >> 2) * 0xc2b2ae3d27d4eb4fu;
+    return h >> 56 & (futex_bucket_count - 1);
+}
+/// How many wait in each; written under its lock. Whoever changed the word, then passed a fence (seq_cst) and finds 0 has
+/// nobody to wake: who waits queues itself before it looks at the word.
+extern std::atomic<uint32_t> futex_waiting[futex_bucket_count];
+
 /// Sleeps if *address == expected. again if it differs, intr (restart_sys), timedout, fault. With `realtime` the deadline is
 /// a time of the wall clock, however often that is set.
 Result<void> futex_wait(vaddr_t address, uint32_t expected, uint32_t mask, bool process_private, nanos_t deadline_ns,

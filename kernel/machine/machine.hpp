@@ -72,6 +72,16 @@ extern Hooks hooks;
 /// one. Interrupts are enabled. It sees no more of the user registers than these, the stack pointer and the pc.
 using DirectCall = int64_t (*)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 inline constexpr size_t direct_call_limit = 512;
+/// What a leaf returns that leaves the call to another function, having changed nothing. A leaf is a DirectCall that is
+/// entered with interrupts disabled and with most registers still the user's, so it must be built to keep them (meson.build)
+/// and calls no function. It neither locks what others may hold for long, nor sleeps, nor makes anything pend for its own
+/// thread; user memory it reads and writes through leaf_read_words() and leaf_write_words().
+inline constexpr int64_t leaf_declines = -1024;
+/// Of one number.
+struct DirectCalls {
+    Word<uintptr_t> first{0}; ///< a DirectCall, or a leaf_call(); 0: it goes through hooks.syscall
+    Word<uintptr_t> other{0}; ///< the DirectCall for what a leaf declines
+};
 
 // ---- interrupts, time, other harts: defined by the arch --------------------------------------------------------
 
@@ -163,9 +173,9 @@ bool user_cmpxchg32(uint32_t* old, vaddr_t address, uint32_t expected, uint32_t 
 } // namespace machine
 } // namespace lentil
 
-/// By number; null: it needs a whole frame, or is none, and goes through hooks.syscall. Defined by abi/. An arch may send
+/// By number; 0: it needs a whole frame, or is none, and goes through hooks.syscall. Defined by abi/. An arch may send
 /// every call through hooks.syscall, and does for a thread whose `calls_watched` is not 0.
-extern "C" std::array<lentil::machine::DirectCall, lentil::machine::direct_call_limit> lentil_direct_calls;
+extern "C" std::array<lentil::machine::DirectCalls, lentil::machine::direct_call_limit> lentil_direct_calls;
 
 #include <machine_impl.hpp>
 

@@ -8,8 +8,6 @@
 namespace lentil {
 
 namespace {
-constinit nanos_t boot_ns = 0; // written once, before other harts start
-constinit std::atomic<nanos_t> wall_minus_monotonic_ns{0};
 constinit std::atomic<uint32_t> settings{0};
 constinit Waitq settings_waitq;
 
@@ -19,18 +17,20 @@ constinit std::atomic<lentil_clock_page*> user_page{nullptr};
 void write_page() {
     if (lentil_clock_page* page = user_page.load(std::memory_order_acquire))
         std::atomic_ref(page->wall_minus_monotonic_ns)
-            .store(wall_minus_monotonic_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            .store(clock_values.wall_minus_monotonic_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
 } // namespace
 
-nanos_t monotonic_ns() { return machine::now_ns() - boot_ns; }
+constinit ClockValues clock_values;
+
+nanos_t monotonic_ns() { return machine::now_ns() - clock_values.boot_ns; }
 
 nanos_t clock_to_machine_ns(nanos_t monotonic) {
     // Saturates: a time limit of centuries is no limit.
-    return monotonic > no_deadline - boot_ns ? no_deadline : monotonic + boot_ns;
+    return monotonic > no_deadline - clock_values.boot_ns ? no_deadline : monotonic + clock_values.boot_ns;
 }
 
-nanos_t realtime_offset_ns() { return wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
+nanos_t realtime_offset_ns() { return clock_values.wall_minus_monotonic_ns.load(std::memory_order_relaxed); }
 
 nanos_t realtime_ns() { return monotonic_ns() + realtime_offset_ns(); }
 
@@ -42,7 +42,7 @@ nanos_t monotonic_at_realtime(nanos_t time) {
 }
 
 void set_realtime_ns(nanos_t now) {
-    wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed);
+    clock_values.wall_minus_monotonic_ns.store(now - monotonic_ns(), std::memory_order_relaxed);
     write_page();
     settings.fetch_add(1, std::memory_order_release);
     settings_waitq.wake_all();
@@ -54,11 +54,14 @@ Waitq& realtime_waitq() { return settings_waitq; }
 
 void clock_publish(lentil_clock_page& page) {
     page.ns_per_tick = machine::ns_per_tick();
-    page.boot_ns = boot_ns;
+    page.boot_ns = clock_values.boot_ns;
     user_page.store(&page, std::memory_order_release);
     write_page();
 }
 
-void clock_init() { boot_ns = machine::now_ns(); }
+void clock_init() {
+    clock_values.ns_per_tick = machine::ns_per_tick();
+    clock_values.boot_ns = machine::now_ns();
+}
 
 } // namespace lentil

@@ -8,6 +8,20 @@
 
 namespace lentil {
 
+/// What the clocks are made of.
+struct ClockValues {
+    uint64_t ns_per_tick = 0; ///< times 2^32; written once, before other harts start, as the next
+    nanos_t boot_ns = 0;
+    std::atomic<nanos_t> wall_minus_monotonic_ns{0};
+};
+extern ClockValues clock_values;
+
+/// monotonic_ns() where a call is too much.
+[[gnu::always_inline]] inline nanos_t monotonic_ns_inline() {
+    const auto scaled = static_cast<unsigned __int128>(machine::ticks()) * clock_values.ns_per_tick;
+    return static_cast<nanos_t>(scaled >> 32) - clock_values.boot_ns;
+}
+
 /// Monotonic nanoseconds since boot.
 nanos_t monotonic_ns();
 /// Wall clock, nanoseconds since the epoch of 1970.

@@ -32,6 +32,8 @@ public:
 private:
     template<Rank>
     friend class SpinGuard;
+    template<Rank>
+    friend class LeafGuard;
     friend struct
         RunqLock; ///< sched/: the run-queue lock is handed over by a context switch, which no scope can express
 
@@ -91,6 +93,26 @@ template<Rank R>
 SpinGuard(SpinLock<R>&) -> SpinGuard<R>;
 template<Rank R>
 SpinGuard(SpinLock<R>&, Nesting) -> SpinGuard<R>;
+
+/// The same for a leaf system call (machine/machine.hpp), which has interrupts off and no other lock: false if it would have
+/// to wait.
+template<Rank R>
+class [[nodiscard]] LeafGuard {
+public:
+    explicit LeafGuard(SpinLock<R>& lock)
+        : lock_(lock), held_(lock.held_.exchange(1, std::memory_order_acquire) == 0) {}
+    LeafGuard(const LeafGuard&) = delete;
+    LeafGuard& operator=(const LeafGuard&) = delete;
+    ~LeafGuard() {
+        if (held_)
+            lock_.release();
+    }
+    explicit operator bool() const { return held_; }
+
+private:
+    SpinLock<R>& lock_;
+    const bool held_;
+};
 
 /// Disables interrupts for its scope.
 class [[nodiscard]] IrqGuard {

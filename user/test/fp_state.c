@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <ucontext.h>
 
 struct fp {
     uint64_t f[32];
@@ -120,6 +121,61 @@ static void handlers(void) {
         hold_and_check(i, 20000, -1);
     struct itimerval never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &never, NULL);
+}
+
+// Sets all registers, sends itself SIGUSR1 and reads them back.
+static void hold_over_signal(const struct fp* set, struct fp* got) {
+    const pid_t self = getpid();
+    register long a7 __asm__("a7") = SYS_kill;
+    register long a0 __asm__("a0") = self;
+    register long a1 __asm__("a1") = SIGUSR1;
+    __asm__ volatile(
+        "ld t0, 256(%0)\n fscsr t0\n" EACH(LOAD) "ecall\n mv %0, %1\n" EACH(STORE) "frcsr t0\n sd t0, 256(%0)\n"
+        : "+r"(set), "+r"(got), "+r"(a0)
+        : "r"(a7), "r"(a1)
+        : "t0", CLOBBERS);
+}
+
+// What the handler does besides: nothing, use the registers itself, or give the hart to somebody who does.
+static volatile int handler_does;
+static volatile uint64_t seen;
+static void rewrite(int number, siginfo_t* info, void* context) {
+    struct __riscv_mc_d_ext_state* fp = &((ucontext_t*)context)->uc_mcontext.__fpregs.__d;
+    if (handler_does == 1)
+        clobber(number);
+    if (handler_does == 2)
+        for (int i = 0; i < 3; ++i)
+            sched_yield();
+    seen = info ? fp->__f[7] : 0;
+    fp->__f[5] = ~fp->__f[5];
+    fp->__fcsr = fp->__fcsr ^ 1;
+}
+
+static void rewritten(void) {
+    struct sigaction action = {.sa_sigaction = rewrite, .sa_flags = SA_SIGINFO};
+    sigaction(SIGUSR1, &action, NULL);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    pid_t busy = fork();
+    CHECK(busy >= 0);
+    if (busy == 0)
+        for (uint64_t i = 0;; ++i)
+            hold_and_check(i, 1, SYS_sched_yield);
+    struct fp set, got;
+    for (uint64_t i = 0; i < 600; ++i) {
+        pattern(&set, i);
+        handler_does = (int)(i % 3);
+        hold_over_signal(&set, &got);
+        CHECK(seen == set.f[7]);
+        set.f[5] = ~set.f[5];
+        set.fcsr ^= 1;
+        if (memcmp(&set, &got, sizeof set) != 0)
+            check_fail("round %ld: registers are not what the handler left in its frame", (long)i);
+    }
+    kill(busy, SIGKILL);
+    check_reap(busy);
 }
 
 // fork(2) as a bare system call, so that nothing runs between it and the look at the registers.
@@ -258,6 +314,7 @@ static const struct check_case cases[] = {
     {"a thread that uses floating point seldom keeps its registers beside one that always does", seldom, 60, false},
     {"system calls leave all floating-point registers alone", calls, 0, false},
     {"a signal handler's floating point does not reach the interrupted code", handlers, 60, false},
+    {"what a handler writes to the floating-point registers in its frame is in them afterwards", rewritten, 60, false},
     {"a forked child has its parent's floating-point registers", inherited, 0, false},
     {"a system call, one that sleeps and one that is followed by a handler change no integer register but the result's",
      integers_in_calls, 60, false},
