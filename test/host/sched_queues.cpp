@@ -311,7 +311,8 @@ TEST_CASE("the short ways of a wake-up and a switch where one thread waits do wh
                     SchedEntity& e = side.threads[who];
                     if (&side == &sides[0] && side.runq.takes_lone(e) && side.runq.is_ordinary(e)) {
                         joined++;
-                        CHECK(side.runq.add_lone(e) == side.runq.load());
+                        const uint64_t load = side.runq.add_lone(e);
+                        CHECK(load == side.runq.load());
                         CHECK(side.runq.preempts_fairly(e) == side.runq.preempts_current(e));
                     } else {
                         side.runq.attach(e, true);
