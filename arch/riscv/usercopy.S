@@ -62,15 +62,24 @@ riscv_user_copy:
 copy_aligned:                       // both sides, a2 bytes
     srli    t0, a2, 8
     beqz    t0, copy_less
-3:  copy_words 0
+    srli    t1, a2, 9
+    beqz    t1, 2f
+3:  .irp at, 0, 64, 128, 192, 256, 320, 384, 448
+    copy_words \at
+    .endr
+    addi    a0, a0, 512
+    addi    a1, a1, 512
+    addi    t1, t1, -1
+    bnez    t1, 3b
+2:  andi    t0, t0, 1
+    andi    a2, a2, 255
+    beqz    t0, copy_less
+    copy_words 0
     copy_words 64
     copy_words 128
     copy_words 192
     addi    a0, a0, 256
     addi    a1, a1, 256
-    addi    t0, t0, -1
-    bnez    t0, 3b
-    andi    a2, a2, 255
 copy_less:
     srli    t0, a2, 6
     beqz    t0, 4f

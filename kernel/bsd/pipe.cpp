@@ -56,64 +56,82 @@ void Pipe::remove_end(bool reader, bool writer) {
         drop_pages();
 }
 
-/// All was read, the last byte from `slot`: that page is kept for the next write.
-inline void Pipe::empty_now(VmPage*& slot) {
-    if (&slot != &slots_[0])
-        std::swap(slot, slots_[0]);
-    read_at_ = write_at_ = 0;
+namespace {
+
+/// As uio.put() and uio.take(), inline for one piece of user memory; bytes moved, -1 for a fault.
+inline int64_t put_bytes(Uio& uio, const char* from, size_t n) {
+    if (const vaddr_t to = uio.in_one_piece(n); to != 0) [[likely]] {
+        const size_t moved = machine::user_write(to, from, n);
+        uio.advance_in_piece(moved);
+        return moved == 0 ? -1 : static_cast<int64_t>(moved);
+    }
+    const Result<size_t> moved = uio.put(from, n);
+    return moved ? static_cast<int64_t>(*moved) : -1;
+}
+inline int64_t take_bytes(Uio& uio, char* to, size_t n) {
+    if (const vaddr_t from = uio.in_one_piece(n); from != 0) [[likely]] {
+        const size_t moved = machine::user_read(to, from, n);
+        uio.advance_in_piece(moved);
+        return moved == 0 ? -1 : static_cast<int64_t>(moved);
+    }
+    const Result<size_t> moved = uio.take(to, n);
+    return moved ? static_cast<int64_t>(*moved) : -1;
 }
 
-/// With the lock held and something inside.
-[[gnu::noinline]] Result<size_t> Pipe::take_pages(Uio& uio) {
-    size_t done = 0;
+} // namespace
+
+/// With the lock held and something inside: bytes taken, -1 for a fault.
+[[gnu::noinline]] int64_t Pipe::take_pages(Uio& uio) {
+    int64_t done = 0;
     while (uio.left() > 0 && read_at_ != write_at_) {
         VmPage*& slot = slot_at(read_at_);
         const size_t offset = read_at_ % page_size;
         const size_t n = std::min({uio.left(), static_cast<size_t>(write_at_ - read_at_), page_size - offset});
-        const Result<size_t> moved = uio.put(static_cast<char*>(page_data(slot)) + offset, n);
-        if (!moved) {
+        const int64_t moved = put_bytes(uio, static_cast<char*>(page_data(slot)) + offset, n);
+        if (moved < 0) {
             if (done == 0)
                 return moved;
             break;
         }
-        read_at_ += *moved;
-        done += *moved;
-        if (read_at_ == write_at_)
-            empty_now(slot);
-        else if (read_at_ % page_size == 0)
+        read_at_ += static_cast<size_t>(moved);
+        done += moved;
+        if (read_at_ == write_at_) { // keep this one page for the next write
+            if (&slot != &slots_[0])
+                std::swap(slot, slots_[0]);
+            read_at_ = write_at_ = 0;
+        } else if (read_at_ % page_size == 0) {
             page_unref(std::exchange(slot, nullptr));
+        }
         publish();
-        if (*moved < n)
+        if (static_cast<size_t>(moved) < n)
             break;
     }
     return done;
 }
 
-/// Returns 0 if another reader was faster.
-inline Result<size_t> Pipe::take_out(Uio& uio) {
+/// 0 if another reader was faster.
+inline int64_t Pipe::take_out(Uio& uio) {
     MutexGuard guard(lock_);
-    const size_t n = write_at_ - read_at_;
-    if (n == 0)
-        return size_t{0};
-    // Mostly all of it is asked for, and lies in one page.
-    const size_t offset = read_at_ % page_size;
+    // Mostly all of it is asked for, and lies in the first page.
+    const size_t begin = read_at_, n = write_at_ - begin;
     const vaddr_t to = uio.in_one_piece(n);
-    if (to == 0 || n > page_size - offset) [[unlikely]]
+    VmPage* const page = slots_[0];
+    if (to == 0 || write_at_ > page_size || n == 0) [[unlikely]]
         return take_pages(uio);
-    VmPage*& slot = slot_at(read_at_);
-    const size_t moved = machine::user_write(to, static_cast<char*>(page_data(slot)) + offset, n);
+    const size_t moved = machine::user_write(to, static_cast<char*>(page_data(page)) + begin, n);
     uio.advance_in_piece(moved);
-    if (moved == n) [[likely]]
-        empty_now(slot);
-    else if (moved == 0)
-        return Errno::fault;
-    else
-        read_at_ += moved;
+    if (moved == n) [[likely]] {
+        read_at_ = write_at_ = 0;
+        used_.store(0, std::memory_order_release);
+        space_.store(capacity(), std::memory_order_relaxed);
+        return static_cast<int64_t>(n);
+    }
+    read_at_ += moved;
     publish();
-    return moved;
+    return moved == 0 ? -1 : static_cast<int64_t>(moved);
 }
 
-/// Until there are bytes: Errno{}; or none will come: no Errno at all but `end_of_file`.
+/// Until there are bytes: Errno{}; `end_of_file`: none will come.
 [[gnu::noinline]] Errno Pipe::wait_readable(bool nonblocking) {
     if (writers_.load(std::memory_order_acquire) == 0)
         return used() > 0 ? Errno{} : end_of_file; // some may have been written just before the last writer left
@@ -127,34 +145,32 @@ inline Result<size_t> Pipe::take_out(Uio& uio) {
 Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
     if (uio.left() == 0)
         return size_t{0};
-    for (;;) {
-        if (used() == 0) {
+    int64_t done = 0;
+    do {
+        while (used() == 0)
             if (const Errno none = wait_readable(nonblocking); none != Errno{}) [[unlikely]]
                 return none == end_of_file ? Result<size_t>(0) : Result<size_t>(none);
-            continue;
-        }
-        const Result<size_t> done = take_out(uio);
-        if (!done) [[unlikely]]
-            return done;
-        if (*done == 0) [[unlikely]]
-            continue;
-        write_waitq_.wake_all();
-        return done;
-    }
+        done = take_out(uio);
+    } while (done == 0);
+    if (done < 0) [[unlikely]]
+        return Errno::fault;
+    write_waitq_.wake_all();
+    return static_cast<size_t>(done);
 }
 
 /// What most writes are: `n` bytes of one piece, for which there is room in a page that is there. False: nothing happened.
 inline bool Pipe::put_small(Uio& uio, size_t n) {
     MutexGuard guard(lock_);
-    const size_t offset = write_at_ % page_size;
+    const uint64_t end = write_at_ + n;
     const vaddr_t from = uio.in_one_piece(n);
-    if (from == 0 || n > page_size - offset || n > space() || readers_.load(std::memory_order_acquire) == 0)
+    VmPage* const page = slots_[0];
+    // The first page always has room up to its end, unless bytes lie in others (and are read from there on).
+    if (from == 0 || end > page_size || !page || readers_.load(std::memory_order_acquire) == 0) [[unlikely]]
         return false;
-    VmPage* const page = slot_at(write_at_);
-    if (!page || machine::user_read(static_cast<char*>(page_data(page)) + offset, from, n) != n)
+    if (machine::user_read(static_cast<char*>(page_data(page)) + write_at_, from, n) != n) [[unlikely]]
         return false; // what was copied lies where nothing is yet
     uio.advance_in_piece(n);
-    write_at_ += n;
+    write_at_ = end;
     publish();
     return true;
 }
@@ -197,15 +213,16 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
                 }
                 const size_t offset = write_at_ % page_size;
                 const size_t n = std::min({uio.left(), space(), page_size - offset});
-                const Result<size_t> moved = uio.take(static_cast<char*>(page_data(slot)) + offset, n);
-                if (!moved) {
-                    error = moved.error();
+                const int64_t taken = take_bytes(uio, static_cast<char*>(page_data(slot)) + offset, n);
+                if (taken < 0) {
+                    error = Errno::fault;
                     break;
                 }
-                write_at_ += *moved;
+                const auto moved = static_cast<size_t>(taken);
+                write_at_ += moved;
                 publish();
-                done += *moved;
-                if (*moved < n) {
+                done += moved;
+                if (moved < n) {
                     error = Errno::fault;
                     break;
                 }

@@ -55,9 +55,8 @@ private:
     }
     void drop_pages();
     VmPage*& slot_at(uint64_t position) { return slots_[position / page_size & (capacity() / page_size - 1)]; }
-    Result<size_t> take_out(Uio& uio);
-    Result<size_t> take_pages(Uio& uio);
-    void empty_now(VmPage*& slot);
+    int64_t take_out(Uio& uio);
+    int64_t take_pages(Uio& uio);
     bool put_small(Uio& uio, size_t n);
     Errno wait_readable(bool nonblocking);
     Result<size_t> write_pages(Uio& uio, bool nonblocking);

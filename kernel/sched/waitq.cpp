@@ -68,30 +68,33 @@ unsigned Waitq::wake_waiters(unsigned exclusive_count, Nesting nesting) {
         only->queue.store(nullptr, std::memory_order_release); // the last: it may be gone, for it runs
         return 1;
     }
-    unsigned woken = 0;
-    for (Waiter *w = waiters_.first(), *next; w; w = next) {
-        next = w->link.next;
-        if (w->notify) {
-            w->notify(*w);
-            continue;
+    const auto wake_each = [ this, exclusive_count ]() __attribute__((noinline)) {
+        unsigned woken = 0, exclusive_left = exclusive_count;
+        for (Waiter *w = waiters_.first(), *next; w; w = next) {
+            next = w->link.next;
+            if (w->notify) {
+                w->notify(*w);
+                continue;
+            }
+            const bool exclusive = w->exclusive;
+            if (exclusive && exclusive_left == 0)
+                continue;
+            // False for one that is awake already: it has not gone to sleep yet, or somebody else woke it. It will look at
+            // the condition; but an exclusive wake-up must not be spent on it, since it may have been woken by a signal.
+            Thread& thread = *w->thread;
+            if (thread.state.load(std::memory_order_relaxed) != ThreadState::waiting || !sched_wake(thread))
+                continue;
+            woken++;
+            if (w->leaves_when_woken) {
+                erase(*w);
+                w->queue.store(nullptr, std::memory_order_release); // and it may be gone, for it runs
+            }
+            if (exclusive)
+                exclusive_left--;
         }
-        const bool exclusive = w->exclusive;
-        if (exclusive && exclusive_count == 0)
-            continue;
-        // False for one that is awake already: it has not gone to sleep yet, or somebody else woke it. It will look at
-        // the condition; but an exclusive wake-up must not be spent on it, since it may have been woken by a signal.
-        Thread& thread = *w->thread;
-        if (thread.state.load(std::memory_order_relaxed) != ThreadState::waiting || !sched_wake(thread))
-            continue;
-        woken++;
-        if (w->leaves_when_woken) {
-            erase(*w);
-            w->queue.store(nullptr, std::memory_order_release); // and it may be gone, for it runs
-        }
-        if (exclusive)
-            exclusive_count--;
-    }
-    return woken;
+        return woken;
+    };
+    return wake_each();
 }
 
 namespace {
