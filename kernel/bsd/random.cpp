@@ -19,7 +19,7 @@ constinit uint64_t block_number = 0;
 
 /// Made with the key before this one, to be given out: most requests are far smaller than a block. What was given out is
 /// zero already.
-constinit unsigned char ready[256] = {};
+constinit unsigned char ready[512] = {};
 constinit size_t ready_left = 0; ///< at the end of `ready`
 
 using Source = void (*)();
@@ -85,8 +85,10 @@ void refill_locked() {
         chacha_block(block);
         std::memcpy(ready + at, block, sizeof block);
     }
-    rekey_locked();
-    ready_left = sizeof ready;
+    // Its beginning is the next key, and never given out.
+    std::memcpy(key, ready, sizeof key);
+    std::memset(ready, 0, sizeof key);
+    ready_left = sizeof ready - sizeof key;
     if (source && ++refills % refills_between == 0)
         source();
 }
