@@ -58,6 +58,8 @@ void uthread_apply_sched() {
     Thread& self = current_thread();
     if (!self.uthread)
         return;
+    if (self.uthread->pi_inherited == 0 && same(self.params, self.uthread->sched)) [[likely]]
+        return;
     const SchedParams wanted = uthread_effective_sched(*self.uthread);
     if (!same(self.params, wanted))
         thread_set_params(self, wanted);
