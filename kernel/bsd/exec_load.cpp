@@ -3,6 +3,7 @@
 #include <bsd/exec_internal.hpp>
 #include <bsd/random.hpp>
 #include <bsd/vdso.hpp>
+#include <vm/vm_map_build.hpp>
 
 namespace lentil::exec {
 
@@ -77,7 +78,7 @@ Result<void> map_segment(VmMap& map, const File::Mappable& source, const elf::Se
         request.object = source.object;
         request.offset = page_floor(s.offset);
         request.file = source.file;
-        TRY(map.map(request));
+        TRY(map_in_new(map, request));
         // Where the segment has more memory than file, its last file page is zero from there to the page's end, even
         // past the segment: ld.so takes its first heap from that rest.
         if (s.memory_size > s.file_size && (file_end & page_mask) != 0)
@@ -89,7 +90,7 @@ Result<void> map_segment(VmMap& map, const File::Mappable& source, const elf::Se
         request.length = page_ceil(memory_end) - pages_end;
         request.prot = prot_of(s);
         request.fixed = true;
-        TRY(map.map(request));
+        TRY(map_in_new(map, request));
     }
     return {};
 }
@@ -269,9 +270,7 @@ Result<void> map_stack(VmMap& map, vaddr_t stack_top, bool executable, uint64_t 
     request.fixed = true;
     request.grows_down = true;
     request.kind = EntryKind::stack;
-    TRY(map.map(request));
-    map.layout.stack_start = stack_top;
-    return {};
+    return map_in_new(map, request);
 }
 
 Result<void> map_vdso(VmMap& map, vaddr_t at) {
@@ -282,8 +281,8 @@ Result<void> map_vdso(VmMap& map, vaddr_t at) {
     request.fixed = true;
     request.kind = EntryKind::vdso;
     request.object = vdso_object();
-    map.layout.vdso = TRY(map.map(request));
-    return {};
+    map.layout.vdso = at;
+    return map_in_new(map, request);
 }
 
 } // namespace
@@ -343,10 +342,10 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable sou
 
     const uint64_t string_bytes = request.args.used + request.env.used + request.path.size() +
                                   8 * (request.args.count + request.env.count) + 1024;
-    TRY(map_stack(map, placement.stack_top, image.stack_executable, string_bytes));
-
     const vaddr_t bias = image.position_independent ? placement.pie_base - image.lowest() : 0;
+    map.layout.stack_start = placement.stack_top;
     TRY(map_image(map, source, image, bias));
+    TRY(map_stack(map, placement.stack_top, image.stack_executable, string_bytes));
     fresh.executable = std::move(source.file);
     TRY(fresh.executable->deny_writers());
     const elf::Segment& last = image.segments[image.segment_count - 1];

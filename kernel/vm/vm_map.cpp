@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <sched/sched.hpp>
+#include <vm/vm_map_build.hpp>
 #include <vm/vm_map_internal.hpp>
 
 namespace lentil {
@@ -395,6 +396,43 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
     }
     return result;
 }
+
+Result<void> VmMapInternals::build(VmMap& map, const MapRequest& request) {
+    const uint64_t length = page_ceil(request.length);
+    const bool ordinary = request.fixed && !request.populate && is_page_aligned(request.address) &&
+                          is_page_aligned(request.offset) && length != 0 && length <= user_end &&
+                          request.address >= min_address && request.address <= user_end - length &&
+                          request.offset <= ~uint64_t{0} - length && (request.object || !request.shared);
+    if (ordinary) {
+        VmMapEntry* const entry = TRY(new_entry());
+        entry->start = request.address;
+        entry->end = request.address + length;
+        entry->prot = request.prot;
+        entry->max_prot = request.max_prot;
+        entry->shared = request.shared;
+        entry->grows_down = request.grows_down;
+        entry->kind = request.kind;
+        entry->object = request.object;
+        entry->offset = request.object ? request.offset : 0;
+        entry->file = request.file;
+        // Through its object the map can be found already.
+        MutexGuard guard(map.lock_);
+        VmEntries& entries = *map.entries_;
+        const auto last = entries.tree.empty() ? entries.tree.end() : std::prev(entries.tree.end());
+        const bool behind_all =
+            last == entries.tree.end() || (last->end <= entry->start && !alike(*last, *entry)); // or it would merge
+        if (behind_all && entries.is_sole() && within_limit(map, length) && entries.count < max_entries) {
+            append(entries, entry, nullptr);
+            return {};
+        }
+        guard.unlock();
+        zone_delete(entry);
+    }
+    TRY(map.map(request));
+    return {};
+}
+
+Result<void> map_in_new(VmMap& map, const MapRequest& request) { return VmMapInternals::build(map, request); }
 
 Result<void> VmMap::unmap(vaddr_t start, uint64_t length) {
     const PageRange range = TRY(PageRange::of(start, length));

@@ -109,6 +109,9 @@ struct VmMapInternals {
     /// Removes the translations of the pages [first, last] of `object` where they are mapped shared; else like truncate.
     static void forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last);
 
+    /// See map_in_new().
+    static Result<void> build(VmMap& map, const MapRequest& request);
+
     // -- vm_fault.cpp --
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
     /// gives; asking for more than those is not an error here.
