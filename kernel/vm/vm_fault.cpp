@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <vm/first_use.hpp>
 #include <vm/pmap_internal.hpp>
 #include <vm/vm_map_internal.hpp>
 
@@ -112,16 +113,20 @@ FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, V
         return enter(map.pmap_, claim, va, *made, entry.prot);
     std::memcpy(page_data(*made), page_data(shared), page_size);
     const FaultResult result = enter(map.pmap_, claim, va, *made, entry.prot);
-    if (CopiedPages& copied = map.entries_->copied_pages; copied.at(CopiedPages::capacity - 1) == 0)
+    copied(map, entry, va, shared, claim);
+    return result;
+}
+
+void VmMapInternals::copied(VmMap& map, VmMapEntry& entry, vaddr_t va, const VmPage* shared, const Pmap::Claim& claim) {
+    if (CopiedPages& pages = map.entries_->copied_pages; pages.at(CopiedPages::capacity - 1) == 0)
         if (!entry.object || !is_object_page(entry, va, shared)) // so fork had shared it
-            copied.note(va);
+            pages.note(va);
     if (claim.table && !entry.page_by_page && !entry.object && !has(entry.prot, Prot::exec)) {
         constexpr vaddr_t block = 16 * page_size;
         const vaddr_t end = std::min((va & ~(block - 1)) + block, entry.end);
         PmapInternals::copy_ahead(map.pmap_, claim, va, static_cast<unsigned>((end - va) >> page_shift) - 1,
                                   entry.prot);
     }
-    return result;
 }
 
 void VmMapInternals::write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim) {
@@ -156,6 +161,8 @@ void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va, const
     const vaddr_t window_start = va & ~vaddr_t{window * page_size - 1};
     const vaddr_t start = std::max(entry.start, window_start);
     const vaddr_t end = std::min(entry.end, window_start + window * page_size);
+    if (end - start == page_size)
+        return; // it has no neighbours
     VmPage* found[window];
     const std::span<VmPage*> pages(found, (end - start) >> page_shift);
     entry.object->pages_if_present((entry.offset + (start - entry.start)) >> page_shift, pages);
@@ -212,6 +219,42 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
     return result;
 }
 
+bool VmMapInternals::resolve_in(Table leaf, VmMap& map, VmMapEntry& entry, vaddr_t va, FaultResult& result) {
+    Pmap& pmap = map.pmap_;
+    const unsigned i = Pte::index(va, 0);
+    const Pte old = leaf.get(i);
+    const Pmap::Claim claim{{}, leaf.entries, leaf.record};
+    if (Table::is_empty(old)) {
+        if (entry.object)
+            return false;
+        auto made = page_alloc_zeroed();
+        if (!made) {
+            result = FaultResult::out_of_memory;
+            return true;
+        }
+        leaf.set(i, Pte::leaf(page_pa(*made), entry.prot, true)); // no flush: see PmapInternals::put
+        PmapInternals::add_resident(pmap, 1);
+        if (!entry.page_by_page)
+            write_ahead(map, entry, va, claim);
+    } else {
+        VmPage* const shared = page_at(old.address());
+        if (!old.valid() || has(old.prot(), Prot::write) || is_sole(shared) || shared == zero_page())
+            return false;
+        auto made = page_alloc();
+        if (!made) {
+            result = FaultResult::out_of_memory;
+            return true;
+        }
+        std::memcpy(page_data(*made), page_data(shared), page_size);
+        leaf.set(i, Pte::leaf(page_pa(*made), entry.prot, true));
+        machine::tlb_shootdown(pmap.space(), va, page_size);
+        copied(map, entry, va, shared, claim);
+        page_unref(shared);
+    }
+    result = FaultResult::ok;
+    return true;
+}
+
 FaultResult VmMapInternals::resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access) {
     const bool write = has(access, Prot::write);
     auto claimed = map.pmap_.claim(va, write);
@@ -257,6 +300,13 @@ FaultResult VmMap::fault(vaddr_t address, Prot access) {
         return entry.error() == Errno::nomem ? FaultResult::out_of_memory : FaultResult::no_mapping;
     if (!allows((*entry)->prot, access))
         return FaultResult::protection;
+    if (access == Prot::write && !(*entry)->shared && !has((*entry)->prot, Prot::exec) && !first_use_faults)
+        if (const Pte* link = PmapInternals::link_of(pmap_, va); link && Table::load(*link).valid()) {
+            const Table leaf = Table::behind(Table::load(*link));
+            FaultResult result;
+            if (leaf.is_sole() && !leaf.is_sealed() && VmMapInternals::resolve_in(leaf, *this, **entry, va, result))
+                return result;
+        }
     return VmMapInternals::resolve(*this, **entry, va, access);
 }
 

@@ -113,6 +113,11 @@ struct VmMapInternals {
     static Result<void> build(VmMap& map, const MapRequest& request);
 
     // -- vm_fault.cpp --
+    /// The usual writes to private memory, where nothing is looked at twice: nothing was there, or a page that others have
+    /// too, in `leaf`, which links lead to and which is the map's own. False: resolve() has to see.
+    static bool resolve_in(struct Table leaf, VmMap& map, VmMapEntry& entry, vaddr_t va, FaultResult& result);
+    /// After the page at `va` was copied from `shared`: what will be copied next.
+    static void copied(VmMap& map, VmMapEntry& entry, vaddr_t va, const VmPage* shared, const Pmap::Claim& claim);
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
     /// gives; asking for more than those is not an error here.
     static FaultResult resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access);
