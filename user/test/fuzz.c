@@ -149,6 +149,12 @@ static void limit(int resource, rlim_t value) {
     setrlimit(resource, &limit);
 }
 
+// Calls may end a worker with any status, so that alone would say nothing.
+static _Noreturn void cannot_start(int line) {
+    atomic_store(&shared->not_started, line * 1000 + errno);
+    _exit(99);
+}
+
 static void become_worker(int worker, uint64_t seed) {
     setsid();
     umask(0);
@@ -170,7 +176,7 @@ static void become_worker(int worker, uint64_t seed) {
         mmap(playground, 16 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
             MAP_FAILED ||
         chroot(sandbox) < 0 || chdir("/") < 0)
-        _exit(99);
+        cannot_start(__LINE__);
     for (int fd = 0; fd < 3; ++fd)
         dup2(null_fd, fd); // not the one in there, which may be gone: nothing is to get out of here
     close_range(3, ~0U, 0);
@@ -180,7 +186,7 @@ static void become_worker(int worker, uint64_t seed) {
     open("d0", O_RDONLY | O_DIRECTORY);
     open("fifo", O_RDWR);
     if (pipe(pipes) < 0 || pipe2(pipes, O_NONBLOCK) < 0)
-        _exit(99);
+        cannot_start(__LINE__);
     eventfd(1, 0);
     epoll_create1(0);
     sigset_t set;
@@ -198,7 +204,7 @@ static void become_worker(int worker, uint64_t seed) {
     for (int i = 0; i < 3; ++i)
         prctl(PR_CAPBSET_DROP, harmful[i], 0, 0, 0);
     if (worker % 2 == 1 && (setresgid(1000, 1000, 1000) < 0 || setresuid(1000, 1000, 1000) < 0))
-        _exit(99);
+        cannot_start(__LINE__);
     struct {
         uint32_t version;
         int pid;
@@ -311,8 +317,9 @@ static void reap(void) {
             kill(pid, SIGKILL);
             continue;
         }
-        if (WIFEXITED(status) && (WEXITSTATUS(status) == 99 || WEXITSTATUS(status) == 98))
-            wrong("a worker could not start: %d", WEXITSTATUS(status));
+        const int failed = atomic_exchange(&shared->not_started, 0);
+        if (failed != 0)
+            wrong("a worker could not start: fuzz.c:%d, errno %d", failed / 1000, failed % 1000);
         for (int i = 0; i < options.workers; ++i)
             if (workers[i].pid == pid)
                 workers[i].pid = 0;

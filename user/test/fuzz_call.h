@@ -72,6 +72,7 @@ struct fuzz_shared {
     _Atomic int makers_left; // processes and threads that may still be made
     _Atomic int known_pids[fuzz_known_pids];
     _Atomic unsigned next_pid;
+    _Atomic int not_started; // what a worker's start failed with: a line of fuzz.c, and the errno; 0 if none did
 };
 
 struct fuzz_stream {
