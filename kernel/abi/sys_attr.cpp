@@ -11,13 +11,25 @@
 namespace lentil::abi {
 namespace {
 
+/// Whether the text is empty: fault. The word that a byte lies in can be read if the byte can.
+Result<bool> is_empty(UserPath path) {
+    uint64_t word = 0;
+    if (!machine::user_read_words<1>(&word, path.address & ~vaddr_t{7}))
+        return Errno::fault;
+    return static_cast<uint8_t>(word >> path.address % 8 * 8) == 0;
+}
+
 /// What (at, path) names, as stat and its kin take it; descriptors without a node (pipes) included.
 Result<FileStat> stat_of(int at, UserPath path, uint32_t flags) {
-    // Linux lets the path be a null pointer with AT_EMPTY_PATH.
-    if (path.address == 0 && (flags & at_flags::empty_path) && at >= 0)
-        return TRY(any_file(at))->stat();
-    if ((flags & at_flags::empty_path) && at != at_fdcwd && TRY(UserPtr<char>(path.address).read()) == '\0')
-        return TRY(any_file(at))->stat();
+    if ((flags & at_flags::empty_path) && at != at_fdcwd) {
+        // Linux lets the path be a null pointer.
+        if ((path.address == 0 && at >= 0) || TRY(is_empty(path))) {
+            Proc& proc = current_proc();
+            if (File* const file = proc.is_single() ? proc.fds->borrow(at) : nullptr) [[likely]]
+                return file->stat();
+            return TRY(any_file(at))->stat();
+        }
+    }
     PathText name;
     TRY(name.copy(path));
     return vfs::stat(VfsContext::current(), at, name.view(),

@@ -19,12 +19,12 @@ Result<void> sys_close_range(uint32_t first, uint32_t last, uint32_t flags);
 // -- contents (sys_io.cpp) -----------------------------------------------------------------------------------------------
 Result<uint64_t> sys_getdents64(int fd, uint64_t buffer, uint32_t size);
 Result<off_t> sys_lseek(int fd, off_t offset, uint32_t whence);
-Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n);
-Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n);
+CallValue sys_read(int fd, uint64_t buffer, uint64_t n);
+CallValue sys_write(int fd, uint64_t buffer, uint64_t n);
 Result<size_t> sys_readv(int fd, UserPtr<Iovec> vector, uint64_t count);
 Result<size_t> sys_writev(int fd, UserPtr<Iovec> vector, uint64_t count);
-Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset);
-Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset);
+CallValue sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset);
+CallValue sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset);
 Result<size_t> sys_preadv(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset);
 Result<size_t> sys_pwritev(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset);
 Result<size_t> sys_preadv2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t high, uint32_t flags);

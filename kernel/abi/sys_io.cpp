@@ -158,48 +158,77 @@ Result<off_t> read_offset(UserPtr<off_t> pointer) {
 
 namespace {
 
-/// `move` with one piece of user memory and the file behind `fd`, which must be open for that.
-template<bool writes, class Move>
-[[gnu::always_inline]] inline Result<size_t> with_piece(int fd, uint64_t buffer, uint64_t n, Move move) {
-    constexpr uint32_t wrong = writes ? open_flags::read_only : open_flags::write_only;
+/// One piece of user memory and a file, at its own position or at another.
+enum class Move : uint32_t { read, write, pread, pwrite };
+constexpr bool writes(Move m) { return m == Move::write || m == Move::pwrite; }
+
+template<Move m>
+[[gnu::always_inline]] inline Result<size_t> move_piece(File& file, Uio& uio, off_t offset) {
+    if constexpr (m == Move::read)
+        return file.read(uio);
+    else if constexpr (m == Move::write)
+        return file.write(uio);
+    else if constexpr (m == Move::pread)
+        return file.pread(uio, offset);
+    else
+        return file.pwrite(uio, offset);
+}
+
+/// with_piece() where the descriptor is shared or wrong, or the memory is.
+template<Move m>
+[[gnu::noinline]] CallValue with_piece_counted(int fd, uint64_t buffer, uint64_t n, off_t offset) {
+    const Result<FileHold> file = writes(m) ? writable_file(fd) : readable_file(fd);
+    if (!file.ok())
+        return file.error();
+    const Result<UioSegment> segment = one_segment(buffer, n);
+    if (!segment.ok())
+        return segment.error();
+    Uio uio{std::span(&*segment, 1)};
+    const Result<size_t> moved = move_piece<m>(**file, uio, offset);
+    const Result<size_t> counted = writes(m) ? counted_write(moved) : counted_read(moved);
+    return counted.ok() ? CallValue(*counted) : CallValue(counted.error());
+}
+
+/// The file behind `fd` must be open for that.
+template<Move m>
+[[gnu::always_inline]] inline CallValue with_piece(int fd, uint64_t buffer, uint64_t n, off_t offset = 0) {
+    constexpr uint32_t wrong = writes(m) ? open_flags::read_only : open_flags::write_only;
+    Proc& proc = current_proc();
+    File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr;
+    if (!file) [[unlikely]]
+        return with_piece_counted<m>(fd, buffer, n, offset);
+    const uint32_t flags = file->flags.load(std::memory_order_relaxed);
+    if ((flags & open_flags::path) || (flags & open_flags::access_mode) == wrong || !user_range_ok(buffer, n))
+        [[unlikely]]
+        return with_piece_counted<m>(fd, buffer, n, offset);
     const UioSegment segment{buffer, std::min<uint64_t>(n, rw_max)};
     Uio uio{std::span(&segment, 1)};
-    Proc& proc = current_proc();
-    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]] {
-        const uint32_t flags = file->flags.load(std::memory_order_relaxed);
-        if ((flags & open_flags::path) || (flags & open_flags::access_mode) == wrong)
-            return Errno::badf;
-        if (!user_range_ok(buffer, n)) [[unlikely]]
-            return one_segment(buffer, n).error();
-        return move(*file, uio);
-    }
-    const FileHold file = TRY(writes ? writable_file(fd) : readable_file(fd));
-    TRY(one_segment(buffer, n));
-    return move(*file, uio);
+    const Result<size_t> moved = move_piece<m>(*file, uio, offset);
+    OwnUsage& usage = current_uthread().usage;
+    (writes(m) ? usage.writes : usage.reads)++;
+    if (!moved.ok()) [[unlikely]]
+        return moved.error();
+    const size_t n_moved = *moved;
+    (writes(m) ? usage.bytes_written : usage.bytes_read) += n_moved;
+    return n_moved;
 }
 
 } // namespace
 
-Result<size_t> sys_read(int fd, uint64_t buffer, uint64_t n) {
-    return with_piece<false>(fd, buffer, n, [](File& file, Uio& uio) { return counted_read(file.read(uio)); });
-}
+CallValue sys_read(int fd, uint64_t buffer, uint64_t n) { return with_piece<Move::read>(fd, buffer, n); }
 
-Result<size_t> sys_write(int fd, uint64_t buffer, uint64_t n) {
-    return with_piece<true>(fd, buffer, n, [](File& file, Uio& uio) { return counted_write(file.write(uio)); });
-}
+CallValue sys_write(int fd, uint64_t buffer, uint64_t n) { return with_piece<Move::write>(fd, buffer, n); }
 
-Result<size_t> sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
+CallValue sys_pread64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    return with_piece<false>(fd, buffer, n,
-                             [&](File& file, Uio& uio) { return counted_read(file.pread(uio, offset)); });
+    return with_piece<Move::pread>(fd, buffer, n, offset);
 }
 
-Result<size_t> sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
+CallValue sys_pwrite64(int fd, uint64_t buffer, uint64_t n, off_t offset) {
     if (offset < 0)
         return Errno::inval;
-    return with_piece<true>(fd, buffer, n,
-                            [&](File& file, Uio& uio) { return counted_write(file.pwrite(uio, offset)); });
+    return with_piece<Move::pwrite>(fd, buffer, n, offset);
 }
 
 Result<size_t> sys_readv(int fd, UserPtr<Iovec> vector, uint64_t count) {

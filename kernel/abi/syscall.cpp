@@ -168,10 +168,7 @@ constinit std::array<lentil::machine::DirectCalls, lentil::machine::direct_call_
 
 namespace lentil::abi {
 
-int64_t detail::direct_failed(Errno error) {
-    check_after_call();
-    return failed(error);
-}
+int64_t detail::direct_failed(Errno error) { return failed(error); }
 
 void syscalls_init() {
     trace_state::syscalls_changed = set_direct_calls;

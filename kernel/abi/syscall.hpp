@@ -23,6 +23,24 @@ struct UserPath {
     vaddr_t address;
 };
 
+namespace detail {
+int64_t direct_failed(Errno);
+}
+
+/// What a handler may return instead of Result<uint64_t>: the same in one register, as user mode sees it, which is made
+/// where the value is known. For calls that are made often and do little.
+class [[nodiscard]] CallValue {
+public:
+    CallValue(uint64_t value) : raw_(static_cast<int64_t>(value)) {} ///< no error: never one of the last 4095
+    CallValue(Errno error) : raw_(detail::direct_failed(error)) {}
+    int64_t raw() const { return raw_; }
+    bool ok() const { return static_cast<uint64_t>(raw_) < static_cast<uint64_t>(-4095); }
+    Errno error() const { return static_cast<Errno>(-raw_); }
+
+private:
+    int64_t raw_;
+};
+
 struct SyscallEntry {
     int32_t number;
     const char* name;
@@ -63,11 +81,10 @@ inline void check_after_call() {
 }
 
 /// How a direct call ends: the value for user mode's first register.
-inline int64_t direct_succeeded(int64_t value) {
+inline int64_t direct_ends(int64_t value) {
     check_after_call();
     return value;
 }
-int64_t direct_failed(Errno);
 
 template<auto Handler, class Signature = decltype(Handler)>
 struct Thunk;
@@ -91,15 +108,17 @@ struct Thunk<Handler, R (*)(A...)> {
         return [&]<size_t... I>(std::index_sequence<I...>)->int64_t {
             if constexpr (std::is_void_v<R>) {
                 Handler(decode<A>(raw[I])...);
-                return direct_succeeded(0);
+                return direct_ends(0);
+            } else if constexpr (std::is_same_v<R, CallValue>) {
+                return direct_ends(Handler(decode<A>(raw[I])...).raw());
             } else {
                 const auto result = Handler(decode<A>(raw[I])...);
                 if (!result.ok()) [[unlikely]]
-                    return direct_failed(result.error());
+                    return direct_ends(direct_failed(result.error()));
                 if constexpr (std::is_same_v<R, Result<void>>)
-                    return direct_succeeded(0);
+                    return direct_ends(0);
                 else
-                    return direct_succeeded(static_cast<int64_t>(*result));
+                    return direct_ends(static_cast<int64_t>(*result));
             }
         }
         (std::index_sequence_for<A...>{});
@@ -113,6 +132,9 @@ struct Thunk<Handler, R (*)(A...)> {
             } else if constexpr (std::is_void_v<R>) {
                 Handler(decode<A>(frame.arg(I))...);
                 return uint64_t{0};
+            } else if constexpr (std::is_same_v<R, CallValue>) {
+                const CallValue value = Handler(decode<A>(frame.arg(I))...);
+                return value.ok() ? Result<uint64_t>(static_cast<uint64_t>(value.raw())) : value.error();
             } else {
                 auto value = TRY(Handler(decode<A>(frame.arg(I))...));
                 if constexpr (std::is_signed_v<decltype(value)>)
