@@ -151,6 +151,7 @@ static void dropped(void) {
     const struct action default_action = {0, 0, 0}, ignore = {1, 0, 0};
     CHECK_EQ(CALL(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, 0, 8), 0);
     for (int i = 0; i < 3; ++i) {
+        CHECK_EQ(CALL(SYS_rt_sigaction, numbers[i], (long)&default_action, 0, 8), 0); // without the C library's flags
         CHECK_EQ(kill(getpid(), numbers[i]), 0);
         CHECK_EQ(pending(), 1UL << (numbers[i] - 1));
         CHECK_EQ(CALL(SYS_rt_sigaction, numbers[i], (long)&default_action, 0, 8), 0);
