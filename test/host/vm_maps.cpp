@@ -7,6 +7,8 @@
 #include <doctest/doctest.h>
 #include <vector>
 
+#include <vm/vm_map_build.hpp>
+
 namespace lentil {
 namespace {
 
@@ -91,6 +93,52 @@ TEST_CASE_FIXTURE(Machine, "memory that fills leaf tables begins at one where th
     CHECK(odd == whole - (table + page_size));
     CHECK(map->unmap(whole, 2 * table).ok());
     CHECK(*map->map(anonymous(2 * table)) == whole);
+}
+
+TEST_CASE_FIXTURE(Machine, "a new map is filled in any order, and what it holds is as if it had been mapped") {
+    TestMap map;
+    const auto object = VmObject::create(8 * page_size);
+    REQUIRE(object.ok());
+    const auto put = [&](MapRequest request) { return map_in_new(*map, request); };
+    CHECK(put(of_object(*object, false, 2 * page_size, base)).ok());
+    CHECK(put(anonymous(3 * page_size, base + 8 * page_size)).ok());
+    CHECK(entry_count(*map) == 2);
+    SUBCASE("alike ones behind one another are one") {
+        CHECK(put(anonymous(page_size, base + 11 * page_size)).ok());
+        CHECK(put(of_object(*object, false, page_size, base + 2 * page_size, 2 * page_size)).ok());
+        CHECK(entry_count(*map) == 2);
+    }
+    SUBCASE("below or between others there is room too") {
+        CHECK(put(anonymous(page_size, base - 4 * page_size)).ok());
+        CHECK(put(anonymous(page_size, base + 4 * page_size)).ok());
+        CHECK(entry_count(*map) == 4);
+        CHECK(poke(*map, base - 4 * page_size, 1));
+        CHECK(poke(*map, base + 4 * page_size, 1));
+    }
+    SUBCASE("what is there is replaced") {
+        CHECK(poke(*map, base + 9 * page_size, 5));
+        CHECK(put(anonymous(page_size, base + 9 * page_size)).ok());
+        CHECK(peek(*map, base + 9 * page_size) == 0);
+    }
+    SUBCASE("the limit holds") {
+        map->size_limit = 6 * page_size;
+        CHECK(put(anonymous(2 * page_size, base + 16 * page_size)).error() == Errno::nomem);
+        CHECK(put(of_object(*object, true, page_size, base + 16 * page_size)).ok());
+        CHECK(put(of_object(*object, true, page_size, base + 32 * page_size)).error() == Errno::nomem);
+    }
+    SUBCASE("nonsense is refused") {
+        CHECK(put(anonymous(page_size, base + 1)).error() == Errno::inval);
+        CHECK(put(anonymous(0, base)).error() == Errno::inval);
+        CHECK(put(anonymous(page_size, machine::Pte::user_end)).error() == Errno::nomem);
+        CHECK(put(anonymous(page_size, page_size)).error() == Errno::perm);
+        CHECK(entry_count(*map) == 2);
+    }
+    SUBCASE("truncation finds it") {
+        CHECK(peek(*map, base + page_size) == 0);
+        (*object)->set_size(page_size);
+        CHECK(peek(*map, base + page_size) == -1);
+        CHECK(peek(*map, base) == 0);
+    }
 }
 
 TEST_CASE_FIXTURE(Machine, "maps are placed downwards from mmap_base; a free hint is taken, a taken one is not") {
