@@ -238,8 +238,14 @@ bool VmMapInternals::resolve_in(Table leaf, VmMap& map, VmMapEntry& entry, vaddr
             write_ahead(map, entry, va, claim);
     } else {
         VmPage* const shared = page_at(old.address());
-        if (!old.valid() || has(old.prot(), Prot::write) || is_sole(shared) || shared == zero_page())
+        if (has(old.prot(), Prot::write) || shared == zero_page())
             return false;
+        result = FaultResult::ok;
+        if (is_sole(shared)) { // it was protected, or others let go of it
+            before_mapping(std::span(&shared, 1), entry.prot);
+            pmap.raise_prot(va, entry.prot);
+            return true;
+        }
         auto made = page_alloc();
         if (!made) {
             result = FaultResult::out_of_memory;

@@ -419,8 +419,9 @@ Result<void> VmMapInternals::build(VmMap& map, const MapRequest& request) {
         MutexGuard guard(map.lock_);
         VmEntries& entries = *map.entries_;
         const auto last = entries.tree.empty() ? entries.tree.end() : std::prev(entries.tree.end());
-        const bool behind_all =
-            last == entries.tree.end() || (last->end <= entry->start && !alike(*last, *entry)); // or it would merge
+        const bool behind_all = last == entries.tree.end() || last->end < entry->start ||
+                                (last->end == entry->start &&
+                                 (last->object != entry->object || last->prot != entry->prot)); // else they merge
         if (behind_all && entries.is_sole() && within_limit(map, length) && entries.count < max_entries) {
             append(entries, entry, nullptr);
             return {};
