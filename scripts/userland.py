@@ -63,7 +63,7 @@ ttyS0::respawn:/usr/bin/login -f root
     "etc/rc": """#!/bin/sh
 # What init runs first.
 export PATH=/usr/sbin:/usr/bin
-for type in proc:/proc devpts:/dev/pts tmpfs:/dev/shm tmpfs:/run tmpfs:/tmp; do
+for type in proc:/proc sysfs:/sys devpts:/dev/pts tmpfs:/dev/shm tmpfs:/run tmpfs:/tmp; do
     case $type in
     devpts:*) options="-o gid=5,mode=620,ptmxmode=666" ;;
     tmpfs:/run) options="-o nosuid,nodev,mode=755" ;;

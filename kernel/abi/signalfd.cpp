@@ -49,6 +49,17 @@ public:
     static constexpr const char* zone_name = "signalfds";
     SignalFile(uint32_t flags_value, SigSet set)
         : AnonymousFile(open_flags::read_write | flags_value, "signalfd"), set_(set.bits) {}
+    /// `file` as one, nullptr if it is none.
+    static SignalFile* of(File& file) {
+        char text[32]; // which no other kind of file has: paths begin with a slash
+        const size_t length = file.node() ? 0 : file.describe(text);
+        const bool is_one = std::string_view(text, length) == "anon_inode:[signalfd]";
+        return is_one ? static_cast<SignalFile*>(&file) : nullptr;
+    }
+    void set(SigSet set) {
+        set_.store(set.bits, std::memory_order_relaxed);
+        signal_waitq(current_proc()).wake_all(); // what pends may be among them now
+    }
     void dispose() override { zone_delete(this); }
 
     Result<size_t> read(Uio& uio) override {
@@ -78,13 +89,13 @@ public:
             table->add(signal_waitq(current_proc()));
         return (pends() ? poll_events::in | poll_events::rdnorm : 0) & events;
     }
-    void describe_state(const FormatSink& out) override { out.add("sigmask:\t{:016x}\n", set_); }
+    void describe_state(const FormatSink& out) override { out.add("sigmask:\t{:016x}\n", now().bits); }
 
 private:
     bool take(SigInfo& info) {
         Uthread& self = current_uthread();
         SpinGuard guard(self.proc->sig.lock);
-        const bool taken = signals::take_signal(self, SigSet{set_}, info);
+        const bool taken = signals::take_signal(self, now(), info);
         if (taken)
             signal_recalculate(self);
         return taken;
@@ -92,10 +103,12 @@ private:
     bool pends() const {
         const Uthread& self = current_uthread();
         SpinGuard guard(self.proc->sig.lock);
-        return !((self.sig.pending.set | self.proc->sig.shared.set) & SigSet{set_}).empty();
+        return !((self.sig.pending.set | self.proc->sig.shared.set) & now()).empty();
     }
 
-    const uint64_t set_;
+    SigSet now() const { return SigSet{set_.load(std::memory_order_relaxed)}; }
+
+    std::atomic<uint64_t> set_;
 };
 
 } // namespace
@@ -104,8 +117,14 @@ Result<int> sys_signalfd4(int fd, UserPtr<uint64_t> mask, uint64_t size, uint32_
     if (size != sizeof(uint64_t) || (flags & ~(open_flags::cloexec | open_flags::nonblock)))
         return Errno::inval;
     const SigSet set = SigSet{TRY(mask.read())} & ~unblockable;
-    if (fd != -1)
-        return Errno::inval; // a new set for an open signalfd is not supported
+    if (fd != -1) {
+        const FileHold open = TRY(open_file(fd));
+        SignalFile* const signals = SignalFile::of(*open);
+        if (!signals)
+            return Errno::inval;
+        signals->set(set);
+        return fd;
+    }
     RefPtr<File> file = TRY(make_ref<SignalFile>(flags & open_flags::nonblock, set));
     return install_file(std::move(file), flags & open_flags::cloexec);
 }

@@ -62,7 +62,7 @@ Result<size_t> counted_write(Result<size_t> result) {
     return result;
 }
 
-/// preadv2's flags that are honoured or ask for nothing that is not so anyway.
+/// preadv2's and pwritev2's flags that are honoured or ask for nothing that is not so anyway.
 Result<void> check_rw_flags(uint32_t flags) {
     constexpr uint32_t high_priority = 1, dsync = 2, sync = 4;
     if (flags & ~(high_priority | dsync | sync))
@@ -269,8 +269,15 @@ Result<size_t> sys_preadv2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t 
 }
 
 Result<size_t> sys_pwritev2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t, uint32_t flags) {
+    constexpr uint32_t dsync = 2, sync = 4;
     TRY(check_rw_flags(flags));
-    return offset == -1 ? sys_writev(fd, vector, count) : sys_pwritev(fd, vector, count, offset);
+    const size_t n = TRY(offset == -1 ? sys_writev(fd, vector, count) : sys_pwritev(fd, vector, count, offset));
+    if (n > 0 && (flags & (dsync | sync))) {
+        const Result<void> synced = TRY(open_file(fd))->sync(!(flags & sync));
+        if (!synced && synced.error() != Errno::inval) // nothing to be synced
+            return synced.error();
+    }
+    return n;
 }
 
 Result<off_t> sys_lseek(int fd, off_t offset, uint32_t whence) {

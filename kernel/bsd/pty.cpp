@@ -28,53 +28,63 @@ Result<void> put_int(vaddr_t to, uint32_t value) { return copyout(to, &value, si
 
 } // namespace
 
-constinit Dlist<Pty, &Pty::link_> Pty::table_;
+namespace {
+constinit unsigned count = 0; ///< table_lock; in all tables
+}
 
 Pty::Pty(Buffer<char> queue) : Tty("pts", 0), queue_(std::move(queue)) {
     attach(take_output, this);
     window_ = {0, 0, 0, 0}; // nobody said yet
 }
 
-Result<RefPtr<Pty>> Pty::create() {
+Result<RefPtr<Pty>> Pty::create(RefPtr<PtyTable> table, unsigned limit) {
     Buffer<char> queue = TRY(Buffer<char>::create_uninitialized(queue_size));
     RefPtr<Pty> pty = TRY(make_ref<Pty>(std::move(queue)));
     PtyGuard guard(table_lock);
     unsigned number = 0;
-    Pty* behind = table_.first();
-    while (behind && behind->number_ == number) {
+    Pty** at = &table->first_;
+    for (; *at && (*at)->number_ == number; at = &(*at)->next_)
         number++;
-        behind = table_.next(*behind);
-    }
-    if (number == max_count) {
+    unsigned here = number;
+    for (const Pty* p = *at; p; p = p->next_)
+        here++;
+    if (count == max_count || here >= limit) {
         guard.unlock();
-        pty->number_ = max_count; // not in the table
         return Errno::nospc;
     }
+    count++;
     pty->number_ = number;
-    table_.insert_before(behind, *pty);
+    pty->next_ = *at;
+    *at = pty.get();
+    pty->table_ = std::move(table);
     return pty;
 }
 
 Pty::~Pty() {
+    if (!table_)
+        return;
     PtyGuard guard(table_lock);
-    if (number_ != max_count)
-        table_.erase(*this);
+    Pty** at = &table_->first_;
+    while (*at != this)
+        at = &(*at)->next_;
+    *at = next_;
+    count--;
 }
 
 /// Linux has 256 of them to each major number from 136 on.
 uint64_t Pty::device_number() const { return uint64_t{136 + number_ / 256} << 8 | number_ % 256; }
 
-RefPtr<Pty> Pty::find(unsigned number) {
+RefPtr<Pty> PtyTable::find(unsigned number) {
     PtyGuard guard(table_lock);
-    for (Pty* p = table_.first(); p && p->number_ <= number; p = table_.next(*p))
+    for (Pty* p = first_; p && p->number_ <= number; p = p->next_)
         if (p->number_ == number)
             return !p->is_hung_up() && p->try_ref() ? RefPtr<Pty>::adopt(p) : nullptr;
     return nullptr;
 }
 
-int Pty::next(unsigned from) {
+int PtyTable::next(unsigned from) {
     PtyGuard guard(table_lock);
-    for (Pty* p = table_.first(); p; p = table_.next(*p))
+    for (Pty* p = first_; p; p = p->next_)
         if (p->number_ >= from && !p->is_hung_up())
             return static_cast<int>(p->number_);
     return -1;

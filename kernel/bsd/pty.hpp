@@ -3,9 +3,24 @@
 #pragma once
 
 #include <bsd/tty.hpp>
-#include <libkern/dlist.hpp>
 
 namespace lentil {
+
+class Pty;
+
+/// The ptys of one devpts, by number. Lives as long as any of them does.
+class PtyTable final : public ZonedRefCounted<PtyTable> {
+public:
+    static constexpr const char* zone_name = "pty_tables";
+    /// The pty with that number whose master is open, nullptr if there is none.
+    RefPtr<Pty> find(unsigned number);
+    /// The lowest number >= `from` of one that find() finds, -1 if there is none.
+    int next(unsigned from);
+
+private:
+    friend class Pty;
+    Pty* first_ = nullptr; ///< the lock of all tables; in order of numbers
+};
 
 /// Both ends. The slave is the Tty itself; the master's side has names of its own. Lives as long as either is open.
 class Pty final : public Tty {
@@ -13,18 +28,16 @@ public:
     static constexpr const char* zone_name = "ptys";
     static constexpr unsigned max_count = 4096;
 
-    /// With the lowest free number, locked, and with a master. nospc if there are too many, nomem.
-    static Result<RefPtr<Pty>> create();
+    /// With the lowest free number, locked, and with a master. nospc if there were `limit` in the table, or too many in all; nomem.
+    static Result<RefPtr<Pty>> create(RefPtr<PtyTable> table, unsigned limit);
     explicit Pty(Buffer<char> queue);
     ~Pty() override;
     void dispose() override { zone_delete(this); }
 
     unsigned number() const { return number_; }
     uint64_t device_number() const override;
-    /// The pty with that number whose master is open, nullptr if there is none.
-    static RefPtr<Pty> find(unsigned number);
-    /// The lowest number >= `from` of one that find() finds, -1 if there is none.
-    static int next(unsigned from);
+    /// Where its number counts.
+    PtyTable& table() const { return *table_; }
 
     /// The slave is opened and closed; io while it is locked (TIOCSPTLCK) and once the master is gone.
     Result<void> use() override;
@@ -56,8 +69,9 @@ private:
     bool master_readable() const;
 
     unsigned number_ = 0;
-    DlistLinks<Pty> link_;                   ///< in the table
-    static Dlist<Pty, &Pty::link_> table_;   ///< by number
+    friend class PtyTable;
+    RefPtr<PtyTable> table_;                 ///< none if it has no number
+    Pty* next_ = nullptr;                    ///< in the table
     Mutex<Rank::tty> input_lock_;            ///< what different writers type does not mix
     mutable SpinLock<Rank::pty> queue_lock_; ///< q
     Buffer<char> queue_;                     ///< q; a ring

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// devpts: a name for the slave of every pty whose master is open, and the masters' own files.
+// devpts: a name for the slave of every pty whose master is open, and the masters' own files. Each mount has ptys of its own;
+// /dev/ptmx, wherever that is, makes them in the devpts that is mounted on "pts" beside it.
+#include <algorithm>
+
+#include <bsd/proc.hpp>
 #include <bsd/pty.hpp>
 #include <libkern/format.hpp>
 #include <libkern/parse.hpp>
 #include <sched/clock.hpp>
 #include <vfs/filesystems.hpp>
+#include <vfs/lookup.hpp>
 #include <vfs/tty_file.hpp>
 #include <vfs/vnode_file.hpp>
 
@@ -17,6 +22,7 @@ struct Options {
     uid_t uid = 0;
     gid_t gid = 0;
     bool has_uid = false, has_gid = false;
+    uint32_t max = Pty::max_count; ///< ptys at a time
 };
 
 /// inval for what it does not know.
@@ -34,16 +40,13 @@ Result<Options> parse(std::string_view text, Options options) {
             options.gid = static_cast<gid_t>(TRY(parse_number(value, 10)));
             options.has_gid = true;
         } else if (key == "max") {
-            TRY(parse_number(value, 10));
+            options.max = static_cast<uint32_t>(std::min<uint64_t>(TRY(parse_number(value, 10)), Pty::max_count));
         } else if (!key.empty() && key != "newinstance") {
             return Errno::inval;
         }
     }
     return options;
 }
-
-/// Of the last mount: whom a new slave belongs to.
-constinit std::atomic<uint32_t> slave_mode{0600}, slave_uid{0}, slave_gid{0}, slave_given{0};
 
 class DevptsMount final : public Mount {
 public:
@@ -66,22 +69,31 @@ public:
         if (options.has_gid)
             add(",gid={}", options.gid);
         add(",mode={:o}", options.mode);
-        add(",ptmxmode={:o}", options.ptmx_mode);
+        add(",ptmxmode={:03o}", options.ptmx_mode);
+        if (options.max != Pty::max_count)
+            add(",max={}", options.max);
         return n;
     }
     Result<void> remount(std::string_view text) override {
         options = TRY(parse(text, options));
-        publish();
         return {};
     }
-    void publish() const {
-        slave_mode = options.mode;
-        slave_uid = options.uid;
-        slave_gid = options.gid;
-        slave_given = (options.has_uid ? 1u : 0u) | (options.has_gid ? 2u : 0u);
+    Result<RefPtr<Pty>> make_pty() {
+        const Options now = options;
+        RefPtr<Pty> pty = TRY(Pty::create(table, now.max));
+        const RefPtr<const Cred> cred = current_proc().cred();
+        pty->mode = now.mode;
+        pty->uid = now.has_uid ? now.uid : cred->fsuid;
+        pty->gid = now.has_gid ? now.gid : cred->fsgid;
+        const nanos_t made = realtime_ns();
+        pty->atime = made;
+        pty->mtime = made;
+        pty->ctime = made;
+        return pty;
     }
 
     Options options;
+    RefPtr<PtyTable> table;
     nanos_t born = 0;
     std::atomic<uint64_t> nodes{0};
 };
@@ -167,7 +179,7 @@ public:
         const Result<uint64_t> number = parse_number(name, 10);
         if (!number || *number >= Pty::max_count || (name.size() > 1 && name[0] == '0'))
             return Errno::noent;
-        return slave(Pty::find(static_cast<unsigned>(*number)));
+        return slave(fs().table->find(static_cast<unsigned>(*number)));
     }
     Result<RefPtr<Vnode>> slave(RefPtr<Pty> of) {
         if (!of)
@@ -191,7 +203,8 @@ public:
                 return {};
             position++;
         }
-        for (int number = 0; (number = Pty::next(static_cast<unsigned>(position - 3))) >= 0; position = number + 4) {
+        for (int number = 0; (number = fs().table->next(static_cast<unsigned>(position - 3))) >= 0;
+             position = number + 4) {
             char name[12];
             const auto text = format_to(name, "{}", number);
             if (!sink.put({text, static_cast<uint64_t>(number) + 3, entry_type_of(VnodeType::character), number + 4}))
@@ -200,7 +213,7 @@ public:
         return {};
     }
     Result<Name> name(std::span<char> buffer) override {
-        if (is_directory() || (pty && Pty::find(pty->number()) != pty) || !fs().root)
+        if (is_directory() || (pty && fs().table->find(pty->number()) != pty) || !fs().root)
             return Errno::noent;
         char digits[12];
         const std::string_view text = pty ? std::string_view(format_to(digits, "{}", pty->number())) : "ptmx";
@@ -213,12 +226,22 @@ public:
     const RefPtr<Pty> pty;
 };
 
-/// Where slaves have names now; nullptr if devpts is not mounted.
-RefPtr<Vnode> find_devpts() {
-    for (unsigned i = 0; RefPtr<Mount> mount = mount_by_index(i); i++)
-        if (std::string_view(mount->type_name) == "devpts" && !mount->bound)
-            return mount->root;
-    return nullptr;
+/// Where a master that was opened as `node` belongs: the devpts that this is in, or the one on "pts" beside it. nodev.
+Result<RefPtr<DevptsMount>> devpts_of(Vnode& node) {
+    const auto is_devpts = [](const Mount& mount) { return std::string_view(mount.type_name) == "devpts"; };
+    RefPtr<Vnode> inside = ref(node);
+    if (!is_devpts(*node.mount)) {
+        char text[name_max + 1];
+        const Result<Vnode::Name> name = node.name(text);
+        const Result<RefPtr<Vnode>> beside = name ? name->directory->lookup("pts") : Errno::nodev;
+        if (!beside)
+            return Errno::nodev;
+        inside = mount_cross_down(*beside);
+        if (!is_devpts(*inside->mount) || inside != inside->mount->root ||
+            &inside->real() != inside->mount->super().root.get())
+            return Errno::nodev;
+    }
+    return RefPtr<DevptsMount>(static_cast<DevptsMount*>(&inside->mount->super()));
 }
 
 class MasterFile final : public DeviceFile {
@@ -241,10 +264,10 @@ public:
 private:
     /// The slave as a new descriptor, without its path.
     Result<uint64_t> open_peer(uint32_t how) {
-        const RefPtr<Vnode> directory = find_devpts();
-        if (!directory)
-            return Errno::io;
-        const RefPtr<Vnode> node = TRY(static_cast<DevptsNode&>(*directory).slave(pty_));
+        const RefPtr<DevptsMount> fs = TRY(devpts_of(*node_));
+        if (fs->table.get() != &pty_->table())
+            return Errno::nodev;
+        const RefPtr<Vnode> node(TRY(make_ref<DevptsNode>(VnodeType::character, *fs, pty_)));
         constexpr uint32_t kept = open_flags::access_mode | open_flags::nonblock | open_flags::noctty;
         RefPtr<File> file = TRY(node->open(how & kept));
         file->flags.fetch_and(~open_flags::noctty, std::memory_order_relaxed);
@@ -259,16 +282,8 @@ private:
 } // namespace
 
 Result<RefPtr<File>> ptmx_open(Vnode& node, uint32_t flags) {
-    RefPtr<Pty> pty = TRY(Pty::create());
-    const uint32_t given = slave_given;
-    const RefPtr<const Cred> cred = current_proc().cred();
-    pty->mode = slave_mode.load();
-    pty->uid = given & 1 ? slave_uid.load() : cred->fsuid;
-    pty->gid = given & 2 ? slave_gid.load() : cred->fsgid;
-    const nanos_t now = realtime_ns();
-    pty->atime = now;
-    pty->mtime = now;
-    pty->ctime = now;
+    const RefPtr<DevptsMount> fs = TRY(devpts_of(node));
+    RefPtr<Pty> pty = TRY(fs->make_pty());
     return RefPtr<File>(TRY(make_ref<MasterFile>(node, flags, std::move(pty))));
 }
 
@@ -276,10 +291,10 @@ Result<RefPtr<Mount>> devpts_mount(const MountRequest& request) {
     const Options options = TRY(parse(request.options, {}));
     RefPtr<DevptsMount> mount = TRY(make_ref<DevptsMount>());
     mount->options = options;
+    mount->table = TRY(make_ref<PtyTable>());
     mount->born = realtime_ns();
     mount->device = mount_new_device();
     mount->root = TRY(make_ref<DevptsNode>(VnodeType::directory, *mount, nullptr));
-    mount->publish();
     return RefPtr<Mount>(std::move(mount));
 }
 

@@ -10,9 +10,10 @@ namespace lentil {
 Result<RefPtr<Mount>> tmpfs_mount(const MountRequest& request);
 /// A tmpfs with a node for every registered device.
 Result<RefPtr<Mount>> devfs_mount(const MountRequest& request);
-/// The slaves of all ptys, and ptmx. Options: uid=, gid=, mode=, ptmxmode=; newinstance changes nothing: there is one table.
+/// Ptys of its own: their slaves, and ptmx. Options: uid=, gid=, mode=, ptmxmode=, max=; newinstance is what it does anyway.
 Result<RefPtr<Mount>> devpts_mount(const MountRequest& request);
 Result<RefPtr<Mount>> procfs_mount(const MountRequest& request);
+Result<RefPtr<Mount>> sysfs_mount(const MountRequest& request);
 /// A disk or partition by its path in /dev, its name, or PARTUUID= (vfs/ext4).
 Result<RefPtr<Mount>> ext4_mount(const MountRequest& request);
 

@@ -27,6 +27,7 @@ constinit std::atomic<uint32_t> next_id{1}, next_device{1};
 constexpr FileSystemType types[] = {
     {"tmpfs", false, tmpfs_mount}, {"devtmpfs", false, devfs_mount}, {"devpts", false, devpts_mount},
     {"proc", false, procfs_mount}, {"ext4", true, ext4_mount},       {"mqueue", false, mqueue_mount},
+    {"sysfs", false, sysfs_mount},
 };
 } // namespace
 

@@ -21,12 +21,13 @@ public:
     void dispose() override { zone_delete(this); }
     FsStat fs_stat() override {
         FsStat st;
-        st.magic = 0x9fa0;
+        st.magic = magic;
         return st;
     }
     bool in_use() override { return nodes_in_use(nodes); }
     void teardown() override { root.reset(); }
 
+    uint64_t magic = 0;
     std::atomic<uint64_t> nodes{0};
     SpinLock<Rank::vnode_link> covered_lock;
     ProcfsNode* first_covered = nullptr; ///< c = covered_lock; each is kept by what covers it
@@ -91,7 +92,7 @@ private:
 /// What goes with a process can have no mount: nobody would ever get at that again. (Linux takes mounts on the rest of
 /// /proc/PID away when the process ends, and refuses, with noent too, those on what comes and goes with its descriptors.)
 Result<void> ProcfsNode::cover(Mount& upper) {
-    if (target.proc)
+    if (target.proc || target.fd >= 0)
         return Errno::noent;
     SpinGuard guard(fs().covered_lock);
     for (ProcfsNode* n = fs().first_covered; n; n = n->next_covered_)
@@ -231,7 +232,7 @@ Result<FileStat> ProcfsNode::stat() {
     st.inode = inode_of(item, target);
     st.mode = who.mode;
     st.links = type == VnodeType::directory ? 2 : 1;
-    if (!parent_)
+    if (!parent_ && item.number_item == &procfs_pid_item)
         st.links += static_cast<uint32_t>(proc_counts.procs.load(std::memory_order_relaxed));
     st.uid = who.uid;
     st.gid = who.gid;
@@ -246,6 +247,9 @@ Result<RefPtr<File>> ProcfsNode::open(uint32_t flags, Vnode& as) {
         return vnode_file_open(as, flags);
     if (type != VnodeType::regular)
         return Errno::loop;
+    constexpr uint64_t sysfs_magic = 0x62656572; // there nobody opens for writing what cannot be written
+    if (fs().magic == sysfs_magic && !item.write && (flags & open_flags::access_mode) != open_flags::read_only)
+        return Errno::acces;
     if (item.open)
         return item.open(*this, target, flags);
     return RefPtr<File>(TRY(make_ref<ProcfsFile>(*this, as, flags)));
@@ -383,12 +387,17 @@ bool ProcTarget::may_inspect() const {
     return proc->dumpable && mine->fsuid == theirs->uid && mine->fsuid == theirs->euid && mine->fsuid == theirs->suid;
 }
 
+Result<RefPtr<Mount>> procfs_mount_tree(const ProcfsItem& top, uint64_t magic) {
+    RefPtr<ProcfsMount> mount = TRY(make_ref<ProcfsMount>());
+    mount->magic = magic;
+    mount->device = mount_new_device();
+    mount->root = TRY(make_ref<ProcfsNode>(*mount, top, ProcTarget{}, RefPtr<ProcfsNode>()));
+    return RefPtr<Mount>(std::move(mount));
+}
+
 Result<RefPtr<Mount>> procfs_mount(const MountRequest&) {
     root_item.children = procfs_system_items(); // the same each time
-    RefPtr<ProcfsMount> mount = TRY(make_ref<ProcfsMount>());
-    mount->device = mount_new_device();
-    mount->root = TRY(make_ref<ProcfsNode>(*mount, root_item, ProcTarget{}, RefPtr<ProcfsNode>()));
-    return RefPtr<Mount>(std::move(mount));
+    return procfs_mount_tree(root_item, 0x9fa0);
 }
 
 } // namespace lentil

@@ -51,6 +51,9 @@ struct ProcfsItem {
     Result<uint64_t> (*read_name)(std::string_view name) = nullptr;
 };
 
+/// A mount of the tree below `top`, which statfs knows by `magic`.
+Result<RefPtr<Mount>> procfs_mount_tree(const ProcfsItem& top, uint64_t magic);
+
 // The tables, by subject.
 std::span<const ProcfsItem> procfs_system_items(); ///< /proc/meminfo..., with the next two below it
 std::span<const ProcfsItem> procfs_sys_items();    ///< /proc/sys

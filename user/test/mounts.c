@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -539,6 +540,87 @@ static void special_file_systems(void) {
     end();
 }
 
+static int pty_of(int master) {
+    int number = -1;
+    CHECK(ioctl(master, TIOCGPTN, &number) == 0);
+    return number;
+}
+static void terminals(void) {
+    begin();
+    CHECK(mkdir("one", 0755) == 0 && mkdir("two", 0755) == 0 && mkdir("pts", 0755) == 0);
+    CHECK(mount("one", "one", "devpts", 0, "ptmxmode=666,mode=620,gid=5,max=2") == 0);
+    CHECK(mount("two", "two", "devpts", 0, "newinstance,ptmxmode=0600,uid=7") == 0);
+    int a = open("one/ptmx", O_RDWR | O_NOCTTY), b = open("two/ptmx", O_RDWR | O_NOCTTY),
+        c = open("one/ptmx", O_RDWR | O_NOCTTY);
+    CHECK(a >= 0 && b >= 0 && c >= 0);
+    CHECK(pty_of(a) == 0 && pty_of(b) == 0 && pty_of(c) == 1);
+    CHECK(there("one/0") && there("one/1") && there("two/0") && !there("two/1"));
+    CHECK_ERRNO(open("one/ptmx", O_RDWR | O_NOCTTY), ENOSPC);
+    struct stat st;
+    CHECK(stat("one/0", &st) == 0 && (st.st_mode & 07777) == 0620 && st.st_gid == 5 && st.st_uid == getuid());
+    CHECK(stat("two/0", &st) == 0 && (st.st_mode & 07777) == 0600 && st.st_uid == 7);
+    CHECK(stat("one/ptmx", &st) == 0 && (st.st_mode & 07777) == 0666);
+    int unlock = 0;
+    CHECK(ioctl(a, TIOCSPTLCK, &unlock) == 0 && ioctl(b, TIOCSPTLCK, &unlock) == 0);
+    int slave = open("one/0", O_RDWR | O_NOCTTY);
+    CHECK(slave >= 0 && write(slave, "x", 1) == 1);
+    char text[4];
+    CHECK_EQ(read(a, text, sizeof text), 1);
+    CHECK(fcntl(b, F_SETFL, O_NONBLOCK) == 0);
+    CHECK_ERRNO(read(b, text, sizeof text), EAGAIN); // the other's number 0 is another one
+    int peer = ioctl(b, 0x5441 /* TIOCGPTPEER */, O_RDWR | O_NOCTTY);
+    CHECK(peer >= 0 && fstat(peer, &st) == 0 && st.st_uid == 7);
+    close(peer);
+    close(slave);
+    close(c);
+    CHECK(!there("one/1"));
+    // A node elsewhere makes ptys in the devpts beside it.
+    CHECK(mknod("ptmx", S_IFCHR | 0666, makedev(5, 2)) == 0);
+    CHECK_ERRNO(open("ptmx", O_RDWR | O_NOCTTY), ENODEV);
+    CHECK(mount("two", "pts", NULL, MS_BIND, NULL) == 0);
+    c = open("ptmx", O_RDWR | O_NOCTTY);
+    CHECK(c >= 0 && pty_of(c) == 1 && there("two/1"));
+    close(c);
+    close(a);
+    close(b);
+    CHECK(umount("pts") == 0 && umount("one") == 0 && umount("two") == 0);
+    end();
+}
+
+static long number_in(const char* path) {
+    char text[64] = "";
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    return strtol(text, NULL, 10);
+}
+static void hardware(void) {
+    begin();
+    CHECK(mkdir("s", 0755) == 0 && mount("sys", "s", "sysfs", 0, NULL) == 0);
+    struct statfs fs;
+    CHECK(statfs("s", &fs) == 0 && fs.f_type == 0x62656572);
+    char path[100];
+    long cpus = sysconf(_SC_NPROCESSORS_CONF);
+    CHECK(cpus >= 1);
+    char list[32];
+    snprintf(list, sizeof list, cpus == 1 ? "0\n" : "0-%ld\n", cpus - 1);
+    CHECK(has("s/devices/system/cpu/online", list) && has("s/devices/system/cpu/possible", list) &&
+          has("s/devices/system/cpu/present", list));
+    for (long i = 0; i < cpus; i++) {
+        snprintf(path, sizeof path, "s/devices/system/cpu/cpu%ld/topology/thread_siblings_list", i);
+        CHECK_EQ(number_in(path), i);
+    }
+    snprintf(path, sizeof path, "s/devices/system/cpu/cpu%ld", cpus);
+    CHECK(!there(path) && !there("s/devices/system/cpu/cpu00"));
+    CHECK_ERRNO(open("s/devices/system/cpu/online", O_WRONLY | O_CREAT, 0644), EACCES);
+    CHECK(has("s/class/tty/tty/dev", "5:0\n"));
+    char target[100] = "";
+    CHECK(readlink("s/class/tty/tty", target, sizeof target - 1) > 0);
+    CHECK(strcmp(target, "../../devices/virtual/tty/tty") == 0);
+    CHECK(umount("s") == 0);
+    end();
+}
+
 static const struct check_case cases[] = {
     {"a bind mount shows a directory at another place, and is a mount of its own", bind_directory, 0, false},
     {"MS_REC binds what is mounted below too, but for what is unbindable", recursive, 0, false},
@@ -556,6 +638,8 @@ static const struct check_case cases[] = {
     {"a mount over the root is above it, not in it", over_the_root, 0, false},
     {"pivot_root changes the root of all who have it, and moves the old one", pivots, 0, false},
     {"the very first root stays", pivot_of_the_first_root, 0, false},
+    {"each mount of devpts has ptys of its own", terminals, 0, false},
+    {"sysfs has the processors and terminals that there are", hardware, 0, false},
     {"procfs and devices can be bound, and covered there alone", special_file_systems, 0, false},
 };
 

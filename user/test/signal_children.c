@@ -213,6 +213,21 @@ static void signal_fd(void) {
     CHECK_EQ(read(fd, &i, sizeof i), (long)sizeof i);
     CHECK_EQ(i.ssi_signo, SIGUSR1);
     CHECK_EQ(i.ssi_pid, getpid());
+    // Another set for the same one.
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGUSR2);
+    CHECK_ERRNO(read(fd, &i, sizeof i), EAGAIN);
+    CHECK_EQ(signalfd(fd, &set, 0), fd);
+    CHECK_EQ(read(fd, &i, sizeof i), (long)sizeof i);
+    CHECK_EQ(i.ssi_signo, SIGUSR2);
+    raise(SIGUSR1);
+    CHECK_ERRNO(read(fd, &i, sizeof i), EAGAIN);
+    int pair[2];
+    CHECK(pipe(pair) == 0);
+    CHECK_ERRNO(signalfd(pair[0], &set, 0), EINVAL);
+    CHECK_ERRNO(signalfd(999, &set, 0), EBADF);
 }
 
 static const struct check_case cases[] = {
@@ -223,6 +238,6 @@ static const struct check_case cases[] = {
     {"waitid with WNOWAIT, WSTOPPED, WEXITED and WNOHANG", wait_id, 0, false},
     {"signals go to the thread meant, or to one that does not block them", to_threads, 0, false},
     {"a fatal signal in one thread ends the process", fatal_in_thread, 0, false},
-    {"signalfd reads signals", signal_fd, 0, false},
+    {"signalfd reads signals, and takes another set", signal_fd, 0, false},
 };
 CHECK_MAIN(cases)
