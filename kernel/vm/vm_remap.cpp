@@ -60,7 +60,7 @@ Result<vaddr_t> VmMap::remap(vaddr_t old_address, uint64_t old_length, uint64_t 
         vaddr_t to = new_address;
         if (fixed) {
             TRY(I::prepare_remove(*this, to, to + new_length));
-            TRY(I::split(*this, old.start, old.end));
+            TRY(I::prepare_remove(*this, old.start, old.end)); // what does not move goes, too
             I::remove(*this, to, to + new_length, dead);
         } else {
             to = TRY(I::find_space(*this, new_length));

@@ -299,6 +299,19 @@ TEST_CASE_FIXTURE(Family,
     }
 }
 
+TEST_CASE_FIXTURE(Family, "a remap that moves the beginning and drops the rest leaves what the child has alone") {
+    TestMap child = forked(*parent);
+    constexpr vaddr_t elsewhere = region + 2 * tables * table_span;
+    const uint64_t length = table_span + 100 * page_size; // it ends within a table
+    CHECK(parent->remap(region, length, page_size, true, true, elsewhere).ok());
+    CHECK(peek(*parent, elsewhere) == first_value(0));
+    for (unsigned i : {0u, 1u, 511u, 512u, 611u})
+        CHECK(peek(*parent, region + i * page_size) < 0);
+    CHECK(intact(*parent, 612, pages));
+    CHECK(intact(*child));
+    host::check_translations();
+}
+
 TEST_CASE_FIXTURE(Family, "a page that two maps noted at the same time is copied once") {
     constexpr vaddr_t va = region + 5 * page_size;
     {
