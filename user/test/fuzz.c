@@ -101,19 +101,27 @@ static int remove_one(const char* path, const struct stat* status, int kind, str
     return 0;
 }
 
+static bool below_sandbox(const char* place) { return strncmp(place, sandbox, strlen(sandbox)) == 0; }
+
 static void remove_sandbox(void) {
     for (int turn = 0; turn < 1000; ++turn) { // the last mount below it first; calls may have made more
         static char mounts[32768];
         char last[4200] = "";
+        bool gone = false;
         check_read_file("/proc/mounts", mounts, sizeof mounts);
-        for (char* line = strtok(mounts, "\n"); line; line = strtok(NULL, "\n")) {
+        // One that was moved over another stands before it and hides it: then that one is for a later turn.
+        for (char* line; !gone && mounts[0] != 0 && (line = strrchr(mounts, '\n')) != NULL;) {
             char place[4200];
-            if (sscanf(line, "%*s %4199s", place) == 1 && strncmp(place, sandbox, strlen(sandbox)) == 0)
-                strcpy(last, place);
+            *line = 0;
+            const char* const end = strrchr(mounts, '\n');
+            if (sscanf(end ? end + 1 : mounts, "%*s %4199s", place) != 1 || !below_sandbox(place))
+                continue;
+            strcpy(last, place);
+            gone = umount2(place, 0) == 0 || umount2(place, MNT_DETACH) == 0;
         }
         if (last[0] == 0)
             break;
-        if (umount2(last, 0) < 0 && umount2(last, MNT_DETACH) < 0) {
+        if (!gone) {
             wrong("cannot unmount %s: errno %d", last, errno);
             break;
         }
