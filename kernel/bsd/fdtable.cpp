@@ -365,11 +365,15 @@ void CwdInfo::set_cwd(RefPtr<FsNode> node) {
     std::swap(cwd_, node);
 }
 
-void CwdInfo::replace(FsNode& from, FsNode& to) {
+void CwdInfo::replace(FsNode& from, FsNode& to, LeftDirectory& left) {
     SpinGuard guard(lock_);
-    for (RefPtr<FsNode>* place : {&root_, &cwd_})
-        if (place->get() == &from)
-            *place = RefPtr<FsNode>(&to); // not the last reference that goes
+    for (RefPtr<FsNode>* place : {&root_, &cwd_}) {
+        if (place->get() != &from)
+            continue;
+        *place = RefPtr<FsNode>(&to); // not the last reference that goes
+        if (!left_)
+            left_ = RefPtr<LeftDirectory>(&left);
+    }
 }
 
 } // namespace lentil

@@ -108,6 +108,12 @@ private:
     Slots* slots_ = nullptr;
 };
 
+/// What keeps a directory that pivot_root took from a process, for the call of it that may use that without a reference.
+class LeftDirectory : public PolymorphicRefCounted<LeftDirectory> {
+public:
+    virtual ~LeftDirectory() = default;
+};
+
 /// Root, working directory and umask.
 class CwdInfo : public ZonedRefCounted<CwdInfo> {
 public:
@@ -121,13 +127,14 @@ public:
     FsNode& own_cwd() { return *cwd_; }
     void set_root(RefPtr<FsNode> node);
     void set_cwd(RefPtr<FsNode> node);
-    /// For whoever else: `to` wherever `from` is, of which the caller has a reference.
-    void replace(FsNode& from, FsNode& to);
+    /// For whoever else: `to` wherever `from` is. `left` keeps that, and what later calls take away, as long as this lives.
+    void replace(FsNode& from, FsNode& to, LeftDirectory& left);
     std::atomic<uint32_t> umask{022};
 
 private:
     SpinLock<Rank::cwd> lock_;
     RefPtr<FsNode> root_, cwd_;
+    RefPtr<LeftDirectory> left_; ///< the first
 };
 
 } // namespace lentil

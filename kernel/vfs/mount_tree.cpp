@@ -150,19 +150,55 @@ Result<void> mount_set_propagation(Vnode& root, uint64_t kind, bool recursive) {
 
 namespace {
 
-/// The root that pivot_root took from others last: a call of one of them that was under way then may use it without a
-/// reference of its own (VfsContext::current).
-constinit Vnode* last_left = nullptr; // change_lock
+class LeftRoot;
+constinit LeftRoot* last_left = nullptr; // mount_table::lock
+
+/// A root that pivot_root took from processes. Each keeps those that were taken after it, so a process needs the first only:
+/// a call of it that is under way may use any of them without a reference of its own (VfsContext::current).
+class LeftRoot final : public LeftDirectory {
+public:
+    static constexpr const char* zone_name = "left_roots";
+    explicit LeftRoot(Vnode& root) : root_(&root) {
+        root_->views.fetch_add(1, std::memory_order_relaxed); // does not make its mount busy
+    }
+    ~LeftRoot() override { root_->views.fetch_sub(1, std::memory_order_relaxed); }
+    void dispose() override {
+        // One after the other, not each within the one before: there may be many.
+        RefPtr<LeftRoot> later = take_later();
+        zone_delete(this);
+        while (later && later->ref_count() == 1)
+            later = later->take_later();
+    }
+    /// The one that was taken last.
+    void enter() {
+        SpinGuard guard(mount_table::lock);
+        if (last_left)
+            last_left->later_ = RefPtr<LeftRoot>(this);
+        last_left = this;
+    }
+
+private:
+    RefPtr<LeftRoot> take_later() {
+        SpinGuard guard(mount_table::lock);
+        if (last_left == this)
+            last_left = nullptr;
+        return std::move(later_);
+    }
+
+    RefPtr<Vnode> root_;
+    RefPtr<LeftRoot> later_; ///< mount_table::lock
+};
 
 struct Pivot {
     Vnode& from;
     Vnode& to;
+    LeftDirectory& left;
 };
 
 void follow_root(Proc& proc, void* context) {
     const auto& pivot = *static_cast<Pivot*>(context);
     if (const RefPtr<CwdInfo> info = proc.cwd_info())
-        info->replace(pivot.from, pivot.to);
+        info->replace(pivot.from, pivot.to, pivot.left);
 }
 
 } // namespace
@@ -182,6 +218,7 @@ Result<void> mount_pivot(Vnode& root, Vnode& new_root, RefPtr<Vnode> put_old) {
         return Errno::inval;
     if (put_old->covered_by.load(std::memory_order_relaxed))
         put_old = mount_cross_down(std::move(put_old));
+    const RefPtr<LeftRoot> left = TRY(make_ref<LeftRoot>(root));
     TRY(put_old->cover(old_mount));
     RefPtr<Vnode> from; // where the new one was
     {
@@ -191,14 +228,8 @@ Result<void> mount_pivot(Vnode& root, Vnode& new_root, RefPtr<Vnode> put_old) {
         from->uncover();
         new_mount.covered->covered_by.store(&new_mount, std::memory_order_release);
     }
-    Pivot pivot{root, new_root};
-    root.ref();
-    root.views.fetch_add(1, std::memory_order_relaxed); // does not make its mount busy
-    if (last_left) {
-        last_left->views.fetch_sub(1, std::memory_order_relaxed);
-        last_left->unref();
-    }
-    last_left = &root;
+    left->enter();
+    Pivot pivot{root, new_root, *left};
     for_each_proc(follow_root, &pivot);
     return {};
 }
