@@ -57,7 +57,7 @@ struct ThreadArch {
     void* stack_top = nullptr;
     std::atomic<uint32_t> ast_pending{0};
     std::atomic<uint32_t> calls_watched{0};
-    uint64_t direct_calls = 0; ///< stays 0: the simulated trap knows one way
+    uint64_t direct_calls = 0; ///< leaf calls: the simulated trap knows no other direct ones
     Word<int64_t> system_ticks{0};
     FpState fp;
 
@@ -123,6 +123,23 @@ inline uint64_t ticks() { return static_cast<uint64_t>(now_ns()); }
 inline Thread* current_thread() { return host_harts[host_hart].thread; }
 inline void set_current_thread(Thread* thread) { host_harts[host_hart].thread = thread; }
 inline unsigned hart_index() { return host_hart; }
+
+/// Of leaf system calls: a fault is not resolved.
+bool leaf_copy(void* to, vaddr_t from, size_t n);
+bool leaf_copy(vaddr_t to, const void* from, size_t n);
+template<size_t n>
+bool leaf_read_words(uint64_t (&to)[n], vaddr_t from) {
+    return leaf_copy(to, from, sizeof to);
+}
+template<size_t n>
+bool leaf_write_words(vaddr_t to, const uint64_t (&from)[n]) {
+    return leaf_copy(to, from, sizeof from);
+}
+/// Functions may lie at odd addresses here, but in the lower half of all.
+inline constexpr uintptr_t leaf_mark = uintptr_t{1} << 63;
+inline uintptr_t leaf_call(int64_t (*leaf)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t)) {
+    return reinterpret_cast<uintptr_t>(leaf) | leaf_mark;
+}
 
 inline bool irq_save() {
     if (exploring)

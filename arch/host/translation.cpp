@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include <machine/signal_frame.hpp>
+
 namespace lentil::host {
 
 namespace {
@@ -170,6 +172,21 @@ size_t user_write(vaddr_t to, const void* from, size_t n) {
     });
 }
 
+bool leaf_copy(void* to, vaddr_t from, size_t n) {
+    const char* const memory =
+        from % 8 == 0 && (from & page_mask) + n <= page_size ? look_up(from, Prot::read) : nullptr;
+    if (memory)
+        host::copy_user_bytes(to, memory, n);
+    return memory;
+}
+
+bool leaf_copy(vaddr_t to, const void* from, size_t n) {
+    char* const memory = to % 8 == 0 && (to & page_mask) + n <= page_size ? look_up(to, Prot::write) : nullptr;
+    if (memory)
+        host::copy_user_bytes(memory, from, n);
+    return memory;
+}
+
 size_t user_zero(vaddr_t to, size_t n) {
     return for_each_piece(to, n, Prot::write, [](char* memory, size_t, size_t part) { std::memset(memory, 0, part); });
 }
@@ -183,6 +200,19 @@ long user_read_string(char* to, vaddr_t from, size_t max) {
     }
     return static_cast<long>(max);
 }
+
+extern "C" {
+bool machine_user_write_8(vaddr_t to, const uint64_t* from) { return user_write(to, from, 64) == 64; }
+bool machine_user_write_registers(vaddr_t to, const uint64_t* from) {
+    return user_write(to, from, sizeof Trapframe::x) == sizeof Trapframe::x;
+}
+bool machine_user_read_registers(uint64_t* to, vaddr_t from) {
+    return user_read(to, from, sizeof Trapframe::x) == sizeof Trapframe::x;
+}
+}
+
+bool fp_to_user(ThreadArch& ta, vaddr_t to) { return user_write(to, &ta.fp, sizeof ta.fp) == sizeof ta.fp; }
+bool fp_from_user(ThreadArch& ta, vaddr_t from) { return user_read(&ta.fp, from, sizeof ta.fp) == sizeof ta.fp; }
 
 bool user_load32(uint32_t* value, vaddr_t address) { return user_read(value, address, sizeof *value) == sizeof *value; }
 

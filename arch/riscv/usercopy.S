@@ -191,8 +191,8 @@ user_words 2, a2, a3
 user_words 3, a2, a3, a4
 user_words 4, a2, a3, a4, a5
 // Eight: see machine/signal_frame.hpp, and the next two.
-    .globl riscv_user_write_8
-riscv_user_write_8:
+    .globl machine_user_write_8
+machine_user_write_8:
     begin_user_access
     .set .Lword_at, 0
     .rept 2
@@ -232,15 +232,15 @@ riscv_user_write_8:
 .macro user_store register, place:vararg
     X word_fault, sd \register, \place
 .endm
-    .globl riscv_user_write_registers
-riscv_user_write_registers:
+    .globl machine_user_write_registers
+machine_user_write_registers:
     begin_user_access
     register_pairs kernel_load, user_store
     end_user_access
     li      a0, 1
     ret
-    .globl riscv_user_read_registers
-riscv_user_read_registers:
+    .globl machine_user_read_registers
+machine_user_read_registers:
     begin_user_access
     register_pairs user_load, kernel_store
     end_user_access

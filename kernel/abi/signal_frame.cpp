@@ -175,11 +175,11 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
     const ContextHead head{0, 0, altstack_of(sig), old_mask.bits, {}};
     const uint64_t pc = frame.pc();
     // Straight to the user's stack.
-    if (!machine::riscv_user_write_8(address, first.words) ||
-        !machine::riscv_user_write_8(address + sizeof zeros, zeros) ||
-        !machine::riscv_user_write_8(address + head_at, &head.flags) ||
+    if (!machine::machine_user_write_8(address, first.words) ||
+        !machine::machine_user_write_8(address + sizeof zeros, zeros) ||
+        !machine::machine_user_write_8(address + head_at, &head.flags) ||
         !machine::user_write_words<1>(address + pc_at, &pc) ||
-        !machine::riscv_user_write_registers(address + x1_at, &frame.reg(1)) ||
+        !machine::machine_user_write_registers(address + x1_at, &frame.reg(1)) ||
         !machine::fp_to_user(thread.arch, address + fp_at) ||
         !machine::user_write_words<2>(address + extensions_at, zeros))
         return Errno::fault;
@@ -218,7 +218,7 @@ Result<void> pop_signal_frame(machine::Trapframe& frame) {
     // Straight to their place, at last: if the frame ends in the midst of them, its owner dies of it or has to
     // know, as on Linux.
     if (!machine::fp_from_user(thread.arch, address + fp_at) ||
-        !machine::riscv_user_read_registers(&frame.reg(1), address + x1_at))
+        !machine::machine_user_read_registers(&frame.reg(1), address + x1_at))
         return Errno::fault;
     frame.set_pc(pc);
     signal_set_mask(self, SigSet{head.mask});

@@ -9,10 +9,10 @@ namespace lentil::machine {
 
 extern "C" {
 /// Eight words.
-bool riscv_user_write_8(vaddr_t to, const uint64_t* from);
+bool machine_user_write_8(vaddr_t to, const uint64_t* from);
 /// x1 to x31. After a fault some may have been read.
-bool riscv_user_write_registers(vaddr_t to, const uint64_t* from);
-bool riscv_user_read_registers(uint64_t* to, vaddr_t from);
+bool machine_user_write_registers(vaddr_t to, const uint64_t* from);
+bool machine_user_read_registers(uint64_t* to, vaddr_t from);
 }
 
 /// The floating-point state of the current thread, laid out as FpState. What was read is what the user sees from the next
