@@ -83,15 +83,16 @@ Result<int> sys_epoll_pwait2(int epoll, UserPtr<EpollEvent> events, int count, U
 }
 
 Result<int> sys_memfd_create(UserPath name, uint32_t flags) {
-    constexpr uint32_t close_on_exec = 1, no_exec_seal = 8, exec = 0x10; // no sealing, no huge pages
+    constexpr uint32_t close_on_exec = 1, allow_sealing = 2, no_exec_seal = 8, exec = 0x10; // no huge pages
     constexpr size_t name_limit = 249;
-    if (flags & ~(close_on_exec | no_exec_seal | exec))
+    if ((flags & ~(close_on_exec | allow_sealing | no_exec_seal | exec)) || ((flags & no_exec_seal) && (flags & exec)))
         return Errno::inval;
     const Result<UserString> text = UserString::copy(name.address, name_limit + 1);
     if (!text.ok())
         return text.error() == Errno::nametoolong ? Errno::inval : text.error();
     const bool executable = !(flags & no_exec_seal);
-    RefPtr<File> file = TRY(memfd_create(executable));
+    const uint32_t seals = !executable ? file_seals::exec : flags & allow_sealing ? 0 : file_seals::seal;
+    RefPtr<File> file = TRY(memfd_create(executable, seals));
     return install_file(std::move(file), flags & close_on_exec);
 }
 

@@ -163,6 +163,17 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
         if (!file->pipe())
             return Errno::badf;
         return file->pipe()->capacity();
+    case add_seals:
+        if (!file->writable())
+            return Errno::perm;
+        if ((argument & UINT32_MAX & ~uint64_t{file_seals::all}) || !file->seals())
+            return Errno::inval;
+        TRY(file->seals()->add_seals(static_cast<uint32_t>(argument)));
+        return 0;
+    case get_seals:
+        if (!file->seals())
+            return Errno::inval;
+        return file->seals()->now();
     case setown: file->owner_pid.store(static_cast<int32_t>(argument), std::memory_order_relaxed); return 0;
     case getown: return static_cast<uint64_t>(int64_t{file->owner_pid.load(std::memory_order_relaxed)});
     default: return Errno::inval;

@@ -56,8 +56,30 @@ Result<Range> rounded_range(vaddr_t start, uint64_t length) {
     return page_range(page_floor(start), length + (start & page_mask), Errno::nomem);
 }
 
+/// While it lives the file is not sealed against writing.
+class MappingToCome {
+public:
+    MappingToCome() = default;
+    ~MappingToCome() {
+        if (seals_)
+            seals_->end_shared_mapping();
+    }
+    MappingToCome(const MappingToCome&) = delete;
+    MappingToCome& operator=(const MappingToCome&) = delete;
+    /// Whether the shared mapping may be written to, now or later. The file outlives this.
+    Result<bool> begin(FileSeals& seals, Prot prot) {
+        const bool may_write =
+            TRY(seals.begin_shared_mapping(has(prot, Prot::write) ? FileSeals::Writes::now : FileSeals::Writes::maybe));
+        seals_ = &seals;
+        return may_write;
+    }
+
+private:
+    FileSeals* seals_ = nullptr;
+};
+
 /// What the file and its open mode let a mapping do.
-Result<void> map_file(File& file, uint32_t flags, MapRequest& request) {
+Result<void> map_file(File& file, uint32_t flags, MapRequest& request, MappingToCome& coming) {
     if (flags & map_flags::grows_down)
         return Errno::inval;
     if (!file.readable())
@@ -72,6 +94,9 @@ Result<void> map_file(File& file, uint32_t flags, MapRequest& request) {
             return Errno::perm;
         request.max_prot = has(request.max_prot, Prot::write) ? Prot::read | Prot::write : Prot::read;
     }
+    FileSeals* const seals = request.shared && has(request.max_prot, Prot::write) ? file.seals() : nullptr;
+    if (seals && !TRY(coming.begin(*seals, request.prot)))
+        request.max_prot = has(request.max_prot, Prot::exec) ? Prot::read | Prot::exec : Prot::read;
     File::Mappable mappable = TRY(file.mappable());
     request.object = std::move(mappable.object);
     request.file = std::move(mappable.file);
@@ -131,9 +156,10 @@ Result<uint64_t> sys_mmap(uint64_t address, uint64_t length, uint32_t prot, uint
     request.grows_down = flags & map_flags::grows_down;
     request.populate =
         (flags & map_flags::locked) || ((flags & map_flags::populate) && !(flags & map_flags::non_block));
+    MappingToCome coming; // goes before the file
     if (file) {
         request.offset = offset;
-        TRY(map_file(*file, flags, request));
+        TRY(map_file(*file, flags, request, coming));
     }
     return current_map().map(request);
 }

@@ -66,6 +66,28 @@ enum class TtyName : uint32_t {
     controlling ///< /dev/tty
 };
 
+/// F_ADD_SEALS: what may not happen to a file of memory any more, Linux values.
+namespace file_seals {
+inline constexpr uint32_t seal = 1, shrink = 2, grow = 4, write = 8, future_write = 16, exec = 32, all = 63;
+inline constexpr uint32_t any_write = write | future_write;
+} // namespace file_seals
+
+/// The seals of one file, whoever has it open.
+class FileSeals {
+public:
+    virtual uint32_t now() const = 0;
+    /// perm once `seal` is set; busy for `write` while somebody has, or could give himself, a writable shared mapping.
+    virtual Result<void> add_seals(uint32_t more) = 0;
+    /// A shared mapping is being made that could be written to (`maybe`), or shall be from the start (`now`): perm, or
+    /// whether it may ever be. After success `write` cannot be set until end_shared_mapping.
+    enum class Writes : uint32_t { maybe, now };
+    virtual Result<bool> begin_shared_mapping(Writes writes) = 0;
+    virtual void end_shared_mapping() = 0;
+
+protected:
+    ~FileSeals() = default;
+};
+
 class File : public PolymorphicRefCounted<File> {
 public:
     explicit File(uint32_t open_flags_value) : flags(open_flags_value) {}
@@ -110,6 +132,7 @@ public:
     virtual class Inotify* inotify() { return nullptr; }
     virtual class MessageQueueFile* message_queue() { return nullptr; }
     virtual class UnixSocket* socket() { return nullptr; }
+    virtual FileSeals* seals() { return nullptr; }
     /// The terminal behind it, and under which name it was opened.
     struct Terminal {
         class Tty* tty = nullptr;

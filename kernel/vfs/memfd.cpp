@@ -3,6 +3,7 @@
 #include <bsd/proc.hpp>
 #include <vfs/filesystems.hpp>
 #include <vfs/memfd.hpp>
+#include <vfs/tmpfs_file.hpp>
 
 namespace lentil {
 namespace {
@@ -21,12 +22,13 @@ Result<Mount*> hidden_mount() {
 
 } // namespace
 
-Result<RefPtr<File>> memfd_create(bool executable) {
+Result<RefPtr<File>> memfd_create(bool executable, uint32_t seals) {
     Mount* mount = TRY(hidden_mount());
     const RefPtr<const Cred> cred = current_proc().cred();
     const RefPtr<Vnode> node =
         TRY(mount->root->create_unnamed({VnodeType::regular, executable ? 0777U : 0666U, cred->fsuid, cred->fsgid}));
     node->counts_writers = false;
+    tmpfs_set_first_seals(*node, seals);
     return node->open(open_flags::read_write | open_flags::largefile);
 }
 

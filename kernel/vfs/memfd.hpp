@@ -6,7 +6,7 @@
 
 namespace lentil {
 
-/// A new empty file, open for reading and writing. nomem.
-Result<RefPtr<File>> memfd_create(bool executable);
+/// A new empty file with these seals (file_seals), open for reading and writing. nomem.
+Result<RefPtr<File>> memfd_create(bool executable, uint32_t seals);
 
 } // namespace lentil

@@ -58,6 +58,8 @@ Result<FileStat> TmpfsNode::stat() {
 
 Result<void> TmpfsNode::change(const AttributeChange& change) {
     MutexGuard guard(lock_);
+    if (change.set_mode)
+        TRY(check_mode(change.mode));
     if (change.set_size)
         TRY(set_size(change.size));
     if (change.set_mode)

@@ -93,6 +93,7 @@ public:
 protected:
     virtual uint64_t size() { return 0; }
     virtual Result<void> set_size(uint64_t) { return Errno::inval; }
+    virtual Result<void> check_mode(uint32_t) { return {}; } ///< before it changes; perm
     Mutex<Rank::vnode> lock_; ///< directories: entries; files: writes and size; all: changes of attributes
 
     std::atomic<uint32_t> mode_;

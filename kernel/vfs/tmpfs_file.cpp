@@ -46,7 +46,7 @@ private:
         0}; ///< pages of this file in fs_->pages; may run ahead of those present until recount
 };
 
-class TmpfsFile final : public TmpfsNode {
+class TmpfsFile final : public TmpfsNode, public FileSeals {
 public:
     static constexpr const char* zone_name = "tmpfs_files";
     TmpfsFile(TmpfsMount& fs, const NewNode& fresh, RefPtr<TmpfsObject> object)
@@ -58,9 +58,25 @@ public:
     Result<size_t> write_at(Uio& uio, off_t& position, bool append) override;
     Result<void> allocate(uint32_t mode, uint64_t offset, uint64_t end) override;
 
+    FileSeals* seals() override { return this; }
+    uint32_t now() const override { return seals_.load(std::memory_order_relaxed); }
+    Result<void> add_seals(uint32_t more) override;
+    Result<bool> begin_shared_mapping(Writes writes) override;
+    void end_shared_mapping() override { mappings_to_come_.fetch_sub(1, std::memory_order_release); }
+    void set_first_seals(uint32_t first) { seals_.store(first, std::memory_order_relaxed); }
+
 protected:
     uint64_t size() override { return object_->size(); }
+    Result<void> check_mode(uint32_t mode) override {
+        const bool changes = (mode ^ mode_.load(std::memory_order_relaxed)) & all_execute;
+        if (changes && is_sealed(file_seals::exec))
+            return Errno::perm;
+        return {};
+    }
     Result<void> set_size(uint64_t size_bytes) override {
+        const uint64_t now = object_->size();
+        if ((size_bytes < now && is_sealed(file_seals::shrink)) || (size_bytes > now && is_sealed(file_seals::grow)))
+            return Errno::perm;
         object_->set_size(size_bytes);
         object_->recount();
         drop_privilege_bits();
@@ -80,7 +96,12 @@ private:
         mode_.store(kept, std::memory_order_relaxed);
     }
 
+    static constexpr uint32_t all_execute = 0111;
+    bool is_sealed(uint32_t any_of) const { return seals_.load(std::memory_order_relaxed) & any_of; }
+
     const RefPtr<TmpfsObject> object_;
+    std::atomic<uint32_t> seals_{file_seals::seal}; ///< grows, with lock_
+    std::atomic<uint32_t> mappings_to_come_{0};     ///< shared ones that could be written to; grows with lock_
 };
 
 /// Moves between `uio` and the object piece by piece; stops at a short copy.
@@ -127,6 +148,8 @@ Result<size_t> TmpfsFile::write_at(Uio& uio, off_t& position, bool append) {
     const uint64_t end = offset + uio.left();
     if (end > INT64_MAX)
         return Errno::fbig;
+    if (is_sealed(file_seals::any_write | (end > old_size ? file_seals::grow : 0))) [[unlikely]]
+        return Errno::perm;
     if (end > old_size)
         object_->set_size(end);
     drop_privilege_bits();
@@ -150,6 +173,8 @@ Result<void> TmpfsFile::allocate(uint32_t mode, uint64_t offset, uint64_t end) {
         return Errno::opnotsupp; // as on Linux
     MutexGuard guard(lock_);
     const uint64_t old_size = object_->size();
+    if (mode & punch_hole ? is_sealed(file_seals::any_write) : end > old_size && is_sealed(file_seals::grow))
+        return Errno::perm;
     if (mode & punch_hole) {
         const auto clear = [&](uint64_t from, uint64_t to) { // a part of one page
             if (from >= to)
@@ -200,7 +225,32 @@ Result<void> TmpfsFile::allocate(uint32_t mode, uint64_t offset, uint64_t end) {
     return {};
 }
 
+Result<void> TmpfsFile::add_seals(uint32_t more) {
+    using namespace file_seals;
+    MutexGuard guard(lock_); // no write is under way
+    if (is_sealed(seal))
+        return Errno::perm;
+    if ((more & exec) && (mode_.load(std::memory_order_relaxed) & all_execute))
+        more |= shrink | grow | any_write; // what may be run for good may not change
+    if ((more & write) && !is_sealed(write) &&
+        (mappings_to_come_.load(std::memory_order_acquire) > 0 || object_->may_be_written_through_mappings()))
+        return Errno::busy;
+    seals_.fetch_or(more, std::memory_order_relaxed);
+    return {};
+}
+
+Result<bool> TmpfsFile::begin_shared_mapping(Writes writes) {
+    MutexGuard guard(lock_);
+    const bool sealed = is_sealed(file_seals::any_write);
+    if (sealed && writes == Writes::now)
+        return Errno::perm;
+    mappings_to_come_.fetch_add(1, std::memory_order_relaxed);
+    return !sealed;
+}
+
 } // namespace
+
+void tmpfs_set_first_seals(Vnode& file, uint32_t seals) { static_cast<TmpfsFile&>(file).set_first_seals(seals); }
 
 Result<RefPtr<TmpfsNode>> tmpfs_make_file(TmpfsMount& fs, const Vnode::NewNode& fresh) {
     RefPtr<TmpfsObject> object = TRY(make_ref<TmpfsObject>(fs));

@@ -124,6 +124,8 @@ public:
     virtual Result<void> sync(bool) { return {}; }
     /// The memory that holds the contents (mmap, SEEK_DATA); nullptr if there is none.
     virtual RefPtr<VmObject> object() { return nullptr; }
+    /// Of files of tmpfs; nullptr: the file system has no seals.
+    virtual FileSeals* seals() { return nullptr; }
 
     /// One name of the node and the directory it is in; noent if it has none any more.
     struct Name {

@@ -161,6 +161,7 @@ public:
         m.file = TRY(mapped_file_of(*node_));
         return m;
     }
+    FileSeals* seals() override { return node_->real().seals(); }
     size_t describe(std::span<char> buffer) override { return describe_node(*node_, buffer); }
     FsNode* node() override { return node_.get(); }
 

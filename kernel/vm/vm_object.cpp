@@ -451,6 +451,16 @@ void VmObject::remove_mapping(VmMapping& mapping) {
     mappings_.erase(mappings_.iterator_to(mapping));
 }
 
+bool VmObject::may_be_written_through_mappings() const {
+    MutexGuard guard(lock_);
+    for (const VmMapping& mapping : mappings_) {
+        const VmMapEntry& entry = static_cast<const VmMapEntry&>(mapping); // what is asked for stays as it was inserted
+        if (entry.shared && machine::has(entry.max_prot, Prot::write))
+            return true;
+    }
+    return false;
+}
+
 // ---- caches of a disk ----------------------------------------------------------------------------------------------
 
 VmPage* VmObject::find_locked(uint64_t index) const { return VmObjectInternals::find(*this, index); }

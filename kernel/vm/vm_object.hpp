@@ -56,6 +56,8 @@ public:
     /// one visits both.
     void add_mapping(VmMapping& mapping, const VmMapping* like = nullptr);
     void remove_mapping(VmMapping& mapping);
+    /// Whether a shared mapping is there that may be written to, or may be made so.
+    bool may_be_written_through_mappings() const;
     /// The pages present in [first, first+out.size()), each with a reference, nullptr for the rest.
     void pages_if_present(uint64_t first, std::span<VmPage*> out);
 
