@@ -133,10 +133,15 @@ struct OpenHow {
 /// fcntl(2) commands.
 namespace fcntl_command {
 inline constexpr uint32_t dupfd = 0, getfd = 1, setfd = 2, getfl = 3, setfl = 4, getlk = 5, setlk = 6, setlkw = 7,
-                          setown = 8, getown = 9, setsig = 10, getsig = 11, ofd_getlk = 36, ofd_setlk = 37,
-                          ofd_setlkw = 38, setlease = 1024, getlease = 1025, dupfd_cloexec = 1030, setpipe_size = 1031,
-                          getpipe_size = 1032, add_seals = 1033, get_seals = 1034;
+                          setown = 8, getown = 9, setsig = 10, getsig = 11, setown_ex = 15, getown_ex = 16,
+                          ofd_getlk = 36, ofd_setlk = 37, ofd_setlkw = 38, setlease = 1024, getlease = 1025,
+                          dupfd_cloexec = 1030, setpipe_size = 1031, getpipe_size = 1032, add_seals = 1033,
+                          get_seals = 1034;
 inline constexpr uint64_t fd_cloexec = 1;
+/// struct f_owner_ex.
+struct OwnerEx {
+    int32_t type, pid;
+};
 } // namespace fcntl_command
 
 namespace ioctl_command {

@@ -16,6 +16,8 @@ enum class Layout : uint32_t { queue, timer, child, fault, poll };
 Layout layout_of(const SigInfo& info) {
     if (info.code == si_code::timer)
         return Layout::timer;
+    if (info.code == si_code::sigio)
+        return Layout::poll;
     if (info.code <= 0 || info.code == si_code::kernel)
         return Layout::queue;
     constexpr int32_t largest_fault_code = 15; // beyond: what ptrace stops put there
@@ -27,7 +29,8 @@ Layout layout_of(const SigInfo& info) {
     case sig_trap: return info.code <= largest_fault_code ? Layout::fault : Layout::queue;
     case sig_chld: return Layout::child;
     case sig_io: return Layout::poll;
-    default: return Layout::queue;
+    case sig_sys: return Layout::queue;
+    default: return info.code <= si_code::poll_last ? Layout::poll : Layout::queue; // of F_SETSIG
     }
 }
 

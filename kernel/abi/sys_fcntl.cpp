@@ -4,13 +4,14 @@
 #include <abi/sys_file.hpp>
 #include <bsd/file_lock.hpp>
 #include <bsd/pipe.hpp>
+#include <bsd/sigio.hpp>
 
 namespace lentil::abi {
 namespace {
 
 /// What F_SETFL can change.
 constexpr uint32_t settable_flags =
-    open_flags::append | open_flags::nonblock | open_flags::direct | open_flags::noatime;
+    open_flags::append | open_flags::nonblock | open_flags::direct | open_flags::noatime | open_flags::async;
 /// What open(2) consumes: F_GETFL does not show it.
 constexpr uint32_t creation_flags =
     open_flags::creat | open_flags::excl | open_flags::noctty | open_flags::trunc | open_flags::cloexec;
@@ -19,6 +20,29 @@ void change_flags(File& file, uint32_t mask, uint32_t value) {
     uint32_t old = file.flags.load(std::memory_order_relaxed);
     while (!file.flags.compare_exchange_weak(old, (old & ~mask) | (value & mask), std::memory_order_relaxed)) {
     }
+}
+
+/// O_ASYNC as F_SETFL sets it: a flag and nothing more of files that tell nobody.
+Result<void> set_async(File& file, int fd, bool on) {
+    if (on != ((file.flags.load(std::memory_order_relaxed) & open_flags::async) != 0) && file.can_send_sigio())
+        return sigio_set(file, fd, on);
+    return {};
+}
+
+/// F_SETOWN: a process, or minus a group.
+Result<void> set_owner(File& file, int32_t who) {
+    if (who == INT32_MIN)
+        return Errno::inval;
+    return sigio_set_owner(file, who < 0 ? OwnerName{OwnerKind::group, -who} : OwnerName{OwnerKind::process, who});
+}
+
+Result<void> set_owner_ex(File& file, UserPtr<fcntl_command::OwnerEx> from) {
+    const fcntl_command::OwnerEx wanted = TRY(from.read());
+    if (wanted.type < 0 || wanted.type > static_cast<int32_t>(OwnerKind::group))
+        return Errno::inval;
+    if (wanted.pid < 0)
+        return Errno::srch;
+    return sigio_set_owner(file, {static_cast<OwnerKind>(wanted.type), wanted.pid});
 }
 
 Result<uint64_t> duplicate(RefPtr<File> file, uint64_t from, bool close_on_exec) {
@@ -146,7 +170,10 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
     if (file->flags.load(std::memory_order_relaxed) & open_flags::path)
         return Errno::badf;
     switch (command) {
-    case setfl: change_flags(*file, settable_flags, static_cast<uint32_t>(argument)); return 0;
+    case setfl:
+        TRY(set_async(*file, fd, argument & open_flags::async));
+        change_flags(*file, settable_flags, static_cast<uint32_t>(argument));
+        return 0;
     case getlk:
     case setlk:
     case setlkw:
@@ -174,8 +201,23 @@ Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument) {
         if (!file->seals())
             return Errno::inval;
         return file->seals()->now();
-    case setown: file->owner_pid.store(static_cast<int32_t>(argument), std::memory_order_relaxed); return 0;
-    case getown: return static_cast<uint64_t>(int64_t{file->owner_pid.load(std::memory_order_relaxed)});
+    case setown: TRY(set_owner(*file, static_cast<int32_t>(argument))); return 0;
+    case getown: {
+        const OwnerName owner = sigio_owner(*file);
+        return static_cast<uint64_t>(int64_t{owner.kind == OwnerKind::group ? -owner.id : owner.id});
+    }
+    case setown_ex: TRY(set_owner_ex(*file, UserPtr<OwnerEx>(argument))); return 0;
+    case getown_ex: {
+        const OwnerName owner = sigio_owner(*file);
+        TRY(UserPtr<OwnerEx>(argument).write({static_cast<int32_t>(owner.kind), owner.id}));
+        return 0;
+    }
+    case setsig:
+        if (argument != 0 && !is_signal(static_cast<int64_t>(argument)))
+            return Errno::inval;
+        TRY(sigio_set_signal(*file, static_cast<int>(argument)));
+        return 0;
+    case getsig: return static_cast<uint64_t>(sigio_signal(*file));
     default: return Errno::inval;
     }
 }
@@ -191,6 +233,14 @@ Result<uint64_t> sys_ioctl(int fd, uint32_t command, uint64_t argument) {
         change_flags(*file, open_flags::nonblock,
                      TRY(UserPtr<int32_t>(argument).read()) != 0 ? open_flags::nonblock : 0);
         return 0;
+    case ioctl_command::fioasync: {
+        const bool on = TRY(UserPtr<int32_t>(argument).read()) != 0;
+        if (on != ((file->flags.load(std::memory_order_relaxed) & open_flags::async) != 0)) {
+            TRY(sigio_set(*file, fd, on));
+            change_flags(*file, open_flags::async, on ? open_flags::async : 0);
+        }
+        return 0;
+    }
     default: return file->ioctl(command, argument);
     }
 }

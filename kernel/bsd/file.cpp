@@ -4,6 +4,7 @@
 #include <bsd/file.hpp>
 #include <bsd/file_lock.hpp>
 #include <bsd/kqueue.hpp>
+#include <bsd/sigio.hpp>
 
 namespace lentil {
 
@@ -16,6 +17,8 @@ void File::last_unref() {
             epoll_forget(*this);
         if (by & watched_by_kqueue)
             kqueue_forget(*this);
+        if (by & has_owner)
+            sigio_forget(*this);
     }
     if ((by & knows_its_name) || fs_watches.load(std::memory_order_relaxed) != 0) [[unlikely]]
         if (FsNode* const of = node())

@@ -22,8 +22,9 @@ struct FileStat {
 namespace open_flags {
 inline constexpr uint32_t read_only = 0, write_only = 1, read_write = 2, access_mode = 3;
 inline constexpr uint32_t creat = 0100, excl = 0200, noctty = 0400, trunc = 01000, append = 02000, nonblock = 04000,
-                          dsync = 010000, direct = 040000, largefile = 0100000, directory = 0200000, nofollow = 0400000,
-                          noatime = 01000000, cloexec = 02000000, sync_bit = 04000000, ///< with dsync: O_SYNC
+                          dsync = 010000, async = 020000, direct = 040000, largefile = 0100000, directory = 0200000,
+                          nofollow = 0400000, noatime = 01000000, cloexec = 02000000,
+                          sync_bit = 04000000, ///< with dsync: O_SYNC
     path = 010000000, tmpfile = 020200000;
 } // namespace open_flags
 
@@ -139,6 +140,8 @@ public:
         TtyName name = TtyName::own;
     };
     virtual Terminal terminal() { return {}; }
+    /// Whether O_ASYNC does something.
+    virtual bool can_send_sigio() { return pipe() || socket() || terminal().tty || inotify(); }
     /// A descriptor of `owner` was closed: drops its record locks, runs `flush` of the kind.
     virtual void descriptor_closed() {}
     /// Where it was opened no program gets another's rights (nosuid), or none may be run or mapped to be (noexec).
@@ -154,12 +157,12 @@ public:
 
     std::atomic<uint32_t> flags;             ///< open_flags; only append, nonblock, direct, noatime change after open
     std::atomic<uint32_t> may_hold_locks{0}; ///< flock or OFD locks (bsd/file_lock.hpp)
-    static constexpr uint32_t watched_by_epoll = 1, watched_by_kqueue = 2, knows_its_name = 4, opened_by_kernel = 8;
+    static constexpr uint32_t watched_by_epoll = 1, watched_by_kqueue = 2, knows_its_name = 4, opened_by_kernel = 8,
+                              has_owner = 16;
     std::atomic<uint32_t> watched{0};       ///< once (bsd/epoll.hpp, bsd/kqueue.hpp), and what its end needs to know
     struct OpenedName* opened_as = nullptr; ///< owned; only if somebody watched when it was opened (vfs/inotify.hpp)
     bool stays_behind = false;              ///< a copy of a descriptor table leaves it out (kqueue)
-    // async owner for F_SETOWN / SIGIO
-    std::atomic<int32_t> owner_pid{0};
+    std::atomic<struct FileOwner*> owner{nullptr}; ///< owned; whom it tells when it is ready (bsd/sigio.hpp)
 };
 
 /// How many watches of nodes there are (vfs/inotify.hpp): while it is 0 nothing need be told.

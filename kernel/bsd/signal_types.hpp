@@ -78,7 +78,8 @@ struct SigInfo {
 };
 
 namespace si_code {
-inline constexpr int32_t user = 0, kernel = 0x80, queue = -1, timer = -2, message_queue = -3, tkill = -6;
+inline constexpr int32_t user = 0, kernel = 0x80, queue = -1, timer = -2, message_queue = -3, sigio = -5, tkill = -6;
+inline constexpr int32_t poll_in = 1, poll_out = 2, poll_last = 6;
 inline constexpr int32_t cld_exited = 1, cld_killed = 2, cld_dumped = 3, cld_trapped = 4, cld_stopped = 5,
                          cld_continued = 6;
 inline constexpr int32_t segv_maperr = 1, segv_accerr = 2, bus_adraln = 1, bus_adrerr = 2, ill_illopc = 1,

@@ -253,6 +253,7 @@ public:
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return pty_->master_read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return pty_->master_write(uio, nonblocking()); }
+    bool can_send_sigio() override { return true; }
     uint32_t poll(uint32_t events, PollTable* table) override { return pty_->master_poll(events, table); }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
         constexpr uint32_t tiocgptpeer = 0x5441;
