@@ -62,11 +62,27 @@ Result<size_t> counted_write(Result<size_t> result) {
     return result;
 }
 
-/// preadv2's and pwritev2's flags that are honoured or ask for nothing that is not so anyway.
+/// preadv2's and pwritev2's flags. High priority asks for nothing that is not so anyway.
+namespace rw_flags {
+constexpr uint32_t high_priority = 1, dsync = 2, sync = 4, no_wait = 8, append = 16, no_append = 32;
+constexpr uint32_t known = high_priority | dsync | sync | no_wait | append | no_append;
+} // namespace rw_flags
+
 Result<void> check_rw_flags(uint32_t flags) {
-    constexpr uint32_t high_priority = 1, dsync = 2, sync = 4;
-    if (flags & ~(high_priority | dsync | sync))
+    using namespace rw_flags;
+    if (flags & ~known)
         return Errno::opnotsupp;
+    if ((flags & append) && (flags & no_append))
+        return Errno::inval;
+    return {};
+}
+
+/// Where preadv2 and pwritev2 move bytes: -1 is the file's own position, which pipes and their like have alone.
+Result<void> check_position(File& file, off_t offset) {
+    if (offset < -1)
+        return Errno::inval;
+    if (offset >= 0)
+        TRY(file.seek(0, Whence::current));
     return {};
 }
 
@@ -264,16 +280,32 @@ Result<size_t> sys_pwritev(int fd, UserPtr<Iovec> vector, uint64_t count, off_t 
 }
 
 Result<size_t> sys_preadv2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t, uint32_t flags) {
+    if (flags & rw_flags::no_wait) {
+        const FileHold file = TRY(readable_file(fd));
+        TRY(check_position(*file, offset));
+        Segments segments;
+        Uio uio{TRY(segments.load(vector, count))};
+        TRY(check_rw_flags(flags));
+        return counted_read(file->read_now(uio));
+    }
     TRY(check_rw_flags(flags));
     return offset == -1 ? sys_readv(fd, vector, count) : sys_preadv(fd, vector, count, offset);
 }
 
 Result<size_t> sys_pwritev2(int fd, UserPtr<Iovec> vector, uint64_t count, off_t offset, uint64_t, uint32_t flags) {
-    constexpr uint32_t dsync = 2, sync = 4;
+    using namespace rw_flags;
+    const FileHold file = TRY(writable_file(fd));
+    TRY(check_position(*file, offset));
+    Segments segments;
+    Uio uio{TRY(segments.load(vector, count))};
     TRY(check_rw_flags(flags));
-    const size_t n = TRY(offset == -1 ? sys_writev(fd, vector, count) : sys_pwritev(fd, vector, count, offset));
+    const bool appends = file->flags.load(std::memory_order_relaxed) & open_flags::append;
+    const size_t n =
+        TRY(counted_write(flags & no_wait ? file->write_now(uio)
+                                          : file->write_placed(uio, offset == -1 ? nullptr : &offset,
+                                                               (appends || (flags & append)) && !(flags & no_append))));
     if (n > 0 && (flags & (dsync | sync))) {
-        const Result<void> synced = TRY(open_file(fd))->sync(!(flags & sync));
+        const Result<void> synced = file->sync(!(flags & sync));
         if (!synced && synced.error() != Errno::inval) // nothing to be synced
             return synced.error();
     }

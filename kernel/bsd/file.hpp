@@ -98,6 +98,12 @@ public:
     virtual Result<size_t> write(Uio& uio) = 0;
     virtual Result<size_t> pread(Uio&, off_t) { return Errno::spipe; }
     virtual Result<size_t> pwrite(Uio&, off_t) { return Errno::spipe; }
+    /// As read and write, but they do not wait (RWF_NOWAIT): again. opnotsupp: nothing is known of how long they take.
+    virtual Result<size_t> read_now(Uio&) { return Errno::opnotsupp; }
+    virtual Result<size_t> write_now(Uio&) { return Errno::opnotsupp; }
+    /// write, or pwrite if `at` is no nullptr, as if O_APPEND were set or not (RWF_APPEND, RWF_NOAPPEND); the same where
+    /// there is no end to append to.
+    virtual Result<size_t> write_placed(Uio& uio, const off_t* at, bool) { return at ? pwrite(uio, *at) : write(uio); }
     virtual Result<off_t> seek(off_t, Whence) { return Errno::spipe; }
     /// Where it is, for /proc: as it was a moment ago. Takes no lock.
     virtual off_t position() { return 0; }

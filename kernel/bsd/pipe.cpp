@@ -431,6 +431,8 @@ public:
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
+    Result<size_t> read_now(Uio& uio) override { return ends_.pipe().read(uio, true); }
+    Result<size_t> write_now(Uio& uio) override { return ends_.pipe().write(uio, true); }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
         return ends_.pipe().ioctl(command, argument);
     }

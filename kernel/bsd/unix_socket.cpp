@@ -61,6 +61,14 @@ public:
         SocketSend how;
         return socket_->send(uio, how, nonblocking());
     }
+    Result<size_t> read_now(Uio& uio) override {
+        SocketReceive how;
+        return socket_->receive(uio, how, true);
+    }
+    Result<size_t> write_now(Uio& uio) override {
+        SocketSend how;
+        return socket_->send(uio, how, true);
+    }
     uint32_t poll(uint32_t events, PollTable* table) override { return socket_->poll(events, table); }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
         constexpr uint32_t bytes_to_read = 0x541b, bytes_unread = 0x5411; // SIOCINQ, SIOCOUTQ

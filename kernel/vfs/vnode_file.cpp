@@ -93,12 +93,20 @@ public:
     }
     Result<size_t> write(Uio& uio) override {
         MutexGuard guard(lock_);
-        return write_from(uio, position_);
+        return write_from(uio, position_, appends());
     }
     Result<size_t> pwrite(Uio& uio, off_t at) override {
         if (at < 0)
             return Errno::inval;
-        return write_from(uio, at); // with O_APPEND at the end all the same, as on Linux
+        return write_from(uio, at, appends()); // with O_APPEND at the end all the same, as on Linux
+    }
+    Result<size_t> write_placed(Uio& uio, const off_t* at, bool append) override {
+        if (at) {
+            off_t position = *at;
+            return write_from(uio, position, append);
+        }
+        MutexGuard guard(lock_);
+        return write_from(uio, position_, append);
     }
 
     Result<off_t> seek(off_t offset, Whence whence) override {
@@ -172,8 +180,9 @@ private:
         return n;
     }
 
-    Result<size_t> write_from(Uio& uio, off_t& position) {
-        const bool append = flags.load(std::memory_order_relaxed) & open_flags::append;
+    bool appends() const { return flags.load(std::memory_order_relaxed) & open_flags::append; }
+
+    Result<size_t> write_from(Uio& uio, off_t& position, bool append) {
         off_t at = position;
         if (append)
             at = static_cast<off_t>(TRY(node_->stat()).size); // only for the limit: write_at takes the true end

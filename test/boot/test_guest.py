@@ -11,7 +11,8 @@ DEFAULT_LIMIT = 300
 # What looks at shares of time.
 ALONE = {"sched"}
 # Short ones that share a machine.
-TOGETHER = ("inotify", "leaf_calls", "memfd", "mqueue", "openat2", "sigio", "splice", "sysv_msg", "sysv_sem", "sysv_shm")
+TOGETHER = ("inotify", "leaf_calls", "memfd", "mqueue", "openat2", "rwflags", "sigio", "splice", "sysv_msg", "sysv_sem",
+            "sysv_shm")
 # Machines of another size; for programs that use up all there is.
 MEMORY = {"exhaust": "128M"}
 # What the kernel must have said on the console.
