@@ -294,9 +294,9 @@ void prepare_user(Trapframe& frame) {
 bool leaf_done(Trapframe& frame) {
     ThreadArch& ta = current_arch();
     const uint64_t number = frame.get(Trapframe::a7);
-    if (number >= direct_call_limit || ta.calls_watched.load(std::memory_order_relaxed) != 0)
+    if (!plan.direct_calls || number >= direct_call_limit || ta.calls_watched.load(std::memory_order_relaxed) != 0)
         return false;
-    const uintptr_t first = lentil_direct_calls[number].first.load(std::memory_order_acquire);
+    const uintptr_t first = plan.direct_calls[number].first.load(std::memory_order_acquire);
     if ((first & leaf_mark) == 0)
         return false;
     irq_disable();

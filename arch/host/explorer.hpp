@@ -41,6 +41,8 @@ struct Plan {
     /// User mode came to the instruction custom-0: a question to the test, which may change the registers, or do what an
     /// interrupt of the board would: interrupts are off. Not a trap: the kernel hears nothing else of it.
     void (*question)(machine::Trapframe&) = nullptr;
+    /// The kernel's, by number, of which leaves are called; nullptr: none.
+    const machine::DirectCalls* direct_calls = nullptr;
     /// No hart can go on: time is about to jump to the first timer. No point may be in it.
     void (*standstill)() = nullptr;
     /// Called at a synchronous trap of user mode, and when it was handled: for a record of the run. No point may be in it.

@@ -380,6 +380,7 @@ void powered_off(machine::PowerAction action) {
     };
     plan.powered_off = powered_off;
     plan.question = answer;
+    plan.direct_calls = lentil_direct_calls.data();
     plan.trapped = on_trap;
     plan.standstill = on_standstill;
 
