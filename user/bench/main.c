@@ -147,11 +147,11 @@ static const struct bench table[] = {
     SIZED("vfork_exec_raw", "_4k", 25, b_vfork_exec_big_PAGES_4K, RAW),
     SIZED("spawn_raw", "_4k", 25, b_spawn_big_PAGES_4K, RAW),
     // growth
-    COUNTED("fork_exit", "fd", 20, b_fork_exit_fd, 16, 128, 1000),
+    COUNTED("fork_exit", "fd", 32, b_fork_exit_fd, 16, 128, 1000),
     COUNTED("vfork_exit", "fd", 50, b_vfork_exit_fd, 16, 128, 1000),
-    COUNTED("fork_exit", "thr", 10, b_fork_exit_mt, 1, 16, 64),
+    COUNTED("fork_exit", "thr", 32, b_fork_exit_mt, 1, 16, 64),
     COUNTED("vfork_exit", "thr", 50, b_vfork_exit_mt, 1, 16, 64),
-    COUNTED("fork_exit", "map", 3, b_fork_exit_map, 100, 1000, 10000),
+    COUNTED("fork_exit", "map", 32, b_fork_exit_map, 100, 1000, 10000),
     COUNTED("vfork_exit", "map", 20, b_vfork_exit_map, 100, 1000, 10000),
     // what fork puts off, paid in full; per page
     {"fork_parent_rewrites_16M", 4096, 3, b_fork_then, PARENT_REWRITES},
@@ -171,7 +171,7 @@ static void measure(const struct bench* b) {
     const int n = quick ? 1 : b->batches;
 
     failed = 0;
-    if (b->batches > 3)
+    if (b->batches >= 3)
         b->run(b); // warm up: one batch not counted
     for (int i = 0; i < n && !failed; i++)
         v[i] = (double)b->run(b);
