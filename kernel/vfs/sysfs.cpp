@@ -322,69 +322,40 @@ constexpr ProcfsItem terminal_link_item{.name = "link", .type = symlink, .mode =
 
 // ---- the tree ------------------------------------------------------------------------------------------------------------
 
-constexpr ProcfsItem virtual_items[] = {
-    {.name = "tty",
-     .type = directory,
-     .mode = 0755,
-     .number_item = &terminal_item,
-     .find = find_terminal,
-     .next = next_terminal,
-     .write_name = terminal_name,
-     .read_name = terminal_number},
-};
-constexpr ProcfsItem devices_items[] = {
-    {.name = "block",
-     .type = directory,
-     .mode = 0755,
-     .number_item = &disk_item,
-     .find = find_volume<Which::disks>,
-     .next = next_volume<Which::disks>,
-     .write_name = volume_name,
-     .read_name = volume_number<volume_name>},
-    {.name = "system", .type = directory, .mode = 0755, .children = system_items},
-    {.name = "virtual", .type = directory, .mode = 0755, .children = virtual_items},
-};
-constexpr ProcfsItem class_items[] = {
-    {.name = "block",
-     .type = directory,
-     .mode = 0755,
-     .number_item = &link_two,
-     .find = find_volume<Which::all>,
-     .next = next_volume<Which::all>,
-     .write_name = volume_name,
-     .read_name = volume_number<volume_name>},
-    {.name = "tty",
-     .type = directory,
-     .mode = 0755,
-     .number_item = &terminal_link_item,
-     .find = find_terminal,
-     .next = next_terminal,
-     .write_name = terminal_name,
-     .read_name = terminal_number},
-};
-constexpr ProcfsItem dev_items[] = {
-    {.name = "block",
-     .type = directory,
-     .mode = 0755,
-     .number_item = &link_two,
-     .find = find_volume<Which::all>,
-     .next = next_volume<Which::all>,
-     .write_name = volume_device,
-     .read_name = volume_number<volume_device>},
-};
-constexpr ProcfsItem root_items[] = {
-    {.name = "block",
-     .type = directory,
-     .mode = 0755,
-     .number_item = &link_one,
-     .find = find_volume<Which::disks>,
-     .next = next_volume<Which::disks>,
-     .write_name = volume_name,
-     .read_name = volume_number<volume_name>},
-    {.name = "class", .type = directory, .mode = 0755, .children = class_items},
-    {.name = "dev", .type = directory, .mode = 0755, .children = dev_items},
-    {.name = "devices", .type = directory, .mode = 0755, .children = devices_items},
-};
+constexpr ProcfsItem folder(const char* name, std::span<const ProcfsItem> children) {
+    return {.name = name, .type = directory, .mode = 0755, .children = children};
+}
+/// A directory with `item` for each terminal.
+constexpr ProcfsItem terminals(const ProcfsItem& item) {
+    return {.name = "tty",
+            .type = directory,
+            .mode = 0755,
+            .number_item = &item,
+            .find = find_terminal,
+            .next = next_terminal,
+            .write_name = terminal_name,
+            .read_name = terminal_number};
+}
+/// A directory with `item` for each disk, or for each volume, under the name that `write` gives.
+template<Which which, auto write = volume_name>
+constexpr ProcfsItem volumes(const ProcfsItem& item) {
+    return {.name = "block",
+            .type = directory,
+            .mode = 0755,
+            .number_item = &item,
+            .find = find_volume<which>,
+            .next = next_volume<which>,
+            .write_name = write,
+            .read_name = volume_number<write>};
+}
+
+constexpr ProcfsItem virtual_items[] = {terminals(terminal_item)};
+constexpr ProcfsItem devices_items[] = {volumes<Which::disks>(disk_item), folder("system", system_items),
+                                        folder("virtual", virtual_items)};
+constexpr ProcfsItem class_items[] = {volumes<Which::all>(link_two), terminals(terminal_link_item)};
+constexpr ProcfsItem dev_items[] = {volumes<Which::all, volume_device>(link_two)};
+constexpr ProcfsItem root_items[] = {volumes<Which::disks>(link_one), folder("class", class_items),
+                                     folder("dev", dev_items), folder("devices", devices_items)};
 constexpr ProcfsItem root_item{.name = "/", .type = directory, .mode = 0555, .children = root_items};
 
 } // namespace
