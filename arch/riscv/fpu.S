@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Saves and loads the floating-point registers; the only code of the kernel that touches them.
 #include <riscv/asm_layout.h>
+#include <riscv/fixup.inc>
 
     .option arch, +d
     .text
@@ -32,13 +33,6 @@ riscv_fp_restore:
     ret
 
 // The same straight to and from user memory, whose access may not be waited for: interrupts are disabled.
-.macro X fixup, instruction:vararg
-9:  \instruction
-    .pushsection __ex_table, "a"
-    .balign 8
-    .dword 9b, \fixup
-    .popsection
-.endm
 .macro each_of_user op
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     X user_fault, \op f\n, \n * 8(a0)

@@ -2,14 +2,7 @@
 // Copies to and from user memory. Any access may fault: trap.cpp asks the vm layer to resolve the fault, and if that
 // fails continues at the fixup that the exception table names for the instruction.
 #include <riscv/asm_layout.h>
-
-.macro X fixup, instruction:vararg
-9: \instruction
-    .pushsection __ex_table, "a"
-    .balign 8
-    .dword 9b, \fixup
-    .popsection
-.endm
+#include <riscv/fixup.inc>
 
 // No routine here touches t3 to t6, which the kernel's code leaves as they are (see trap.S).
 .macro begin_user_access
