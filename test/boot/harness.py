@@ -28,6 +28,15 @@ PROMPT = r"lentil:[^\s]*# "
 PANIC = re.compile(rb"^panic: .*$", re.MULTILINE)
 
 
+def initrd_with(program):
+    """An initramfs that has just this one of the guest's test programs, as /test/PROGRAM: for machines with little memory."""
+    os.makedirs(LOGS, exist_ok=True)
+    path = os.path.join(LOGS, f"initrd-{program}.cpio.gz")
+    subprocess.run([os.path.join(TOP, "scripts/mkinitramfs"), "--output", path, "--program",
+                    os.path.join(TOP, "build/user/test", program) + "=/test/" + program], check=True)
+    return path
+
+
 class Failure(Exception):
     """Why a test failed, in one line."""
 

@@ -3,7 +3,7 @@
 import os
 import re
 
-from harness import TOP, Machine, boot_test, check, count_guest_lines
+from harness import TOP, Machine, boot_test, check, count_guest_lines, initrd_with
 
 # Seconds without an end that mean a hang; for programs that need longer than the default.
 LIMITS = {"storm": 1500, "exhaust": 900, "cow": 600, "sched": 600}
@@ -27,7 +27,8 @@ def programs():
 def runs_guest_program(name):
     @boot_test(f"{name}: the guest program runs to its end", own_lines=True, alone=name in ALONE, rank=LIMITS.get(name, DEFAULT_LIMIT))
     def test(report):
-        with Machine(f"guest {name}", memory=MEMORY.get(name, "512M")) as machine:
+        small = {"memory": MEMORY[name], "initrd": initrd_with(name)} if name in MEMORY else {}
+        with Machine(f"guest {name}", **small) as machine:
             machine.wait_for_shell()
             machine.send(f"/test/{name}\n")
             count_guest_lines(report, machine, name, LIMITS.get(name, DEFAULT_LIMIT))

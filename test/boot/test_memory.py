@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import qemu  # scripts/qemu.py; harness knows the way
-from harness import LOGS, RELEASE, TOP, Machine, boot_test, check
+from harness import LOGS, RELEASE, TOP, Machine, boot_test, check, initrd_with
 from test_disk import make_disk
 
 KIB = 1024
@@ -32,13 +32,9 @@ def value(text, name):
 
 @boot_test("the kernel's memory: its image, what it owns after boot, a child, a thread and a loan that wait, each within its limit")
 def footprint():
-    initrd = os.path.join(LOGS, "footprint.cpio.gz")
-    os.makedirs(LOGS, exist_ok=True)
-    subprocess.run([os.path.join(TOP, "scripts/mkinitramfs"), "--output", initrd, "--add",
-                    os.path.join(TOP, "build/user/test/footprint") + "=/test/footprint"], check=True)
     size = sections(os.path.join(TOP, "build/lentil.elf"))
     measured = {"text and read-only data": size[".text"] + size[".rodata"]}
-    with Machine("footprint", kernel=RELEASE, initrd=initrd, memory="128M", smp=1) as machine:
+    with Machine("footprint", kernel=RELEASE, initrd=initrd_with("footprint"), memory="128M", smp=1) as machine:
         machine.wait_for_shell()
         text, _ = machine.run("cat /proc/meminfo")
         image = sum(size[name] for name in (".text", ".rodata", ".data", ".bss"))
