@@ -92,7 +92,7 @@ Result<int> sys_memfd_create(UserPath name, uint32_t flags) {
         return text.error() == Errno::nametoolong ? Errno::inval : text.error();
     const bool executable = !(flags & no_exec_seal);
     const uint32_t seals = !executable ? file_seals::exec : flags & allow_sealing ? 0 : file_seals::seal;
-    RefPtr<File> file = TRY(memfd_create(executable, seals));
+    RefPtr<File> file = TRY(memfd_create(text->view(), executable, seals));
     return install_file(std::move(file), flags & close_on_exec);
 }
 

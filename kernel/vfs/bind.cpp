@@ -56,7 +56,6 @@ public:
     View(BindMount& bind, RefPtr<Vnode> node)
         : Vnode(node->type, bind), real_(std::move(node)), below_root_(real_ != real_->mount->root) {
         is_view = true;
-        counts_writers = real_->counts_writers;
         mode_at = real_->mode_at;
         real_->views.fetch_add(1, std::memory_order_relaxed);
         if (below_root_)

@@ -394,6 +394,12 @@ Result<size_t> path_of(Vnode& root, Vnode& node, std::span<char> buffer, size_t*
         Result<Vnode::Name> found = at->name(name);
         if (!found) {
             removed = true;
+            const std::string_view text = begin == buffer.size() ? at->real().shown_as() : std::string_view();
+            if (!text.empty() && begin > text.size()) {
+                begin -= text.size();
+                memcpy(buffer.data() + begin, text.data(), text.size());
+                buffer[--begin] = '/';
+            }
             break;
         }
         if (begin < found->length + 1)

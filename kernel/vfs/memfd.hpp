@@ -6,7 +6,8 @@
 
 namespace lentil {
 
-/// A new empty file with these seals (file_seals), open for reading and writing. nomem.
-Result<RefPtr<File>> memfd_create(bool executable, uint32_t seals);
+/// A new empty file with these seals (file_seals), open for reading and writing; /proc shows it as "/memfd:NAME (deleted)".
+/// nomem.
+Result<RefPtr<File>> memfd_create(std::string_view name, bool executable, uint32_t seals);
 
 } // namespace lentil

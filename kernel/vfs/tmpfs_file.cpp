@@ -63,7 +63,11 @@ public:
     Result<void> add_seals(uint32_t more) override;
     Result<bool> begin_shared_mapping(Writes writes) override;
     void end_shared_mapping() override { mappings_to_come_.fetch_sub(1, std::memory_order_release); }
-    void set_first_seals(uint32_t first) { seals_.store(first, std::memory_order_relaxed); }
+    std::string_view shown_as() const override { return {shown_as_.data(), shown_as_.size()}; }
+    void become_memfd(uint32_t first, Buffer<char> shown_as) {
+        seals_.store(first, std::memory_order_relaxed);
+        shown_as_ = std::move(shown_as);
+    }
 
 protected:
     uint64_t size() override { return object_->size(); }
@@ -100,6 +104,7 @@ private:
     bool is_sealed(uint32_t any_of) const { return seals_.load(std::memory_order_relaxed) & any_of; }
 
     const RefPtr<TmpfsObject> object_;
+    Buffer<char> shown_as_;
     std::atomic<uint32_t> seals_{file_seals::seal}; ///< grows, with lock_
     std::atomic<uint32_t> mappings_to_come_{0};     ///< shared ones that could be written to; grows with lock_
 };
@@ -250,7 +255,9 @@ Result<bool> TmpfsFile::begin_shared_mapping(Writes writes) {
 
 } // namespace
 
-void tmpfs_set_first_seals(Vnode& file, uint32_t seals) { static_cast<TmpfsFile&>(file).set_first_seals(seals); }
+void tmpfs_become_memfd(Vnode& file, uint32_t seals, Buffer<char> shown_as) {
+    static_cast<TmpfsFile&>(file).become_memfd(seals, std::move(shown_as));
+}
 
 Result<RefPtr<TmpfsNode>> tmpfs_make_file(TmpfsMount& fs, const Vnode::NewNode& fresh) {
     RefPtr<TmpfsObject> object = TRY(make_ref<TmpfsObject>(fs));

@@ -6,9 +6,9 @@
 
 namespace lentil {
 
-/// Nobody can add seals (file_seals::seal is there) until set_first_seals.
+/// Nobody can add seals (file_seals::seal is there) unless it becomes a memfd.
 Result<RefPtr<TmpfsNode>> tmpfs_make_file(TmpfsMount& fs, const Vnode::NewNode& fresh);
-/// Which seals a regular file of a tmpfs begins with; before anybody sees it.
-void tmpfs_set_first_seals(Vnode& file, uint32_t seals);
+/// Which seals a regular file of a tmpfs begins with, and what it is shown as; before anybody sees it.
+void tmpfs_become_memfd(Vnode& file, uint32_t seals, Buffer<char> shown_as);
 
 } // namespace lentil

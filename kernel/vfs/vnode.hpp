@@ -133,6 +133,8 @@ public:
         size_t length = 0;
     };
     virtual Result<Name> name(std::span<char>) { return Errno::noent; }
+    /// What a file that no directory ever named is shown as; empty: as nothing.
+    virtual std::string_view shown_as() const { return {}; }
 
     virtual Result<FsStat> fs_stat();
 
@@ -150,8 +152,8 @@ public:
     void drop_program() { real().uses_.fetch_add(1, std::memory_order_relaxed); }
     bool is_program() { return real().uses_.load(std::memory_order_relaxed) < 0; }
     bool has_writer() { return real().uses_.load(std::memory_order_relaxed) > 0; }
-    bool counts_writers = true; ///< not of a memfd, which may be run by who still writes to it; set before it is seen
-    bool is_view = false;       ///< set before it is seen
+    bool counts_writers = true;     ///< false while memfd_create opens it: who made it may run it and still write to it
+    bool is_view = false;           ///< set before it is seen
     std::atomic<uint32_t> views{0}; ///< how many there are; each has a reference, which makes no mount busy but its own
 
     /// Whether the one name that a look-up found it by will do for as long as it has that; no if the file system has to be

@@ -6,6 +6,7 @@
 #include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -227,7 +228,63 @@ static void executing(void) {
     CHECK_EQ(fchmod(fd, 0555), 0);
 }
 
+static void shown(void) {
+    char text[100] = "", link[40], maps[8192];
+    const int fd = memfd_create("the name", 0);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    CHECK(readlink(link, text, sizeof text - 1) > 0);
+    CHECK_EQ(strcmp(text, "/memfd:the name (deleted)"), 0);
+    CHECK_EQ(ftruncate(fd, page), 0);
+    void* const at = map_shared(fd, PROT_READ);
+    check_read_file("/proc/self/maps", maps, sizeof maps);
+    CHECK(strstr(maps, "/memfd:the name (deleted)\n"));
+    CHECK_EQ(munmap(at, page), 0);
+
+    const int program = memfd_create("", MFD_CLOEXEC), from = open("/proc/self/exe", O_RDONLY);
+    struct stat st;
+    CHECK_EQ(fstat(from, &st), 0);
+    CHECK_EQ(sendfile(program, from, NULL, st.st_size), st.st_size);
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    const pid_t pid = vfork();
+    if (pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        fexecve(program, (char*[]){"memfd", "@exe", NULL}, environ);
+        _exit(1);
+    }
+    CHECK_EXITED(check_reap(pid), 0);
+    memset(text, 0, sizeof text);
+    CHECK(read(ends[0], text, sizeof text - 1) > 0);
+    CHECK_EQ(strcmp(text, "/memfd: (deleted)"), 0);
+}
+
+// The descriptor that memfd_create gives is no writer, all others are, as on Linux.
+static void running(void) {
+    char text[40], bytes[4096];
+    const int program = memfd_create("", MFD_CLOEXEC), from = open("/proc/self/exe", O_RDONLY);
+    for (ssize_t n; (n = read(from, bytes, sizeof bytes)) > 0;)
+        CHECK_EQ(write(program, bytes, (size_t)n), n);
+    snprintf(text, sizeof text, "/proc/self/fd/%d", program);
+    const int writer = open(text, O_WRONLY);
+    CHECK(writer >= 0);
+    CHECK_ERRNO(fexecve(program, (char*[]){"memfd", "@wait", NULL}, environ), ETXTBSY);
+    CHECK_EQ(close(writer), 0);
+    const pid_t pid = vfork();
+    if (pid == 0) {
+        fexecve(program, (char*[]){"memfd", "@wait", NULL}, environ);
+        _exit(1);
+    }
+    CHECK_EQ(pwrite(program, bytes, 0, 0), 0);
+    CHECK_ERRNO(open(text, O_WRONLY), ETXTBSY);
+    CHECK_ERRNO(truncate(text, 0), ETXTBSY);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_SIGNALED(check_reap(pid), SIGKILL);
+    CHECK_EQ(truncate(text, 0), 0);
+}
+
 static const struct check_case cases[] = {
+    {"a memfd is shown by its name, mapped and as a program too", shown, 0, false},
+    {"a memfd that runs is kept from new writers, not from the one who made it", running, 0, false},
     {"a memfd takes seals if it was made for that, until it is sealed itself", unsealable, 0, false},
     {"files of other kinds have no seals, those of tmpfs have one that keeps others away", other_files, 0, false},
     {"seals are set through a descriptor open for writing, and hold for all of the file", read_only_descriptor, 0,
@@ -240,4 +297,13 @@ static const struct check_case cases[] = {
     {"the seal on execution keeps the mode, and a program's contents too", executing, 0, false},
 };
 
-CHECK_MAIN(cases)
+int main(int argc, char** argv) {
+    if (argc > 1 && strcmp(argv[1], "@wait") == 0)
+        return pause();
+    if (argc > 1 && strcmp(argv[1], "@exe") == 0) { // what `shown` runs
+        char text[100];
+        const ssize_t length = readlink("/proc/self/exe", text, sizeof text);
+        return write(STDOUT_FILENO, text, length > 0 ? (size_t)length : 0) == length ? 0 : 1;
+    }
+    return check_main(argc, argv, cases, sizeof(cases) / sizeof(cases)[0]);
+}
