@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <sys/sendfile.h>
 
 static struct {
     uint64_t seed;
@@ -89,7 +90,22 @@ static void make_sandbox(uint64_t seed) {
         wrong("cannot leave the file system");
 }
 
-// Calls reach this program's own file, through /proc/self/exe, and may have made it somebody's, with the set-user-ID bit.
+// Goes on as a file that has no place in any tree of mounts: what the workers reach through /proc/self/exe is that, so they do
+// not mount anything over the program outside of their file system.
+static void leave_the_tree(char** argv) {
+    char name[20] = "";
+    if (readlink("/proc/self/exe", name, sizeof name - 1) > 0 && strncmp(name, "/memfd:", 7) == 0)
+        return;
+    const int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to = memfd_create("fuzzer", MFD_CLOEXEC);
+    struct stat st;
+    if (from < 0 || to < 0 || fstat(from, &st) < 0 || sendfile(to, from, NULL, (size_t)st.st_size) != st.st_size ||
+        fchmod(to, 0755) < 0)
+        exit(2);
+    fexecve(to, argv, environ);
+    exit(2);
+}
+
+// Calls may have made this program's file somebody's, with the set-user-ID bit.
 static void restore_program(void) {
     if (chown("/proc/self/exe", 0, 0) < 0 || chmod("/proc/self/exe", 0755) < 0)
         wrong("cannot give this program its owner and mode back: errno %d", errno);
@@ -186,7 +202,7 @@ static void become_worker(int worker, uint64_t seed) {
         chroot(sandbox) < 0 || chdir("/") < 0)
         cannot_start(__LINE__);
     for (int fd = 0; fd < 3; ++fd)
-        dup2(null_fd, fd); // not the one in there, which may be gone: nothing is to get out of here
+        dup2(null_fd, fd);
     close_range(3, ~0U, 0);
     int pipes[2];
     open("f0", O_RDWR);
@@ -450,10 +466,17 @@ static void remove_ipc(void) {
     rmdir("/tmp/fuzz.queues");
 }
 
+static void print_mounts(void) {
+    static char mounts[32768];
+    check_read_file("/proc/self/mountinfo", mounts, sizeof mounts);
+    for (char *rest = mounts, *line; (line = strsep(&rest, "\n")) && line[0] != 0;)
+        check_line("# %s\n%s", line, "");
+}
+
 // ---- rounds ----------------------------------------------------------------------------------------------------------
 static bool run_round(long round) {
     uint64_t seed = options.seed * 0x100000001b3u + (uint64_t)round;
-    char host[65] = "";
+    char host[65] = "", null_path[64];
     gethostname(host, 64);
     memset(shared, 0, sizeof *shared);
     memset(workers, 0, sizeof workers);
@@ -462,7 +485,9 @@ static bool run_round(long round) {
     if (before.size == 0)
         before = settled_objects();
     make_sandbox(seed);
-    null_fd = open("/dev/null", O_RDWR); // a new one: the calls may lock it
+    snprintf(null_path, sizeof null_path, "%s/dev/null", sandbox);
+    null_fd = open(null_path,
+                   O_RDWR); // theirs, before it is gone: nothing is to get out of there, and no mount over it either
     for (int i = 0; i < options.workers * options.threads; ++i)
         atomic_store(&shared->slots[i].left, (int)options.calls);
     atomic_store(&shared->makers_left, 300);
@@ -502,8 +527,10 @@ static bool run_round(long round) {
         }
         if (!differs[0])
             break;
-        if (attempt > 200 * slowness)
+        if (attempt > 200 * slowness) {
             wrong("not as before:%s", differs);
+            print_mounts();
+        }
         check_sleep_ms(50);
     }
     if (!why[0])
@@ -545,6 +572,7 @@ static void read_options(int argc, char** argv) {
 int main(int argc, char** argv) {
     if (argc > 1 && strcmp(argv[1], "@end") == 0)
         return 0;
+    leave_the_tree(argv);
     read_options(argc, argv);
     if (getenv("CHECK_SLOW"))
         slowness = atof(getenv("CHECK_SLOW"));
