@@ -5,7 +5,10 @@ the goals: boots the kernel twice on one hart with counted instructions, says wh
     scripts/bench                        all rows
     scripts/bench fork sig_              rows whose names contain one of the words
     scripts/bench --record               all rows; they become test/cost/lentil.txt and docs/performance.md
-    scripts/bench --kernel vmlinuz-6.12  another kernel that QEMU boots the same way (it is given time to settle)"""
+    scripts/bench --kernel vmlinuz-6.12  another kernel that QEMU boots the same way (it is given time to settle)
+    scripts/bench --harts 2 [--kernel IMAGE]
+                                         operations a second on one hart and on several, in turns with the other kernel: times,
+                                         for a host that has nothing else to do"""
 import argparse
 import math
 import os
@@ -15,6 +18,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import cost  # noqa: E402
+import scaling  # noqa: E402
 
 
 def table(ours):
@@ -41,6 +45,8 @@ def main():
     parser.add_argument("--kernel", metavar="IMAGE", help="measure this kernel (default: build/Image, built first)")
     parser.add_argument("--once", action="store_true", help="one run")
     parser.add_argument("--record", action="store_true", help="keep the figures as those that later ones are held against")
+    parser.add_argument("--harts", type=int, metavar="N", help="how much more N harts do than one")
+    parser.add_argument("--turns", type=int, default=5, metavar="N", help="with --harts: how often each kernel is measured")
     parser.add_argument("rows", nargs="*", metavar="ROWS", help="parts of rows' names")
     options = parser.parse_args()
     if options.record and (options.rows or options.kernel):
@@ -49,6 +55,13 @@ def main():
     if subprocess.run([os.path.join(cost.TOP, "scripts/build"), "bench"], check=False).returncode:
         return 1
     kernel = options.kernel or os.path.join(cost.TOP, "build/Image")
+    if options.harts:
+        names, kernels = ["Lentil"], [os.path.join(cost.TOP, "build/Image")]
+        if options.kernel:
+            names.append("other")
+            kernels.append(options.kernel)
+        scaling.table(names, *scaling.compare(kernels, options.harts, options.turns))
+        return 0
     try:
         runs = [cost.measure(kernel, options.rows, settle=bool(options.kernel)) for _ in range(1 if options.once else 2)]
     except OSError as error:

@@ -238,6 +238,12 @@ static void become_leader(int slave) {
     CHECK(setsid() > 0);
     CHECK_EQ(ioctl(slave, TIOCSCTTY, 0), 0);
 }
+// Longer than the session, not for good: nobody ends what has left the case's process group.
+static _Noreturn void stay(void) {
+    alarm(10);
+    for (;;)
+        pause();
+}
 static int read_note(int fd) {
     char c;
     struct pollfd p = {fd, POLLIN, 0};
@@ -261,8 +267,7 @@ static void hang_up(void) {
             signal(SIGCONT, SIG_DFL);
             CHECK_EQ(setpgid(0, 0), 0);
             tell('f');
-            for (;;)
-                pause();
+            stay();
         }
         setpgid(front, front);
         signal(SIGTTOU, SIG_IGN);
@@ -295,8 +300,7 @@ static void leader_ends(void) {
         become_leader(slave);
         signal(SIGHUP, tell);
         if (fork() == 0)
-            for (;;)
-                pause();
+            stay();
         check_sleep_ms(50);
         signal(SIGHUP, SIG_IGN);
         _exit(0);
