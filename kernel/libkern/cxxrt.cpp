@@ -69,6 +69,10 @@ void operator delete(void*) noexcept { lentil::panic("operator delete called"); 
 void operator delete(void*, std::size_t) noexcept { lentil::panic("operator delete called"); }
 
 namespace std {
-/// What the library calls for string_view::substr beyond the end.
+// What the library calls for string_view::substr beyond the end. From release 13 on a freestanding one has it inline, and ends.
+#if _GLIBCXX_RELEASE < 13
 [[noreturn]] void __throw_out_of_range_fmt(const char* message, ...) { lentil::panic(message); }
+#else
+[[noreturn]] void terminate() noexcept { lentil::panic("std::terminate called"); }
+#endif
 } // namespace std
