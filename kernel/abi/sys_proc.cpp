@@ -90,7 +90,7 @@ Result<void> do_exec(RefPtr<File> file, std::string_view path, vaddr_t argv, vad
     request.file = std::move(file);
     TRY(copyin_arguments(request, current_proc().limit(Limit::stack).soft, argv, envp));
     request.path = path;
-    TRY(exec_image(std::move(request)));
+    TRY(exec_image(request));
     syscall_frame_replaced();
     return {};
 }
@@ -116,8 +116,8 @@ Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
 Result<void> copyin_arguments(ExecRequest& request, uint64_t stack_limit, vaddr_t argv, vaddr_t envp) {
     // A quarter of the stack limit, at least 128 KiB, at most 6 MiB: Linux's rule for arguments and environment.
     const size_t limit = std::clamp<uint64_t>(stack_limit / 4, 128 << 10, 6 << 20);
-    request.args = TRY(copyin_strings(argv, limit));
-    request.env = TRY(copyin_strings(envp, limit - request.args.used));
+    TRY(copyin_strings(request.args, argv, limit));
+    TRY(copyin_strings(request.env, envp, limit - request.args.used));
     if (request.args.count == 0) {
         // As Linux since 5.18: a program never sees argc == 0.
         request.args.bytes = TRY(Buffer<char>::create(1));

@@ -110,7 +110,7 @@ void init_entry(void*) {
     if (!file.ok())
         give_up("cannot run {}: {}", path, errno_text(file.error()));
     request.file = std::move(*file);
-    if (const Result<void> result = exec_image(std::move(request)); !result.ok())
+    if (const Result<void> result = exec_image(request); !result.ok())
         give_up("cannot run {}: {}", path, errno_text(result.error()));
     thread_return_to_user();
 }

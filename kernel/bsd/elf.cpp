@@ -48,8 +48,9 @@ Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head) {
     if (head.size() < sizeof(FileHeader))
         return Errno::noexec;
     const auto header = read_at<FileHeader>(head, 0);
-    constexpr uint8_t magic[] = {0x7f, 'E', 'L', 'F', 2 /* 64 bits */, 1 /* little endian */, 1 /* version */};
-    if (std::memcmp(header.ident, magic, sizeof magic) != 0 || header.machine != machine_riscv || header.version != 1 ||
+    // 0x7f 'E' 'L' 'F', 64 bits, little endian, version 1; and a byte that does not matter.
+    constexpr uint64_t magic = 0x010102464c457f, magic_mask = 0xffffffffffffff;
+    if ((read_at<uint64_t>(head, 0) & magic_mask) != magic || header.machine != machine_riscv || header.version != 1 ||
         (header.type != type_executable && header.type != type_dynamic) ||
         header.program_header_bytes != sizeof(ProgramHeader) || header.program_header_count == 0 ||
         header.program_header_count > 128 ||

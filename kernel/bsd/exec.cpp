@@ -257,11 +257,10 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
 
 } // namespace exec
 
-Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
+Result<void> copyin_strings(StringList& list, vaddr_t vector, size_t limit_bytes) {
     constexpr size_t longest_string = 32 * page_size; // MAX_ARG_STRLEN
-    StringList list;
     if (vector == 0)
-        return list;
+        return {};
     list.bytes = TRY(Buffer<char>::create_uninitialized(1024));
     uint64_t pointers[8];
     unsigned next = 0, have = 0;
@@ -276,9 +275,11 @@ Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes) {
         }
         const uint64_t at = pointers[next++];
         if (at == 0)
-            return list;
+            return {};
         if ((list.count + 1) * sizeof at + list.used > limit_bytes)
             return Errno::toobig;
+        if (list.count == list.starts_known && list.count < StringList::most_starts && list.used <= UINT16_MAX)
+            list.starts[list.starts_known++] = static_cast<uint16_t>(list.used);
         for (size_t copied = 0;;) {
             const size_t room = list.bytes.size() - list.used;
             const long n = machine::user_read_string(list.bytes.data() + list.used, at + copied, room);
@@ -327,7 +328,7 @@ private:
 
 } // namespace
 
-Result<void> exec_image(ExecRequest request) {
+Result<void> exec_image(ExecRequest& request) {
     Uthread& self = current_uthread();
     Proc& proc = *self.proc;
     if (proc.nproc_exceeded) { // LX-27
@@ -338,7 +339,7 @@ Result<void> exec_image(ExecRequest request) {
     PrivilegeWindow window(proc);
     exec::Prepared prepared;
     TRY(exec::prepare(proc, request, prepared));
-    request = {};
+    request = ExecRequest{};
     const pid_t old_tid = self.tid;
     TRY(become_only_uthread(self));
 

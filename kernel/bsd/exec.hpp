@@ -11,10 +11,14 @@ struct StringList {
     Buffer<char> bytes; ///< may be larger than used
     size_t used = 0;
     size_t count = 0;
+    // Where each begins, as far as that was noted: for the others their predecessors' lengths are counted again.
+    static constexpr size_t most_starts = 10;
+    uint32_t starts_known = 0;
+    uint16_t starts[most_starts] = {};
 };
 
-/// Copies a NULL-terminated vector of user strings. toobig past the limit on arguments, fault.
-Result<StringList> copyin_strings(vaddr_t vector, size_t limit_bytes);
+/// Copies a NULL-terminated vector of user strings to `list`, which is empty. toobig past the limit on arguments, fault.
+Result<void> copyin_strings(StringList& list, vaddr_t vector, size_t limit_bytes);
 
 struct ExecRequest {
     RefPtr<File> file;     ///< opened for execution (permission checked)
@@ -44,7 +48,7 @@ extern ExecHooks exec_hooks;
 
 /// Runs the image. On success the caller's user registers are those of the new image (the function returns and the way
 /// back to user mode enters it); if the caller was a borrower, its thread went back to the lender, whose registers the
-/// frame now holds. On failure nothing changed.
-Result<void> exec_image(ExecRequest request);
+/// frame now holds. On failure nothing changed. Once nothing can fail any more what `request` held is freed.
+Result<void> exec_image(ExecRequest& request);
 
 } // namespace lentil

@@ -22,7 +22,7 @@ struct Placement {
     vaddr_t mmap_base = 0;
     vaddr_t pie_base = user_end / 3 * 2 & ~(table_span - 1);
 
-    /// Of `bits` 40 are random, and used up.
+    /// `bits` are random, and 40 of them used up.
     Placement(uint64_t stack_limit, bool random, uint64_t bits) {
         uint64_t mmap_shift = 0;
         if (random) {
@@ -58,12 +58,6 @@ Result<void> write_exactly(VmMap& map, vaddr_t to, const void* from, size_t n) {
     return map.write_memory(to, from, n, true) == n ? Result<void>() : Errno::nomem;
 }
 
-/// Less than a page.
-Result<void> zero_exactly(VmMap& map, vaddr_t to, size_t n) {
-    // From the same place in a page: aligned alike, it is copied by words.
-    return write_exactly(map, to, static_cast<const char*>(page_data(zero_page())) + (to & page_mask), n);
-}
-
 /// Maps one segment: file pages first, then anonymous ones for what memory_size adds.
 Result<void> map_segment(VmMap& map, const File::Mappable& source, const elf::Segment& s, vaddr_t bias) {
     const vaddr_t start = s.address + bias;
@@ -82,7 +76,7 @@ Result<void> map_segment(VmMap& map, const File::Mappable& source, const elf::Se
         // Where the segment has more memory than file, its last file page is zero from there to the page's end, even
         // past the segment: ld.so takes its first heap from that rest.
         if (s.memory_size > s.file_size && (file_end & page_mask) != 0)
-            TRY(zero_exactly(map, file_end, pages_end - file_end));
+            TRY(cut_off_in_new(map, file_end));
     }
     if (memory_end > pages_end) {
         MapRequest request;
@@ -158,10 +152,10 @@ enum Auxv : uint64_t {
     at_minsigstksz = 51,
 };
 
-/// All that is random in an image, drawn at once; no byte more than is needed, since each costs fifty instructions.
+/// All that is random in an image.
 struct Chance {
-    uint8_t at_random[16];
-    uint8_t placement[5];
+    uint64_t at_random[2];
+    uint64_t placement;
 };
 
 struct StackInput {
@@ -182,7 +176,7 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
 
     const vaddr_t stack_top = map.layout.stack_start;
     const vaddr_t file_name = stack_top - 16 - (path.size() + 1);
-    const vaddr_t env_start = file_name - env.used;
+    const vaddr_t env_start = (file_name - env.used) & ~vaddr_t{7}; // as in the buffer: copied by words
     const vaddr_t arg_start = env_start - args.used;
     const vaddr_t random_at = (arg_start - 16) & ~vaddr_t{15};
     map.layout.arg_start = arg_start;
@@ -214,8 +208,15 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     uint64_t* at = reinterpret_cast<uint64_t*>(bytes);
     *at++ = args.count;
     const auto point_at = [&](const StringList& list, vaddr_t start) {
+        size_t i = 0;
+        for (; i < list.starts_known; i++)
+            *at++ = start + list.starts[i];
         const char* string = list.bytes.data();
-        for (size_t i = 0; i < list.count; i++) {
+        if (i > 0 && i < list.count) {
+            string += list.starts[i - 1];
+            string += strlen(string) + 1;
+        }
+        for (; i < list.count; i++) {
             *at++ = start + static_cast<size_t>(string - list.bytes.data());
             string += strlen(string) + 1;
         }
@@ -253,7 +254,9 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
     ASSERT(reinterpret_cast<char*>(at) - bytes == static_cast<ptrdiff_t>(table_bytes));
 
     // The rest, between these and at the end, is zero already.
-    std::memcpy(bytes + (random_at - sp), in.chance.at_random, sizeof in.chance.at_random);
+    auto* const random_words = reinterpret_cast<uint64_t*>(bytes + (random_at - sp));
+    random_words[0] = in.chance.at_random[0];
+    random_words[1] = in.chance.at_random[1];
     std::memcpy(bytes + (arg_start - sp), args.bytes.data(), args.used);
     std::memcpy(bytes + (env_start - sp), env.bytes.data(), env.used);
     std::memcpy(bytes + (file_name - sp), path.data(), path.size());
@@ -300,8 +303,14 @@ Result<void> read_exactly(File& file, uint64_t offset, void* to, size_t n) {
 Result<size_t> read_head(File& file, VmObject* object, std::span<uint8_t> head) {
     if (object)
         if (const auto page = object->page(0)) {
-            const size_t n = std::min<uint64_t>(object->size(), head.size());
-            std::memcpy(head.data(), page_data(*page), n);
+            const auto* const data = static_cast<const uint8_t*>(page_data(*page));
+            size_t n = std::min<uint64_t>(object->size(), head.size());
+            // Of an image whose table comes right behind its header, which says how long that is, no more than the two. What
+            // it says in the copy is looked at again.
+            if (const auto table = elf::locate_program_headers(std::span(data, n));
+                table && table->offset == elf::header_size)
+                n = std::min(n, elf::header_size + table->count * elf::program_header_size);
+            std::memcpy(head.data(), data, n);
             page_unref(*page);
             return n;
         }
@@ -333,11 +342,10 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable sou
     Chance chance;
     const bool random = (identity.secure || (proc.personality & persona::addr_no_randomize) == 0) &&
                         randomize_va_space.load(std::memory_order_relaxed) != 0;
-    random_bytes(&chance, random ? sizeof chance : sizeof chance.at_random); // they are dear
-    uint64_t bits = 0;
-    if (random)
-        std::memcpy(&bits, chance.placement, sizeof chance.placement);
-    const Placement placement(stack_limit, random, bits);
+    uint64_t words[3];
+    random_for_image(words);
+    chance = {{words[0], words[1]}, words[2]};
+    const Placement placement(stack_limit, random, chance.placement);
     map.layout.mmap_base = placement.mmap_base;
 
     const uint64_t string_bytes = request.args.used + request.env.used + request.path.size() +

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include <bsd/random.hpp>
 #include <bsd/uio.hpp>
@@ -22,6 +23,17 @@ constinit uint64_t block_number = 0;
 constinit unsigned char ready[512] = {};
 constinit size_t ready_left = 0; ///< at the end of `ready`
 
+/// What programs start with: ChaCha8, whose key lasts for a batch, comes from the batch before, and every so often from the
+/// generator itself. What was given out is zero already.
+struct ImageStream {
+    static constexpr uint32_t batches = 64; ///< from one key of the generator's
+    uint32_t key[8] = {};
+    uint32_t left_of_key = 0;
+    uint32_t left = 0;          ///< of `words`, at the end
+    uint64_t words[8 * 8] = {}; ///< eight blocks; it begins with the next key
+};
+constinit ImageStream images;
+
 using Source = void (*)();
 constinit Source source = nullptr;
 constexpr uint64_t refills_between = 4096; ///< a megabyte
@@ -34,30 +46,30 @@ inline void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
     c += d, b = std::rotl(b ^ c, 7);
 }
 
-/// One block of RFC 8439's ChaCha20 with a 64-bit counter and no nonce: the key is used for one request only.
-void chacha_block(uint32_t out[16]) {
+/// One block of RFC 8439's ChaCha20, or of ChaCha with fewer rounds, with a 64-bit counter and no nonce: a key is used for one
+/// batch only.
+void chacha_block(uint32_t out[16], const uint32_t (&k)[8], uint64_t number, int double_rounds) {
     const uint32_t input[16] = {0x61707865,
                                 0x3320646e,
                                 0x79622d32,
                                 0x6b206574,
-                                key[0],
-                                key[1],
-                                key[2],
-                                key[3],
-                                key[4],
-                                key[5],
-                                key[6],
-                                key[7],
-                                static_cast<uint32_t>(block_number),
-                                static_cast<uint32_t>(block_number >> 32),
+                                k[0],
+                                k[1],
+                                k[2],
+                                k[3],
+                                k[4],
+                                k[5],
+                                k[6],
+                                k[7],
+                                static_cast<uint32_t>(number),
+                                static_cast<uint32_t>(number >> 32),
                                 0,
                                 0};
-    block_number++;
     // Sixteen variables rather than an array: they stay in registers.
     uint32_t x0 = input[0], x1 = input[1], x2 = input[2], x3 = input[3], x4 = input[4], x5 = input[5], x6 = input[6],
              x7 = input[7], x8 = input[8], x9 = input[9], x10 = input[10], x11 = input[11], x12 = input[12],
              x13 = input[13], x14 = input[14], x15 = input[15];
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < double_rounds; i++) {
         quarter_round(x0, x4, x8, x12);
         quarter_round(x1, x5, x9, x13);
         quarter_round(x2, x6, x10, x14);
@@ -71,6 +83,8 @@ void chacha_block(uint32_t out[16]) {
     for (int i = 0; i < 16; i++)
         out[i] = mixed[i] + input[i];
 }
+
+void chacha_block(uint32_t out[16]) { chacha_block(out, key, block_number++, 10); }
 
 /// A new key from the old one's stream: what was given out cannot be found again from the state.
 void rekey_locked() {
@@ -95,7 +109,7 @@ void refill_locked() {
 
 void stir_locked(const void* bytes, size_t n) {
     const auto* p = static_cast<const unsigned char*>(bytes);
-    ready_left = 0; // what comes next depends on `bytes`
+    ready_left = images.left = images.left_of_key = 0; // what comes next depends on `bytes`
     while (n > 0) {
         const size_t piece = n < sizeof key ? n : sizeof key;
         unsigned char mixed[sizeof key];
@@ -107,6 +121,18 @@ void stir_locked(const void* bytes, size_t n) {
         p += piece;
         n -= piece;
     }
+}
+
+/// Gives up to n bytes, one at least.
+size_t give_locked(unsigned char* out, size_t n) {
+    if (ready_left == 0)
+        refill_locked();
+    unsigned char* const from = ready + sizeof ready - ready_left;
+    const size_t piece = n < ready_left ? n : ready_left;
+    std::memcpy(out, from, piece);
+    std::memset(from, 0, piece);
+    ready_left -= piece;
+    return piece;
 }
 
 } // namespace
@@ -133,16 +159,42 @@ void random_bytes(void* out, size_t n) {
         // A lock for each kilobyte: a long request must not keep interrupts off.
         SpinGuard guard(lock);
         for (int pieces = 0; pieces < 4 && n > 0; pieces++) {
-            if (ready_left == 0)
-                refill_locked();
-            unsigned char* const from = ready + sizeof ready - ready_left;
-            const size_t piece = n < ready_left ? n : ready_left;
-            std::memcpy(p, from, piece);
-            std::memset(from, 0, piece);
-            ready_left -= piece;
+            const size_t piece = give_locked(p, n);
             p += piece;
             n -= piece;
         }
+    }
+}
+
+namespace {
+
+void refill_images_locked() {
+    if (images.left_of_key == 0) {
+        auto* const key_bytes = reinterpret_cast<unsigned char*>(images.key);
+        for (size_t n = 0; n < sizeof images.key;)
+            n += give_locked(key_bytes + n, sizeof images.key - n);
+        images.left_of_key = ImageStream::batches;
+    }
+    images.left_of_key--;
+    uint32_t block[16];
+    for (size_t at = 0; at < sizeof images.words; at += sizeof block) {
+        chacha_block(block, images.key, at, 4);
+        std::memcpy(reinterpret_cast<char*>(images.words) + at, block, sizeof block);
+    }
+    std::memset(block, 0, sizeof block);
+    std::memcpy(images.key, images.words, sizeof images.key);
+    std::memset(images.words, 0, sizeof images.key);
+    images.left = std::size(images.words) - sizeof images.key / 8;
+}
+
+} // namespace
+
+void random_for_image(std::span<uint64_t> out) {
+    SpinGuard guard(lock);
+    for (uint64_t& word : out) {
+        if (images.left == 0)
+            refill_images_locked();
+        word = std::exchange(images.words[std::size(images.words) - images.left--], 0);
     }
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include <libkern/result.hpp>
 
@@ -19,6 +21,9 @@ void random_stir(const void* bytes, size_t n);
 void random_set_source(void (*ask)());
 /// Fills `out`. Callable anywhere, interrupts included.
 void random_bytes(void* out, size_t n);
+/// What a new program starts with: its addresses and AT_RANDOM, many times a second. As unpredictable, from a quicker stream
+/// that the generator keys (ChaCha8).
+void random_for_image(std::span<uint64_t> out);
 /// What getrandom and reads of urandom give, and what writes to it stir in: the whole Uio, or less after a fault; as on Linux
 /// a signal ends it only between pages, so requests of up to a page are whole.
 Result<size_t> random_give(Uio& uio);

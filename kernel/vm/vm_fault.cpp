@@ -15,6 +15,7 @@
 
 #include <vm/first_use.hpp>
 #include <vm/pmap_internal.hpp>
+#include <vm/vm_map_build.hpp>
 #include <vm/vm_map_internal.hpp>
 
 namespace lentil {
@@ -118,6 +119,8 @@ FaultResult VmMapInternals::unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, V
 }
 
 void VmMapInternals::copied(VmMap& map, VmMapEntry& entry, vaddr_t va, const VmPage* shared, const Pmap::Claim& claim) {
+    if (entry.object && entry.object->is_image())
+        entry.object->note_touched((entry.offset + (va - entry.start)) >> page_shift, true);
     if (CopiedPages& pages = map.entries_->copied_pages; pages.at(CopiedPages::capacity - 1) == 0)
         if (!entry.object || !is_object_page(entry, va, shared)) // so fork had shared it
             pages.note(va);
@@ -175,6 +178,80 @@ void VmMapInternals::map_around(VmMap& map, VmMapEntry& entry, vaddr_t va, const
     PmapInternals::put_missing(map.pmap_, *made, start, pages, prot);
 }
 
+void VmMapInternals::bring_touched(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write, const Pmap::Claim& claim) {
+    switch (entry.object->note_touched((entry.offset + (va - entry.start)) >> page_shift, write)) {
+    case VmObject::Noted::learning: return;
+    case VmObject::Noted::unknown:
+        if (!write)
+            map_around(map, entry, va, claim);
+        return;
+    case VmObject::Noted::known: break;
+    }
+    Pmap::Claim own = claim;
+    if (!own.table) {
+        const auto made = map.pmap_.claim(va, true); // the table that was just entered to
+        ASSERT(made && made->table);
+        own = *made;
+    }
+    constexpr vaddr_t span = PmapInternals::span_of(1);
+    const vaddr_t start = va & ~(span - 1), end = start + span;
+    VmMapEntry* first = &entry;
+    while (VmMapEntry* below = previous(map, *first)) {
+        if (below->object != entry.object || below->end <= start)
+            break;
+        first = below;
+    }
+    for (VmMapEntry* e = first; e && e->object == entry.object && e->start < end; e = next(map, *e))
+        if (!e->shared && !e->page_by_page && e->prot != Prot::none)
+            bring_touched_in(map, *e, std::max(e->start, start), std::min(e->end, end), own);
+}
+
+void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t start, vaddr_t end,
+                                      const Pmap::Claim& claim) {
+    const Table leaf{claim.table, claim.record};
+    const bool executable = has(entry.prot, Prot::exec), copies = has(entry.prot, Prot::write) && !executable;
+    const Prot prot = first_use_faults ? Prot::none : rights(entry, true);
+    const uint64_t first = (entry.offset + (start - entry.start)) >> page_shift,
+                   last = first + ((end - start) >> page_shift) - 1;
+    VmPage* pages[64];
+    for (uint64_t group = first & ~uint64_t{63}; group <= last; group += 64) {
+        uint64_t among = ~uint64_t{0};
+        if (group < first)
+            among <<= first - group;
+        if (last - group < 63)
+            among &= (uint64_t{2} << (last - group)) - 1;
+        const VmObject::Touched found = entry.object->touched_pages(group, among, pages);
+        const uint64_t copied = copies ? found.written : 0;
+        int64_t resident = 0;
+        for (auto [i, left] = std::pair(0u, found.needed); left != 0; left >>= 1, i++) {
+            if ((left & 0xff) == 0) {
+                left >>= 7, i += 7;
+                continue;
+            }
+            if ((left & 1) == 0)
+                continue;
+            VmPage* page = pages[i];
+            const vaddr_t va = start + ((group + i - first) << page_shift);
+            const unsigned at = Pte::index(va, 0);
+            // One whose instructions harts do not fetch yet waits for its own fault.
+            if (!Table::is_empty(leaf.get(at)) || (executable && !fetched(page))) {
+                page_unref(page);
+            } else if (copied >> i & 1) {
+                const PageRun made = page_alloc_run(1);
+                if (made.count != 0) {
+                    std::memcpy(page_data(made.first), page_data(page), page_size);
+                    PmapInternals::put_new(map.pmap_, claim, va, made, entry.prot);
+                }
+                page_unref(page);
+            } else {
+                leaf.set(at, Pte::leaf(page_pa(page), prot, true));
+                resident++;
+            }
+        }
+        PmapInternals::add_resident(map.pmap_, resident);
+    }
+}
+
 FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write,
                                          const Pmap::Claim& claim) {
     if (!entry.object) {
@@ -203,6 +280,8 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
     if (write && !entry.shared) {
         const FaultResult result = unshare(map, entry, va, *page, claim);
         page_unref(*page);
+        if (result == FaultResult::ok && entry.object->is_image())
+            bring_touched(map, entry, va, true, claim);
         return result;
     }
     Prot prot = rights(entry, true);
@@ -214,7 +293,11 @@ FaultResult VmMapInternals::make_present(VmMap& map, VmMapEntry& entry, vaddr_t 
         prot = entry.prot;
     }
     const FaultResult result = enter(map.pmap_, claim, va, *page, prot);
-    if (result == FaultResult::ok && !write)
+    if (result != FaultResult::ok || write)
+        return result;
+    if (!entry.shared && entry.object->is_image())
+        bring_touched(map, entry, va, false, claim);
+    else
         map_around(map, entry, va, claim);
     return result;
 }
@@ -315,6 +398,31 @@ FaultResult VmMap::fault(vaddr_t address, Prot access) {
         }
     return VmMapInternals::resolve(*this, **entry, va, access);
 }
+
+Result<void> VmMapInternals::cut_off(VmMap& map, vaddr_t at) {
+    const vaddr_t va = page_floor(at);
+    const size_t kept = at & page_mask;
+    MutexGuard guard(map.lock_);
+    VmMapEntry* const entry = find(map, va);
+    ASSERT(entry && entry->object && !entry->shared && kept != 0);
+    auto page = entry->object->page((entry->offset + (va - entry->start)) >> page_shift);
+    if (!page)
+        return Errno::nomem;
+    auto made = page_alloc();
+    if (made) {
+        auto* const data = static_cast<char*>(page_data(*made));
+        std::memcpy(data, page_data(*page), kept);
+        std::memset(data + kept, 0, page_size - kept);
+    }
+    page_unref(*page);
+    if (!made || enter(map.pmap_, {}, va, *made, entry->prot) != FaultResult::ok)
+        return Errno::nomem;
+    if (entry->object->is_image())
+        bring_touched(map, *entry, va, true, {});
+    return {};
+}
+
+Result<void> cut_off_in_new(VmMap& map, vaddr_t at) { return VmMapInternals::cut_off(map, at); }
 
 size_t VmMap::read_memory(vaddr_t from, void* to, size_t n, bool force) {
     size_t done = 0;

@@ -340,6 +340,7 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
     if (!object && request.shared)
         object = TRY(VmObject::create(length));
     VmMapEntry* entry = TRY(I::new_entry());
+    I::image_begins(request);
     DeadEntries dead;
     Result<vaddr_t> result = [&]() -> Result<vaddr_t> {
         MutexGuard guard(lock_);
@@ -415,6 +416,7 @@ Result<void> VmMapInternals::build(VmMap& map, const MapRequest& request) {
         entry->object = request.object;
         entry->offset = request.object ? request.offset : 0;
         entry->file = request.file;
+        image_begins(request);
         // Through its object the map can be found already.
         MutexGuard guard(map.lock_);
         VmEntries& entries = *map.entries_;

@@ -10,4 +10,8 @@ namespace lentil {
 /// looked up. Fails as that does.
 Result<void> map_in_new(VmMap& map, const MapRequest& request);
 
+/// A private mapping of a file goes on to the end of the page that holds `at`, which is not its first byte, with zeros of its
+/// own. nomem, also for what cannot be read.
+Result<void> cut_off_in_new(VmMap& map, vaddr_t at);
+
 } // namespace lentil

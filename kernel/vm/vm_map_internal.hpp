@@ -118,6 +118,8 @@ struct VmMapInternals {
     static bool resolve_in(struct Table leaf, VmMap& map, VmMapEntry& entry, vaddr_t va, FaultResult& result);
     /// After the page at `va` was copied from `shared`: what will be copied next.
     static void copied(VmMap& map, VmMapEntry& entry, vaddr_t va, const VmPage* shared, const Pmap::Claim& claim);
+    /// See cut_off_in_new().
+    static Result<void> cut_off(VmMap& map, vaddr_t at);
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry
     /// gives; asking for more than those is not an error here.
     static FaultResult resolve(VmMap& map, VmMapEntry& entry, vaddr_t va, Prot access);
@@ -125,6 +127,15 @@ struct VmMapInternals {
     static FaultResult unshare(VmMap& map, VmMapEntry& entry, vaddr_t va, VmPage* shared, const Pmap::Claim& claim);
     /// Memory that is written page by page, upwards, gets the next pages of a block with the one touched.
     static void write_ahead(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
+    /// Code of a file is mapped: a program begins, or comes to use a library.
+    static void image_begins(const MapRequest& request) {
+        if (request.object && request.file && !request.shared && machine::has(request.prot, Prot::exec))
+            request.object->image_begins();
+    }
+    /// After a page of `entry`, private and of an image, was made present at `va`: what earlier runs needed comes with it,
+    /// from all mappings of the image that the same leaf table maps.
+    static void bring_touched(VmMap& map, VmMapEntry& entry, vaddr_t va, bool write, const Pmap::Claim& claim);
+    static void bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t start, vaddr_t end, const Pmap::Claim& claim);
     /// Maps neighbours that the object has already.
     static void map_around(VmMap& map, VmMapEntry& entry, vaddr_t va, const Pmap::Claim& claim);
     /// The entry at `va`, a stack extended to it if it may. fault: there is none; nomem.

@@ -20,6 +20,7 @@
 #include <vm/vm_cache.hpp>
 #include <vm/vm_map_internal.hpp>
 #include <vm/vm_object.hpp>
+#include <vm/vm_touched.hpp>
 
 namespace lentil {
 
@@ -311,6 +312,8 @@ Result<RefPtr<VmObject>> VmObject::create(uint64_t size_bytes) {
 
 VmObject::~VmObject() {
     ASSERT(mappings_.empty());
+    if (is_image())
+        TouchedPages::drop(*this);
     VmObjectInternals::drop_from(*this, 0);
 }
 
@@ -375,6 +378,35 @@ void VmObject::pages_if_present(uint64_t first, std::span<VmPage*> out) {
             out[i] = page;
         }
     }
+}
+
+VmObject::Touched VmObject::touched_pages(uint64_t first, uint64_t among, VmPage* (&out)[64]) {
+    static_assert(node_slots == 64);
+    Touched found;
+    MutexGuard guard(lock_);
+    const TouchedPages* const its = touched_.load(std::memory_order_relaxed);
+    if (!its || first / 64 >= its->words)
+        return found;
+    uint64_t left = its->bits[first / 64] & among;
+    const RadixNode* const leaf = left != 0 ? VmObjectInternals::leaf_at(*this, first) : nullptr;
+    if (!leaf)
+        return found;
+    for (unsigned i = 0; left != 0; left >>= 1, i++) {
+        if ((left & 0xff) == 0) {
+            left >>= 7, i += 7;
+            continue;
+        }
+        if ((left & 1) == 0)
+            continue;
+        auto* const page = static_cast<VmPage*>(leaf->slots[i]);
+        if (!page)
+            continue;
+        page_ref(page);
+        out[i] = page;
+        found.needed |= uint64_t{1} << i;
+    }
+    found.written = its->bits[its->words + first / 64] & found.needed;
+    return found;
 }
 
 Result<size_t> VmObject::read(uint64_t offset, vaddr_t user_to, size_t n) {

@@ -13,6 +13,7 @@
 namespace lentil {
 
 class VmEntries;
+struct TouchedPages;
 
 /// The part of a map entry that its object knows.
 struct VmMapping {
@@ -60,6 +61,24 @@ public:
     bool may_be_written_through_mappings() const;
     /// The pages present in [first, first+out.size()), each with a reference, nullptr for the rest.
     void pages_if_present(uint64_t first, std::span<VmPage*> out);
+
+    // What runs of a program need of its file (vm_touched.hpp). A hint: each call may come to nothing.
+    /// A program starts from here, or a library is mapped. No lock of Rank::vm_map or above is held.
+    void image_begins();
+    bool is_image() const { return touched_.load(std::memory_order_relaxed) != nullptr; }
+    enum class Noted : uint32_t {
+        unknown,  ///< not needed by an earlier run
+        known,    ///< needed by one, like others
+        learning, ///< of this run every page wants to be noted: none is mapped before it is touched
+    };
+    /// A private mapping touches a page, or writes to it.
+    Noted note_touched(uint64_t index, bool written);
+    /// Of the 64 pages from `first` on, a multiple of that: which were needed and are there, each with a reference in `out`;
+    /// and which of them were written to. `among`: others are left out.
+    struct Touched {
+        uint64_t needed = 0, written = 0;
+    };
+    Touched touched_pages(uint64_t first, uint64_t among, VmPage* (&out)[64]);
 
     /// Whether the object must hear of the first write to a page through a shared mapping. Such pages are mapped without
     /// write permission until then.
@@ -110,6 +129,7 @@ protected:
 
 private:
     friend struct VmObjectInternals;
+    friend struct TouchedPages;
     VmPage* find_locked(uint64_t index) const;
     mutable Mutex<Rank::vm_object> lock_;
     void* root_ = nullptr; ///< radix tree of pages
@@ -118,6 +138,7 @@ private:
     List<VmMapping, &VmMapping::object_link> mappings_; ///< those that a running truncation visited last
     std::atomic<uint64_t> size_{0};
     std::atomic<uint64_t> resident_{0};
+    std::atomic<TouchedPages*> touched_{nullptr};
 };
 
 } // namespace lentil

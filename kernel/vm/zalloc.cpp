@@ -8,6 +8,7 @@
 #include <vm/page.hpp>
 #include <vm/poison.hpp>
 #include <vm/vm_cache.hpp>
+#include <vm/vm_touched.hpp>
 #include <vm/zalloc.hpp>
 
 namespace lentil {
@@ -363,6 +364,7 @@ uint64_t Zone::in_use() const {
 
 void zone_reclaim() {
     VmCachedObject::reclaim(128);
+    TouchedPages::give_back();
     for (Zone* zone = ZoneInternals::first(); zone; zone = ZoneInternals::next(*zone))
         ZoneInternals::reclaim(*zone);
 }

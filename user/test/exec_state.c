@@ -418,6 +418,104 @@ static void full_stack_page(void) {
     }
 }
 
+// --- what the file holds now ---
+
+// Marks that the file of a copied program can be found by: constants, and data that every run writes to.
+static const char text_mark[] __attribute__((used, aligned(4096))) = "exec_state's text is A";
+static char data_mark[4096] __attribute__((aligned(4096))) = "exec_state's data is A";
+static const char* volatile text_mark_now = text_mark;
+static int helper_marks(void) { // text's mark times 16 and data's, both from 'A' on
+    const int text = text_mark_now[sizeof text_mark - 2] - 'A', data = data_mark[21] - 'A';
+    *(volatile char*)&data_mark[100] = 'w';
+    return text < 0 || text > 7 || data < 0 || data > 15 ? 127 : text * 16 + data;
+}
+static char marked[64], marked_new[64];
+static void exec_marked(void) {
+    execl(marked, "marked", "@helper", "marks", (char*)NULL);
+    _exit(errno == ENOEXEC ? 200 : 201);
+}
+static off_t offset_of(const char* path, const char* mark, size_t length) {
+    int fd = open(path, O_RDONLY);
+    struct stat status;
+    CHECK(fd >= 0 && fstat(fd, &status) == 0);
+    char* all = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHECK(all != MAP_FAILED);
+    char* found = memmem(all, (size_t)status.st_size, mark, length);
+    CHECK(found);
+    const off_t at = found - all;
+    munmap(all, (size_t)status.st_size);
+    close(fd);
+    return at;
+}
+static void put_mark(const char* path, off_t at, char mark) {
+    int fd = open(path, O_WRONLY);
+    CHECK(fd >= 0);
+    CHECK_EQ(pwrite(fd, &mark, 1, at), 1);
+    close(fd);
+}
+static void present_contents_in(const char* folder) {
+    snprintf(marked, sizeof marked, "%s/exec_state.marked", folder);
+    snprintf(marked_new, sizeof marked_new, "%s/exec_state.new", folder);
+    copy_program(marked, 0, 0755);
+    const off_t text = offset_of(marked, text_mark, sizeof text_mark) + (off_t)sizeof text_mark - 2;
+    const off_t data = offset_of(marked, data_mark, 22) + 21;
+    for (int i = 0; i < 3; ++i) // what these touch the later ones have mapped, or copied, beforehand
+        CHECK_EXITED(lend(exec_marked), 0);
+    put_mark(marked, text, 'B'); // rewritten in place
+    put_mark(marked, data, 'C');
+    for (int i = 0; i < 2; ++i)
+        CHECK_EXITED(lend(exec_marked), 16 + 2);
+
+    int fd = open(marked, O_RDWR); // through a mapping
+    struct stat status;
+    CHECK(fd >= 0 && fstat(fd, &status) == 0);
+    char* all = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(all != MAP_FAILED);
+    all[text] = 'D';
+    all[data] = 'E';
+    munmap(all, (size_t)status.st_size);
+    close(fd);
+    for (int i = 0; i < 2; ++i)
+        CHECK_EXITED(lend(exec_marked), 3 * 16 + 4);
+
+    copy_program(marked_new, 0, 0755); // another file in its place
+    put_mark(marked_new, data, 'F');
+    CHECK_EQ(rename(marked_new, marked), 0);
+    for (int i = 0; i < 2; ++i)
+        CHECK_EXITED(lend(exec_marked), 5);
+
+    CHECK_EQ(truncate(marked, text & -4096), 0); // cut off: its headers say more than it has
+    CHECK_EXITED(lend(exec_marked), 200);
+    copy_program(marked, 0, 0755); // and written again
+    put_mark(marked, text, 'G');
+    for (int i = 0; i < 2; ++i)
+        CHECK_EXITED(lend(exec_marked), 6 * 16);
+    CHECK_EQ(unlink(marked), 0);
+}
+static void present_contents(void) {
+    present_contents_in("/tmp");
+    if (access("/mnt/lost+found", F_OK) == 0)
+        present_contents_in("/mnt");
+}
+
+// A run's faults are those that it takes: what came beforehand is resident and no fault.
+static long faults_of_run(void) {
+    struct rusage before, after;
+    CHECK_EQ(getrusage(RUSAGE_CHILDREN, &before), 0);
+    CHECK_EXITED(lend(exec_marked), 0);
+    CHECK_EQ(getrusage(RUSAGE_CHILDREN, &after), 0);
+    CHECK(after.ru_maxrss >= 40);
+    return after.ru_minflt - before.ru_minflt;
+}
+static void faults_counted(void) {
+    snprintf(marked, sizeof marked, "/tmp/exec_state.marked");
+    copy_program(marked, 0, 0755);
+    const long first = faults_of_run(), second = faults_of_run();
+    unlink(marked);
+    CHECK(first >= 10 && second >= 1);
+    CHECK(second <= first - 5);
+}
+
 static void counted(void) {
     long before = check_counter("execs");
     for (int i = 0; i < 5; ++i)
@@ -439,6 +537,9 @@ static const struct check_case cases[] = {
     {"EC-83 a script keeps its name, its interpreter one argument, and scripts nest only so deep", script, 0, false},
     {"a program's headers are found wherever they lie, and are those that the file has now", header_places, 0, false},
     {"arguments of any length arrive whole, also those that end with a page of the stack", full_stack_page, 0, false},
+    {"a program is what its file holds now: rewritten, mapped and changed, replaced, cut off", present_contents, 0,
+     false},
+    {"pages that come before they are touched are resident, and no faults", faults_counted, 0, true},
     {"execs are counted", counted, 0, true},
 };
 
@@ -451,7 +552,7 @@ int main(int argc, char** argv) {
                    {"on_1", helper_on_1},           {"float", helper_float},
                    {"altstack", helper_altstack},   {"sleep", helper_sleep},
                    {"shared", helper_shared},       {"nothing", helper_nothing},
-                   {"leader", helper_leader}};
+                   {"leader", helper_leader},       {"marks", helper_marks}};
     if (argc > 1 && strncmp(argv[1], "@script", 7) == 0)
         return helper_script(argc, argv);
     if (argc > 1 && strcmp(argv[1], "@exit") == 0)
