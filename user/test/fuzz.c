@@ -257,7 +257,8 @@ struct worker {
     int starts;
     unsigned beats[fuzz_slots];
     double moved[fuzz_slots];
-    double busy; // when one of its threads still had calls to make
+    double busy;   // when one of its threads still had calls to make
+    double killed; // 0: not yet
 };
 static struct worker workers[fuzz_slots];
 
@@ -280,6 +281,7 @@ static void start_worker(int index, uint64_t seed) {
         worker->moved[thread] = check_now();
     }
     worker->busy = check_now();
+    worker->killed = 0;
     pid_t pid = fork();
     if (pid == 0) {
         become_worker(index, own);
@@ -292,13 +294,18 @@ static void start_worker(int index, uint64_t seed) {
 
 // A thread that makes no call gets a signal, which interrupts what it waits for; if that does not help, its process is killed.
 // So is one whose calls are all made: a thread that one of them left behind may wait for ever, and keep it.
+static void kill_worker(struct worker* worker, double now) {
+    kill(worker->pid, SIGKILL);
+    if (worker->killed == 0)
+        worker->killed = now;
+}
 static void nudge(struct worker* worker, int index) {
     double now = check_now();
     const double patience = slowness > 2 ? 0.4 * slowness : 0.8; // what is killed too early makes fewer calls, no more
     if (calls_left(index) > 0) {
         worker->busy = now;
     } else if (now - worker->busy > patience) {
-        kill(worker->pid, SIGKILL);
+        kill_worker(worker, now);
         worker->busy = now;
     }
     for (int thread = 0; thread < options.threads && worker->pid > 0; ++thread) {
@@ -308,7 +315,7 @@ static void nudge(struct worker* worker, int index) {
             worker->beats[thread] = beats;
             worker->moved[thread] = now;
         } else if (now - worker->moved[thread] > patience) {
-            kill(worker->pid, SIGKILL);
+            kill_worker(worker, now);
             worker->moved[thread] = now;
         } else if (now - worker->moved[thread] > 0.05) {
             kill(worker->pid, SIGCONT);
@@ -499,6 +506,9 @@ static bool run_round(long round) {
                 nudge(&workers[i], i);
             else if (calls_left(i) > 0)
                 start_worker(i, seed);
+            // Whoever had attached to it comes first, and may never wait for it.
+            if (workers[i].pid > 0 && workers[i].killed != 0 && check_now() - workers[i].killed > 2 * slowness)
+                kill_others();
             busy = busy || workers[i].pid > 0 || calls_left(i) > 0;
         }
         check_sleep_ms(5);
