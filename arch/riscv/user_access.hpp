@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <iterator>
 #include <riscv/sv39.hpp>
 
 namespace lentil::machine {
@@ -36,6 +37,8 @@ bool riscv_user_write_1(vaddr_t to, const uint64_t* from);
 bool riscv_user_write_2(vaddr_t to, const uint64_t* from);
 bool riscv_user_write_3(vaddr_t to, const uint64_t* from);
 bool riscv_user_write_4(vaddr_t to, const uint64_t* from);
+bool riscv_user_write_16(vaddr_t to, const uint64_t* from);
+bool riscv_user_write_18(vaddr_t to, const uint64_t* from);
 }
 
 /// Aligned words need no loop, and no word of them lies in two pages of which one may fault.
@@ -57,7 +60,10 @@ inline bool user_write_words(vaddr_t to, const uint64_t* from) {
         return false;
     if (to % 8 != 0) [[unlikely]]
         return riscv_user_copy(reinterpret_cast<void*>(to), from, n * 8) == 0;
-    return write[n - 1](to, from);
+    if constexpr (n > std::size(write))
+        return n == 16 ? riscv_user_write_16(to, from) : riscv_user_write_18(to, from);
+    else
+        return write[n - 1](to, from);
 }
 
 // Of leaf system calls (machine/machine.hpp). A fault is not resolved: then all is as it was, sepc too, and the other

@@ -183,12 +183,10 @@ user_words 1, a2
 user_words 2, a2, a3
 user_words 3, a2, a3, a4
 user_words 4, a2, a3, a4, a5
-// Eight: see machine/signal_frame.hpp, and the next two.
-    .globl machine_user_write_8
-machine_user_write_8:
-    begin_user_access
+
+.macro write_fours times
     .set .Lword_at, 0
-    .rept 2
+    .rept \times
     .irp r, a2, a3, a4, a5
     ld      \r, .Lword_at(a1)
     .set .Lword_at, .Lword_at + 8
@@ -202,6 +200,25 @@ machine_user_write_8:
     end_user_access
     li      a0, 1
     ret
+.endm
+// Eight: see machine/signal_frame.hpp, and the next two.
+    .globl machine_user_write_8
+machine_user_write_8:
+    begin_user_access
+    write_fours 2
+// As riscv_user_write_N, but after a fault some of it may have been written.
+    .globl riscv_user_write_18
+riscv_user_write_18:
+    ld      a2, 128(a1)
+    ld      a3, 136(a1)
+    begin_user_access
+    X word_fault, sd a2, 128(a0)
+    X word_fault, sd a3, 136(a0)
+    j       1f
+    .globl riscv_user_write_16
+riscv_user_write_16:
+    begin_user_access
+1:  write_fours 4
 
 .macro register_pairs load_fixup, store_fixup
     .irp at, 0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224

@@ -11,24 +11,19 @@
 namespace lentil::abi {
 namespace {
 
-/// Whether the text is empty: fault. The word that a byte lies in can be read if the byte can.
-Result<bool> is_empty(UserPath path) {
+/// Whether there is a text and it is empty. The word that a byte lies in can be read if the byte can.
+[[gnu::always_inline]] inline bool is_empty(UserPath path) {
     uint64_t word = 0;
-    if (!machine::user_read_words<1>(&word, path.address & ~vaddr_t{7}))
-        return Errno::fault;
-    return static_cast<uint8_t>(word >> path.address % 8 * 8) == 0;
+    return machine::user_read_words<1>(&word, path.address & ~vaddr_t{7}) &&
+           static_cast<uint8_t>(word >> path.address % 8 * 8) == 0;
 }
 
 /// What (at, path) names, as stat and its kin take it; descriptors without a node (pipes) included.
 Result<FileStat> stat_of(int at, UserPath path, uint32_t flags) {
     if ((flags & at_flags::empty_path) && at != at_fdcwd) {
         // Linux lets the path be a null pointer.
-        if ((path.address == 0 && at >= 0) || TRY(is_empty(path))) {
-            Proc& proc = current_proc();
-            if (File* const file = proc.is_single() ? proc.fds->borrow(at) : nullptr) [[likely]]
-                return file->stat();
+        if ((path.address == 0 && at >= 0) || is_empty(path))
             return TRY(any_file(at))->stat();
-        }
     }
     PathText name;
     TRY(name.copy(path));
@@ -81,6 +76,12 @@ Result<vfs::NewTime> new_time(const Timespec& t) {
 Result<void> sys_newfstatat(int at, UserPath path, UserPtr<Stat> out, uint32_t flags) {
     if (flags & ~(at_flags::symlink_nofollow | at_flags::no_automount | at_flags::empty_path))
         return Errno::inval;
+    if ((flags & at_flags::empty_path) && at >= 0) { // how glibc's fstat asks
+        Proc& proc = current_proc();
+        File* const file = proc.is_single() ? proc.fds->borrow(at) : nullptr;
+        if (file && (path.address == 0 || is_empty(path))) [[likely]]
+            return out.write(Stat::from(TRY(file->stat())));
+    }
     return out.write(Stat::from(TRY(stat_of(at, path, flags))));
 }
 

@@ -2,6 +2,7 @@
 // Resource limits and usage.
 #include <abi/sys_misc.hpp>
 #include <bsd/itimer.hpp>
+#include <bsd/usage.hpp>
 
 namespace lentil::abi {
 namespace {
@@ -87,7 +88,12 @@ Result<void> sys_getrusage(int who, UserPtr<Rusage> out) {
     Proc& proc = current_proc();
     Usage usage;
     switch (who) {
-    case self: return out.write(Rusage::from(proc.usage()));
+    case self: {
+        ProcTreeGuard guard(proc_tree_lock);
+        const Rusage own = Rusage::from(usage_of_locked(proc));
+        guard.unlock();
+        return out.write(own);
+    }
     case children: {
         ProcTreeGuard guard(proc_tree_lock);
         usage = proc.children_usage;

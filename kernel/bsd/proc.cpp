@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Tables of a proc that are replaced as a whole, and what it consumed.
-#include <bsd/proc.hpp>
+#include <bsd/usage.hpp>
 
 namespace lentil {
 
@@ -45,35 +45,14 @@ Result<void> Proc::set_limit(Limit l, LimitValue value) {
     return {};
 }
 
-Usage Uthread::usage_locked() const {
-    Usage total = usage;
-    // While it executes, its thread holds what was not charged yet. A loan charges at both ends, so a lent thread's
-    // running stretch is the borrower's alone.
-    if (const Thread* on = thread.load()) {
-        const CpuTimes times = thread_times(*on);
-        total.user += times.user;
-        total.system += times.system;
-        total.voluntary_switches += on->switches_voluntary;
-        total.involuntary_switches += on->switches_involuntary;
-    }
-    return total;
-}
+Usage Uthread::usage_locked() const { return usage_of_locked(*this); }
 
 Usage Proc::usage() const {
     ProcTreeGuard guard(proc_tree_lock);
     return usage_locked();
 }
 
-Usage Proc::usage_locked() const {
-    if (state == ProcState::zombie || state == ProcState::dead)
-        return final_usage;
-    Usage total = dead_uthreads_usage;
-    for (const Uthread& u : uthreads)
-        total.add(u.usage_locked());
-    if (task)
-        total.max_resident_bytes = std::max(total.max_resident_bytes, task->peak_resident_bytes());
-    return total;
-}
+Usage Proc::usage_locked() const { return usage_of_locked(*this); }
 
 void uthread_charge(Uthread& uthread) {
     Thread& self = current_thread();

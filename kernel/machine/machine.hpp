@@ -162,6 +162,8 @@ size_t user_zero(vaddr_t to, size_t n);
 /// A few words that are copied as wholes or not at all: the inline functions user_read_words<n> and user_write_words<n>
 /// take n 8-byte words, 1 to user_words_most; false on a fault, and for a range that is not in the user half.
 inline constexpr size_t user_words_most = 4;
+/// How many words user_write_words<n> takes besides: as many as struct stat and struct rusage have.
+inline constexpr bool is_block_of_words(size_t n) { return n == 16 || n == 18; }
 /// Copies a string with its terminator; returns its length without it, or -1 on a fault, or `max` if there was no
 /// terminator among the first `max` bytes.
 long user_read_string(char* to, vaddr_t from, size_t max);

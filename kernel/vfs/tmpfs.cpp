@@ -38,13 +38,16 @@ TmpfsNode::~TmpfsNode() {
 }
 
 Result<FileStat> TmpfsNode::stat() {
+    // Before there is an answer, or all of it would be set to nothing first.
+    const uint64_t bytes = size();
+    const RefPtr<VmObject> memory = object();
+    const uint64_t pages = memory ? memory->resident_pages() : 0;
     FileStat st;
     st.device = mount->device;
     st.inode = inode_;
     st.rdevice = rdevice_;
-    st.size = size();
-    const RefPtr<VmObject> memory = object();
-    st.blocks_512 = memory ? memory->resident_pages() * (page_size / 512) : 0;
+    st.size = bytes;
+    st.blocks_512 = pages * (page_size / 512);
     st.mode = mode_.load(std::memory_order_relaxed);
     st.links = links.load(std::memory_order_relaxed);
     st.uid = uid_.load(std::memory_order_relaxed);

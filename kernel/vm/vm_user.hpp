@@ -26,6 +26,11 @@ template<class T>
 inline constexpr bool is_few_words = sizeof(T) % 8 == 0 && sizeof(T) / 8 <= machine::user_words_most &&
                                      alignof(T) % 8 == 0;
 
+/// Whether T is so many words that writing them has a shorter way.
+template<class T>
+inline constexpr bool is_block_of_words = sizeof(T) % 8 == 0 && machine::is_block_of_words(sizeof(T) / 8) &&
+                                          alignof(T) % 8 == 0;
+
 /// The same as copyin() and copyout() for one value.
 template<class T>
 Result<void> copyin_value(T& to, vaddr_t from) {
@@ -41,7 +46,7 @@ Result<void> copyin_value(T& to, vaddr_t from) {
 template<class T>
 Result<void> copyout_value(vaddr_t to, const T& from) {
     static_assert(std::is_trivially_copyable_v<T>);
-    if constexpr (is_few_words<T>) {
+    if constexpr (is_few_words<T> || is_block_of_words<T>) {
         if (machine::user_write_words<sizeof(T) / 8>(to, reinterpret_cast<const uint64_t*>(&from))) [[likely]]
             return {};
         return Errno::fault;
