@@ -136,11 +136,28 @@ Result<void> sys_flock(int fd, uint32_t operation) {
     return file_lock_set(*file, request, !(operation & no_block));
 }
 
-Result<int> sys_dup(int fd) {
+namespace {
+[[gnu::noinline]] CallValue dup_counted(int fd) {
+    const Result<FileHold> file = any_file(fd);
+    if (!file.ok())
+        return file.error();
+    const Result<int> copy = install_file(file->keep(), false);
+    return copy.ok() ? CallValue(static_cast<uint64_t>(*copy)) : CallValue(copy.error());
+}
+} // namespace
+
+CallValue sys_dup(int fd) {
     Proc& proc = current_proc();
-    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]]
-        return install_file(ref(file), false);
-    return install_file(TRY(any_file(fd)).keep(), false);
+    File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr;
+    if (!file) [[unlikely]]
+        return dup_counted(fd);
+    file->ref();
+    const int copy = proc.fds->install_lowest(file, false, proc.limit(Limit::nofile).soft);
+    if (copy < 0) [[unlikely]] {
+        file->unref(); // not the last
+        return dup_counted(fd);
+    }
+    return static_cast<uint64_t>(copy);
 }
 
 Result<int> sys_dup3(int fd, int wanted, uint32_t flags) {

@@ -8,7 +8,7 @@
 namespace lentil::abi {
 
 // -- descriptors (sys_fcntl.cpp) ---------------------------------------------------------------------------------------
-Result<int> sys_dup(int fd);
+CallValue sys_dup(int fd);
 Result<int> sys_dup3(int fd, int wanted, uint32_t flags);
 Result<uint64_t> sys_fcntl(int fd, uint32_t command, uint64_t argument);
 Result<uint64_t> sys_ioctl(int fd, uint32_t command, uint64_t argument);

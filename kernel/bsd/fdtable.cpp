@@ -26,6 +26,7 @@ struct FdTable::Slots : SlotsHead {
         auto* s = new (memory) Slots;
         s->capacity = capacity;
         s->words = (capacity + 63) / 64;
+        s->first = reinterpret_cast<File**>(s->open() + size_t{s->words} * 2);
         return s;
     }
     uint64_t* open() { return reinterpret_cast<uint64_t*>(this + 1); }
@@ -123,6 +124,7 @@ struct FdTableInternals {
             fresh->files()[i]->ref();
         }
         fresh->staying = old->staying;
+        fresh->lowest = old->lowest;
         t.slots_ = fresh;
         // The files live on in `fresh`, so nothing is destroyed here, whoever drops the old slots last.
         if (old->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -137,6 +139,7 @@ struct FdTableInternals {
         FdTable::Slots& s = *t.slots_;
         FdTable::Slots::set(s.open(), fd, false);
         FdTable::Slots::set(s.cloexec(), fd, false);
+        s.lowest = std::min(s.lowest, fd);
         s.staying -= s.files()[fd]->stays_behind;
         return RefPtr<File>::adopt(std::exchange(s.files()[fd], nullptr));
     }
@@ -144,6 +147,7 @@ struct FdTableInternals {
         FdTable::Slots& s = *t.slots_;
         FdTable::Slots::set(s.open(), fd, true);
         FdTable::Slots::set(s.cloexec(), fd, close_on_exec);
+        s.lowest += s.lowest == fd;
         s.staying += file->stays_behind;
         s.files()[fd] = file.release();
     }
@@ -194,23 +198,41 @@ Result<RefPtr<File>> FdTable::get(int fd) {
 
 Result<FileHold> FdTable::hold_counted(int fd) { return FileHold::counted(TRY(get(fd)).release()); }
 
-Result<int> FdTable::install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from) {
+int FdTable::install_lowest(File* file, bool close_on_exec, uint64_t limit) {
+    MutexGuard guard(lock_);
+    Slots& s = *slots_;
+    const unsigned fd = s.lowest;
+    if (fd >= s.capacity || fd >= limit || s.files()[fd] || s.refs.load(std::memory_order_acquire) != 1) [[unlikely]]
+        return -1;
+    s.lowest = fd + 1;
+    Slots::set(s.open(), fd, true);
+    if (close_on_exec) // one that is free is not marked
+        Slots::set(s.cloexec(), fd, true);
+    s.staying += file->stays_behind;
+    s.files()[fd] = file;
+    return static_cast<int>(fd);
+}
+
+[[gnu::noinline]] Result<int> FdTable::install_from(RefPtr<File>& file, bool close_on_exec, uint64_t limit, int from) {
     if (from < 0)
         return Errno::inval;
     limit = std::min<uint64_t>(limit, Slots::max_capacity);
     MutexGuard guard(lock_);
-    const unsigned first = static_cast<unsigned>(from);
+    const unsigned first = std::max(static_cast<unsigned>(from), slots_->lowest);
     const unsigned fd = first < slots_->capacity ? slots_->find(first, false) : first;
     if (fd >= limit)
         return Errno::mfile;
     TRY(FdTableInternals::own(*this, fd));
     FdTableInternals::put(*this, fd, std::move(file), close_on_exec);
+    if (static_cast<unsigned>(from) <= slots_->lowest)
+        slots_->lowest = fd + 1;
     return static_cast<int>(fd);
 }
 
 Result<void> FdTable::make_room(uint64_t limit) {
     MutexGuard guard(lock_);
-    const unsigned fd = slots_->find(0, false);
+    const unsigned first = slots_->lowest;
+    const unsigned fd = first < slots_->capacity && slots_->files()[first] ? slots_->find(first, false) : first;
     if (fd >= std::min<uint64_t>(limit, Slots::max_capacity))
         return Errno::mfile;
     return FdTableInternals::own(*this, fd);
@@ -234,6 +256,25 @@ Result<void> FdTable::install_at(int fd, RefPtr<File> file, bool close_on_exec, 
 }
 
 Result<void> FdTable::close(int fd) {
+    File* file = nullptr;
+    {
+        MutexGuard guard(lock_);
+        Slots& s = *slots_;
+        file = s.find_file(fd);
+        if (!file)
+            return Errno::badf;
+        if (s.refs.load(std::memory_order_acquire) != 1) [[unlikely]] {
+            guard.unlock();
+            return close_shared(fd);
+        }
+        (void)FdTableInternals::remove(*this, static_cast<unsigned>(fd)).release();
+    }
+    descriptor_closed(*this, *file);
+    file->unref();
+    return {};
+}
+
+[[gnu::noinline]] Result<void> FdTable::close_shared(int fd) {
     RefPtr<File> file;
     while (!file) {
         {

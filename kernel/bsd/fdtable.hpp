@@ -55,7 +55,7 @@ public:
         if (ref_count() != 1)
             return hold_counted(fd);
         // Slots is not known here, but that it begins with its head.
-        if (File* file = reinterpret_cast<SlotsHead*>(slots_)->find_file(static_cast<unsigned>(fd)))
+        if (File* file = reinterpret_cast<SlotsHead*>(slots_)->find_file(fd))
             return FileHold::borrowed(file);
         return Errno::badf;
     }
@@ -63,10 +63,27 @@ public:
     File* borrow(int fd) {
         if (ref_count() != 1)
             return nullptr;
-        return reinterpret_cast<SlotsHead*>(slots_)->find_file(static_cast<unsigned>(fd));
+        return reinterpret_cast<SlotsHead*>(slots_)->find_file(fd);
+    }
+    /// All of them by descriptor, nullptr where none is open, as long as the caller changes nothing; none where hold() has
+    /// to be asked.
+    std::span<File* const> borrow_all() {
+        if (ref_count() != 1)
+            return {};
+        auto* const slots = reinterpret_cast<SlotsHead*>(slots_);
+        return {slots->files(), slots->capacity};
     }
     /// Lowest free descriptor >= `from` and < `limit` (RLIMIT_NOFILE): mfile.
-    Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0);
+    [[gnu::always_inline]] Result<int> install(RefPtr<File> file, bool close_on_exec, uint64_t limit, int from = 0) {
+        if (from == 0)
+            if (const int fd = install_lowest(file.get(), close_on_exec, limit); fd >= 0) [[likely]] {
+                (void)file.release();
+                return fd;
+            }
+        return install_from(file, close_on_exec, limit, from);
+    }
+    /// install() where a slot is free and the table's own: takes over the reference. -1: nothing happened.
+    int install_lowest(File* file, bool close_on_exec, uint64_t limit);
     /// What install would fail with, before anything else is done; unless another thread is faster, install then succeeds.
     Result<void> make_room(uint64_t limit);
     Result<void> install_at(int fd, RefPtr<File> file, bool close_on_exec,
@@ -92,6 +109,8 @@ public:
 private:
     friend struct FdTableInternals;
     Result<FileHold> hold_counted(int fd);
+    Result<int> install_from(RefPtr<File>& file, bool close_on_exec, uint64_t limit, int from);
+    Result<void> close_shared(int fd);
 
     /// The open descriptors. Immutable while `refs` > 1; each table that refers to it holds one. Arrays follow the
     /// header: open bits, close-on-exec bits, files (each owns a reference; nullptr where none is open).
@@ -100,8 +119,11 @@ private:
         uint32_t capacity = 0;
         uint32_t words = 0;   ///< of each bitmap
         uint32_t staying = 0; ///< files that a copy leaves out (File::stays_behind)
-        File** files() { return reinterpret_cast<File**>(reinterpret_cast<uint64_t*>(this + 1) + size_t{words} * 2); }
-        File* find_file(unsigned fd) { return fd < capacity ? files()[fd] : nullptr; }
+        uint32_t lowest = 0;  ///< no descriptor below this one is free
+        File** first = nullptr;
+        File** files() { return first; }
+        /// Whatever the number is: one below 0 lies beyond the end.
+        File* find_file(int fd) { return static_cast<size_t>(fd) < capacity ? first[fd] : nullptr; }
     };
     struct Slots;
     Mutex<Rank::fd_table> lock_;

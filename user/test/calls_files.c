@@ -382,8 +382,55 @@ static void memory_files(void) {
     CHECK_ERRNO(memfd_create("name", 0x8000), EINVAL);
 }
 
+// Descriptors come and go in any order, in a parent and in a child that shares none: the lowest free one is what the next gets.
+static void lowest_free(void) {
+    enum { most = 150 };
+    bool open_here[most] = {false};
+    unsigned state = 11;
+    for (int fd = 0; fd < most; fd++)
+        open_here[fd] = fcntl(fd, F_GETFD) >= 0;
+    for (int step = 0; step < 1500; step++) {
+        state = state * 1664525 + 1013904223;
+        const unsigned what = (state >> 8) % 8;
+        const int fd = 3 + (int)((state >> 12) % 100);
+        if (fd == check_report_fd)
+            continue;
+        int lowest = what == 3 ? fd : 0;
+        while (lowest < most && open_here[lowest])
+            lowest++;
+        if (what < 4 && lowest == most)
+            continue;
+        if (what < 3) {
+            CHECK_EQ(dup(0), lowest);
+        } else if (what == 3) {
+            CHECK_EQ(fcntl(0, F_DUPFD_CLOEXEC, fd), lowest);
+            CHECK_EQ(fcntl(lowest, F_GETFD), FD_CLOEXEC);
+        } else if (what == 4) {
+            CHECK_EQ(dup2(0, fd), fd);
+            lowest = fd;
+        } else {
+            CHECK_EQ(close(fd), open_here[fd] ? 0 : -1);
+            lowest = fd;
+        }
+        open_here[lowest] = what < 5;
+        if (what < 3)
+            CHECK_EQ(fcntl(lowest, F_GETFD), 0); // no mark is left of whoever had the number
+        if (step % 500 == 250) {                 // the rest in a child: slots are shared at first
+            int status;
+            const pid_t child = fork();
+            if (child != 0) {
+                CHECK_EQ(waitpid(child, &status, 0), child);
+                CHECK_EXITED(status, 0);
+            } else if (step > 1000) {
+                _exit(0);
+            }
+        }
+    }
+}
+
 static const struct check_case cases[] = {
     {"dup, dup3, fcntl and close_range keep descriptors as asked", duplicates, 0, false},
+    {"the lowest free descriptor comes next, whatever was opened and closed before", lowest_free, 0, false},
     {"vectors, positions, sendfile and copy_file_range move the right bytes", transfers, 0, false},
     {"stat, statx and statfs tell what a name or descriptor is", stat_rules, 0, false},
     {"record locks split, conflict and go with any close", record_locks, 0, false},
