@@ -54,9 +54,9 @@ Result<nanos_t> deadline_from(UserPtr<Timespec> timeout) {
 
 /// Linux writes what is left back; a program whose timeout lies in read-only memory sees no error.
 void write_time_left(UserPtr<Timespec> timeout, nanos_t deadline_ns) {
-    if (!timeout || deadline_ns == no_deadline)
+    if (!timeout || deadline_ns == no_deadline || deadline_ns == 0) // of no time none is left, as it says
         return;
-    const nanos_t left = deadline_ns == 0 ? 0 : deadline_ns - monotonic_ns();
+    const nanos_t left = deadline_ns - monotonic_ns();
     (void)timeout.write(Timespec::from_ns(left > 0 ? left : 0));
 }
 
@@ -71,33 +71,49 @@ Result<void> use_mask(UserPtr<uint64_t> mask, uint64_t mask_size) {
 }
 
 /// What the file behind a descriptor says that others may close.
-[[gnu::noinline]] uint32_t look_counted(int fd, uint32_t wanted) {
+uint32_t look_counted(int fd, uint32_t wanted) {
+    if (fd < 0)
+        return 0;
     const Result<FileHold> file = any_file(fd);
-    return file.ok() ? (*file)->poll(wanted, nullptr) : poll_events::nval;
+    return file.ok() ? (*file)->poll_now(wanted) : poll_events::nval;
+}
+
+constexpr uint32_t always = poll_events::err | poll_events::hup;
+
+/// The events of a descriptor whose file is not known or keeps no word.
+[[gnu::noinline]] uint32_t look_by_asking(File* file, int fd, uint32_t wanted) {
+    if (file)
+        return file->poll(wanted, nullptr) & (wanted | always);
+    return look_counted(fd, wanted) & (wanted | always | poll_events::nval);
 }
 
 /// Asks each file once. Most calls need no more: something is ready, or nobody wants to wait. Writes what was found where
 /// that is not what is there already.
-Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
-    constexpr uint32_t batch = 64, always = poll_events::err | poll_events::hup;
+[[gnu::noinline]] Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
+    constexpr uint32_t batch = 64;
     Pollfd some[batch];
     unsigned found = 0;
     Proc& proc = current_proc();
-    FdTable* const lone = proc.is_single() ? proc.fds.get() : nullptr; // asked once for all
+    // Asked once for all.
+    const std::span<File* const> files = proc.is_single() ? proc.fds->borrow_all() : std::span<File* const>();
     for (uint32_t from = 0; from < count; from += batch) {
         const uint32_t n = std::min(batch, count - from);
         TRY(copyin(some, (fds + from).address(), n * sizeof(Pollfd)));
         for (const Pollfd *fd = some, *const end = some + n; fd != end; fd++) {
-            uint32_t revents = 0;
-            if (fd->fd >= 0) [[likely]] {
-                const uint32_t wanted = static_cast<uint16_t>(fd->events);
-                if (File* const file = lone ? lone->borrow(fd->fd) : nullptr) [[likely]]
-                    revents = file->poll(wanted, nullptr) & (wanted | always);
-                else
-                    revents = look_counted(fd->fd, wanted) & (wanted | always | poll_events::nval);
-            }
+            // All of it at once: fd, events, revents.
+            const auto raw = __builtin_bit_cast(uint64_t, *fd);
+            const auto number = static_cast<size_t>(static_cast<int32_t>(raw));
+            const uint64_t wanted = raw >> 32, old = raw >> 48;
+            File* const file = number < files.size() ? files[number] : nullptr;
+            int64_t ready = -1;
+            if (file) [[likely]]
+                ready = file->ready_now->load(std::memory_order_relaxed);
+            // No word has events where those in `raw` are that were found before.
+            uint64_t revents = static_cast<uint64_t>(ready) & (wanted | always);
+            if (ready < 0) [[unlikely]]
+                revents = look_by_asking(file, fd->fd, static_cast<uint16_t>(wanted));
             found += revents != 0;
-            if (revents != static_cast<uint16_t>(fd->revents)) [[unlikely]] {
+            if (revents != old) [[unlikely]] {
                 const vaddr_t at = (fds + from + static_cast<size_t>(fd - some)).address() + offsetof(Pollfd, revents);
                 TRY(UserPtr<uint16_t>(at).write(static_cast<uint16_t>(revents)));
             }
@@ -105,6 +121,9 @@ Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
     }
     return found;
 }
+
+[[gnu::noinline]] Result<unsigned> wait_for_events(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec> timeout,
+                                                   nanos_t deadline);
 
 } // namespace
 
@@ -118,6 +137,12 @@ Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec
         write_time_left(timeout, deadline);
         return found;
     }
+    return wait_for_events(fds, count, timeout, deadline);
+}
+
+namespace {
+
+Result<unsigned> wait_for_events(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec> timeout, nanos_t deadline) {
     Items storage;
     std::span<PollItem> items = TRY(storage.make(count));
     for (uint32_t i = 0; i < count; i++) {
@@ -141,6 +166,8 @@ Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec
     write_time_left(timeout, deadline);
     return found;
 }
+
+} // namespace
 
 Result<unsigned> sys_pselect6(int count, uint64_t in, uint64_t out, uint64_t except, UserPtr<Timespec> timeout,
                               UserPtr<SigsetArgument> mask) {

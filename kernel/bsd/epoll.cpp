@@ -192,7 +192,7 @@ Result<void> Epoll::modify(File& file, int fd, uint32_t events, uint64_t data) {
         return Errno::inval;
     item->events = events;
     item->data = data;
-    if (file.poll(wanted(*item), nullptr) != 0) {
+    if (file.poll_now(wanted(*item)) != 0) {
         mark_ready(*item);
         queue_.wake_all();
     }
@@ -248,7 +248,7 @@ Epoll::Collected Epoll::collect(std::span<EpollResult> out) {
         // A one-shot item that fired has no events left.
         if ((item->events & epoll_events::one_shot) && !(item->events & ~modes))
             continue;
-        const uint32_t revents = item->file->poll(wanted(*item), nullptr) & wanted(*item);
+        const uint32_t revents = item->file->poll_now(wanted(*item)) & wanted(*item);
         if (revents == 0)
             continue;
         out[count++] = {revents, item->data};

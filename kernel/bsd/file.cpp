@@ -8,6 +8,8 @@
 
 namespace lentil {
 
+constinit const ReadyWord ready_by_asking{-1};
+
 void File::last_unref() {
     if (may_hold_locks.load(std::memory_order_relaxed) != 0)
         file_locks_forget(this);

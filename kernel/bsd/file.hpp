@@ -4,6 +4,7 @@
 
 #include <bsd/uio.hpp>
 #include <libkern/types.hpp>
+#include <libkern/word.hpp>
 #include <sched/mutex.hpp>
 #include <vm/vm_map.hpp>
 
@@ -33,6 +34,12 @@ namespace poll_events {
 inline constexpr uint32_t in = 1, pri = 2, out = 4, err = 8, hup = 0x10, nval = 0x20, rdnorm = 0x40, rdband = 0x80,
                           wrnorm = 0x100, wrband = 0x200, rdhup = 0x2000;
 }
+
+/// What can be done with a file just now, kept by whoever changes that: poll_events in the low half, a count of the kind's
+/// own above them. Negative: nobody keeps it, the file has to be asked.
+using ReadyWord = Word<int64_t>;
+inline constexpr unsigned ready_count_shift = 32;
+extern const ReadyWord ready_by_asking;
 
 /// Gathers the wait queues that a poll must sleep on. `add` may be called with spin locks held; running out of slots
 /// makes `add` fall back to a table that was reserved before.
@@ -110,6 +117,13 @@ public:
     virtual Result<uint64_t> ioctl(uint32_t, uint64_t) { return Errno::notty; }
     /// Events ready now among `events` (plus err, hup); registers with `table` where they would become ready.
     virtual uint32_t poll(uint32_t events, PollTable* table) = 0;
+    /// The same without a table.
+    uint32_t poll_now(uint32_t events) {
+        const int64_t word = ready_now->load(std::memory_order_relaxed);
+        if (word < 0)
+            return poll(events, nullptr);
+        return static_cast<uint32_t>(word) & (events | poll_events::err | poll_events::hup);
+    }
     virtual Result<FileStat> stat() = 0;
     virtual Result<void> truncate(uint64_t) { return Errno::inval; }
     virtual Result<void> read_directory(DirectorySink&) { return Errno::notdir; }
@@ -161,6 +175,7 @@ public:
     /// Before it goes: locks and watches that name the open file.
     void last_unref();
 
+    const ReadyWord* ready_now = &ready_by_asking; ///< what poll would say; stays where it is while the file is
     std::atomic<uint32_t> flags;             ///< open_flags; only append, nonblock, direct, noatime change after open
     std::atomic<uint32_t> may_hold_locks{0}; ///< flock or OFD locks (bsd/file_lock.hpp)
     static constexpr uint32_t watched_by_epoll = 1, watched_by_kqueue = 2, knows_its_name = 4, opened_by_kernel = 8,

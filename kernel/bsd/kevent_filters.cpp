@@ -286,7 +286,7 @@ FileState look(Knote& knote, Kevent& out, RefPtr<File>& seen) {
         seen = *now;
     if (!now.ok() || seen.get() != knote.file)
         return FileState::closed;
-    const uint32_t found = seen->poll(wanted_events(knote), nullptr);
+    const uint32_t found = seen->poll_now(wanted_events(knote));
     if (found == 0)
         return FileState::idle;
     out.data = amount_of(knote, *seen);

@@ -30,6 +30,17 @@ void Pipe::drop_pages() {
     publish();
 }
 
+void Pipe::publish() {
+    using namespace poll_events;
+    const size_t bytes = write_at_ - read_at_, room = capacity() - (write_at_ - page_floor(read_at_));
+    publish_space(room, (room >= atomic_size ? writable_events : 0) |
+                            (readers_.load(std::memory_order_relaxed) == 0 ? err : 0));
+    // A FIFO that never had a writer is not at its end yet.
+    const bool ended =
+        writers_.load(std::memory_order_relaxed) == 0 && writer_opens_.load(std::memory_order_relaxed) != 0;
+    publish_used(bytes, (bytes > 0 ? readable_events : 0) | (ended ? hup : 0));
+}
+
 void Pipe::add_end(bool reader, bool writer) {
     if (reader) {
         readers_.fetch_add(1, std::memory_order_acq_rel);
@@ -39,74 +50,120 @@ void Pipe::add_end(bool reader, bool writer) {
         writers_.fetch_add(1, std::memory_order_acq_rel);
         writer_opens_.fetch_add(1, std::memory_order_acq_rel);
     }
+    {
+        MutexGuard guard(lock_);
+        publish();
+    }
     open_waitq_.wake_all();
 }
 
 void Pipe::remove_end(bool reader, bool writer) {
     const bool last_reader = reader && readers_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     const bool last_writer = writer && writers_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    if (!last_reader && !last_writer)
+        return;
+    {
+        MutexGuard guard(lock_);
+        if (readers_.load(std::memory_order_acquire) == 0 && writers_.load(std::memory_order_acquire) == 0)
+            drop_pages();
+        else
+            publish();
+    }
     if (last_reader)
         write_waitq_.wake_all();
     if (last_writer)
         read_waitq_.wake_all();
-    if (!last_reader && !last_writer)
-        return;
-    MutexGuard guard(lock_);
-    if (readers_.load(std::memory_order_acquire) == 0 && writers_.load(std::memory_order_acquire) == 0)
-        drop_pages();
 }
 
 namespace {
 
-/// As uio.put() and uio.take(), inline for one piece of user memory; bytes moved, -1 for a fault.
-inline int64_t put_bytes(Uio& uio, const char* from, size_t n) {
-    if (const vaddr_t to = uio.in_one_piece(n); to != 0) [[likely]] {
-        const size_t moved = machine::user_write(to, from, n);
-        uio.advance_in_piece(moved);
-        return moved == 0 ? -1 : static_cast<int64_t>(moved);
+/// Moves up to `n` bytes of `uio` bit by bit, by address where they lie in one piece of user memory.
+class Run {
+public:
+    Run(Uio& uio, size_t n) : uio_(uio), at_(uio.in_one_piece(n)) {}
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    ~Run() {
+        if (at_ != 0)
+            uio_.advance_in_piece(moved_);
     }
-    const Result<size_t> moved = uio.put(from, n);
-    return moved ? static_cast<int64_t>(*moved) : -1;
-}
-inline int64_t take_bytes(Uio& uio, char* to, size_t n) {
-    if (const vaddr_t from = uio.in_one_piece(n); from != 0) [[likely]] {
-        const size_t moved = machine::user_read(to, from, n);
-        uio.advance_in_piece(moved);
-        return moved == 0 ? -1 : static_cast<int64_t>(moved);
+    /// Bytes moved: fewer than `n` after a fault.
+    size_t put(const char* from, size_t n) {
+        if (at_ == 0) [[unlikely]]
+            return uio_.put(from, n).value_or(0);
+        const size_t moved = machine::user_write(at_ + moved_, from, n);
+        moved_ += moved;
+        return moved;
     }
-    const Result<size_t> moved = uio.take(to, n);
-    return moved ? static_cast<int64_t>(*moved) : -1;
-}
+    size_t take(char* to, size_t n) {
+        if (at_ == 0) [[unlikely]]
+            return uio_.take(to, n).value_or(0);
+        const size_t moved = machine::user_read(to, at_ + moved_, n);
+        moved_ += moved;
+        return moved;
+    }
+
+private:
+    Uio& uio_;
+    const vaddr_t at_;
+    size_t moved_ = 0;
+};
 
 } // namespace
 
-/// With the lock held and something inside: bytes taken, -1 for a fault.
+/// With the lock held: bytes taken, -1 for a fault.
 [[gnu::noinline]] int64_t Pipe::take_pages(Uio& uio) {
-    int64_t done = 0;
-    while (uio.left() > 0 && read_at_ != write_at_) {
-        VmPage*& slot = slot_at(read_at_);
-        const size_t offset = read_at_ % page_size;
-        const size_t n = std::min({uio.left(), static_cast<size_t>(write_at_ - read_at_), page_size - offset});
-        const int64_t moved = put_bytes(uio, static_cast<char*>(page_data(slot)) + offset, n);
-        if (moved < 0) {
-            if (done == 0)
-                return moved;
-            break;
+    uint64_t at = read_at_;
+    const uint64_t end = write_at_;
+    size_t left = std::min(uio.left(), end - at);
+    if (left == 0)
+        return 0;
+    VmPage** const slots = slots_;
+    const size_t mask = capacity() / page_size - 1;
+    size_t done = 0;
+    {
+        Run run(uio, left);
+        while (left > 0) {
+            VmPage*& slot = slots[at / page_size & mask];
+            const size_t offset = at % page_size, n = std::min(left, page_size - offset);
+            const size_t moved = run.put(static_cast<char*>(page_data(slot)) + offset, n);
+            at += moved;
+            done += moved;
+            left -= moved;
+            if (moved < n)
+                break;
+            if (at == end) { // keep this one page for the next write
+                std::swap(slot, slots[0]);
+                at = write_at_ = 0;
+            } else if (at % page_size == 0) {
+                page_unref(std::exchange(slot, nullptr));
+            }
         }
-        read_at_ += static_cast<size_t>(moved);
-        done += moved;
-        if (read_at_ == write_at_) { // keep this one page for the next write
-            if (&slot != &slots_[0])
-                std::swap(slot, slots_[0]);
-            read_at_ = write_at_ = 0;
-        } else if (read_at_ % page_size == 0) {
-            page_unref(std::exchange(slot, nullptr));
-        }
-        publish();
-        if (static_cast<size_t>(moved) < n)
-            break;
     }
-    return done;
+    read_at_ = at;
+    publish();
+    return done == 0 ? -1 : static_cast<int64_t>(done);
+}
+
+/// The same for bytes that lie in one page.
+[[gnu::noinline]] int64_t Pipe::take_from_page(Uio& uio) {
+    const uint64_t begin = read_at_;
+    const size_t offset = begin % page_size, n = std::min(uio.left(), write_at_ - begin);
+    const vaddr_t to = uio.in_one_piece(n);
+    if (to == 0 || n == 0 || offset + n > page_size) [[unlikely]]
+        return take_pages(uio);
+    VmPage*& slot = slot_at(begin);
+    const size_t moved = machine::user_write(to, static_cast<char*>(page_data(slot)) + offset, n);
+    uio.advance_in_piece(moved);
+    read_at_ = begin + moved;
+    if (read_at_ == write_at_) { // keep this one page for the next write
+        std::swap(slot, slots_[0]);
+        read_at_ = write_at_ = 0;
+    } else if (offset + moved == page_size) {
+        page_unref(std::exchange(slot, nullptr));
+    }
+    publish();
+    return moved == 0 ? -1 : static_cast<int64_t>(moved);
 }
 
 /// 0 if another reader was faster.
@@ -117,13 +174,14 @@ inline int64_t Pipe::take_out(Uio& uio) {
     const vaddr_t to = uio.in_one_piece(n);
     VmPage* const page = slots_[0];
     if (to == 0 || write_at_ > page_size || n == 0) [[unlikely]]
-        return take_pages(uio);
+        return take_from_page(uio);
     const size_t moved = machine::user_write(to, static_cast<char*>(page_data(page)) + begin, n);
     uio.advance_in_piece(moved);
     if (moved == n) [[likely]] {
         read_at_ = write_at_ = 0;
-        used_.store(0, std::memory_order_release);
-        space_.store(capacity(), std::memory_order_relaxed);
+        // Who reads is a reader, and whether writers are left did not change.
+        publish_space(capacity(), writable_events);
+        publish_used(0, static_cast<uint32_t>(read_ready_.load(std::memory_order_relaxed)) & poll_events::hup);
         return static_cast<int64_t>(n);
     }
     read_at_ += moved;
@@ -158,6 +216,29 @@ Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
     return static_cast<size_t>(done);
 }
 
+/// put_small() in whatever page is next.
+[[gnu::noinline]] bool Pipe::put_in_page(Uio& uio, size_t n) {
+    const uint64_t begin = write_at_;
+    const size_t offset = begin % page_size, room = space();
+    const vaddr_t from = uio.in_one_piece(n);
+    if (from == 0 || offset + n > page_size || room < n || readers_.load(std::memory_order_acquire) == 0)
+        return false;
+    VmPage*& slot = slot_at(begin);
+    if (!slot) {
+        const Result<VmPage*> page = page_alloc();
+        if (!page) [[unlikely]]
+            return false;
+        slot = *page;
+    }
+    if (machine::user_read(static_cast<char*>(page_data(slot)) + offset, from, n) != n) [[unlikely]]
+        return false;
+    uio.advance_in_piece(n);
+    write_at_ = begin + n;
+    publish_space(room - n, room - n >= atomic_size ? writable_events : 0); // readers_ is not 0, and the caller writes
+    publish_used(write_at_ - read_at_, readable_events);
+    return true;
+}
+
 /// What most writes are: `n` bytes of one piece, for which there is room in a page that is there. False: nothing happened.
 inline bool Pipe::put_small(Uio& uio, size_t n) {
     MutexGuard guard(lock_);
@@ -166,12 +247,14 @@ inline bool Pipe::put_small(Uio& uio, size_t n) {
     VmPage* const page = slots_[0];
     // The first page always has room up to its end, unless bytes lie in others (and are read from there on).
     if (from == 0 || end > page_size || !page || readers_.load(std::memory_order_acquire) == 0) [[unlikely]]
-        return false;
+        return put_in_page(uio, n);
     if (machine::user_read(static_cast<char*>(page_data(page)) + write_at_, from, n) != n) [[unlikely]]
         return false; // what was copied lies where nothing is yet
     uio.advance_in_piece(n);
     write_at_ = end;
-    publish();
+    const size_t room = capacity() - end;
+    publish_space(room, room >= atomic_size ? writable_events : 0); // readers_ is not 0
+    publish_used(end - read_at_, readable_events);
     return true;
 }
 
@@ -183,6 +266,40 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
         return write_pages(uio, nonblocking);
     read_waitq_.wake_all();
     return total;
+}
+
+/// With the lock held, up to `left` bytes, for which there is room: how many went in. Fewer: `error` says why.
+[[gnu::noinline]] size_t Pipe::put_pages(Uio& uio, size_t left, Errno& error) {
+    uint64_t at = write_at_;
+    VmPage** const slots = slots_;
+    const size_t mask = capacity() / page_size - 1;
+    size_t done = 0;
+    {
+        Run run(uio, left);
+        while (left > 0) {
+            VmPage*& slot = slots[at / page_size & mask];
+            if (!slot) {
+                const Result<VmPage*> page = page_alloc();
+                if (!page) {
+                    error = page.error();
+                    break;
+                }
+                slot = *page;
+            }
+            const size_t offset = at % page_size, n = std::min(left, page_size - offset);
+            const size_t moved = run.take(static_cast<char*>(page_data(slot)) + offset, n);
+            at += moved;
+            done += moved;
+            left -= moved;
+            if (moved < n) {
+                error = Errno::fault;
+                break;
+            }
+        }
+    }
+    write_at_ = at;
+    publish();
+    return done;
 }
 
 [[gnu::noinline]] Result<size_t> Pipe::write_pages(Uio& uio, bool nonblocking) {
@@ -200,33 +317,8 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
                 error = Errno::pipe;
                 break;
             }
-            const bool fits = space() >= unit;
-            while (fits && uio.left() > 0 && space() > 0) {
-                VmPage*& slot = slot_at(write_at_);
-                if (!slot) {
-                    const Result<VmPage*> page = page_alloc();
-                    if (!page) {
-                        error = page.error();
-                        break;
-                    }
-                    slot = *page;
-                }
-                const size_t offset = write_at_ % page_size;
-                const size_t n = std::min({uio.left(), space(), page_size - offset});
-                const int64_t taken = take_bytes(uio, static_cast<char*>(page_data(slot)) + offset, n);
-                if (taken < 0) {
-                    error = Errno::fault;
-                    break;
-                }
-                const auto moved = static_cast<size_t>(taken);
-                write_at_ += moved;
-                publish();
-                done += moved;
-                if (moved < n) {
-                    error = Errno::fault;
-                    break;
-                }
-            }
+            if (const size_t room = space(); room >= unit)
+                done += put_pages(uio, std::min(uio.left(), room), error);
         }
         if (done > 0)
             read_waitq_.wake_all();
@@ -281,7 +373,7 @@ size_t Pipe::peek(std::span<char> out, uint64_t& place) {
     const size_t n = std::min(out.size(), used());
     for (size_t done = 0; done < n;) {
         const uint64_t at = read_at_ + done;
-        const VmPage* const page = slots_[at / page_size % (capacity() / page_size)];
+        const VmPage* const page = slot_at(at);
         const size_t piece = std::min(n - done, page_size - at % page_size);
         std::copy_n(static_cast<const char*>(page_data(page)) + at % page_size, piece, out.data() + done);
         done += piece;
@@ -296,7 +388,7 @@ void Pipe::take(uint64_t place, size_t n) {
             return;
         n = std::min(n, used());
         for (const uint64_t end = read_at_ + n; read_at_ < end;) {
-            VmPage*& slot = slots_[read_at_ / page_size % (capacity() / page_size)];
+            VmPage*& slot = slot_at(read_at_);
             read_at_ += std::min(end - read_at_, page_size - read_at_ % page_size);
             if (read_at_ == write_at_) { // keep this one page for the next write
                 std::swap(slot, slots_[0]);
@@ -320,19 +412,10 @@ uint32_t Pipe::poll(uint32_t events, PollTable* table, bool readable, bool writa
             table->add(write_waitq_);
     }
     uint32_t ready = 0;
-    if (readable) {
-        if (used() > 0)
-            ready |= in | rdnorm;
-        // A FIFO that never had a writer is not at its end yet.
-        if (writers_.load(std::memory_order_acquire) == 0 && writer_opens_.load(std::memory_order_acquire) != 0)
-            ready |= hup;
-    }
-    if (writable) {
-        if (space() >= atomic_size)
-            ready |= out | wrnorm;
-        if (readers_.load(std::memory_order_acquire) == 0)
-            ready |= err;
-    }
+    if (readable)
+        ready |= static_cast<uint32_t>(read_ready_.load(std::memory_order_acquire));
+    if (writable)
+        ready |= static_cast<uint32_t>(write_ready_.load(std::memory_order_acquire));
     return ready & (events | hup | err);
 }
 
@@ -422,6 +505,7 @@ public:
     static constexpr const char* zone_name = "pipe_files";
     PipeFile(uint32_t flags_value, RefPtr<Pipe> pipe, uint64_t inode, nanos_t born)
         : File(flags_value), ends_(std::move(pipe), readable(), writable()), inode_(inode), born_(born) {
+        ready_now = ends_.pipe().ready_word(readable(), writable());
         if (has_uthread()) {
             const RefPtr<const Cred> cred = current_proc().cred();
             uid_ = cred->fsuid;

@@ -21,6 +21,10 @@ public:
     /// pipe, with SIGPIPE, if there is no reader.
     Result<size_t> write(Uio& uio, bool nonblocking);
     uint32_t poll(uint32_t events, PollTable* table, bool readable, bool writable);
+    /// What poll() would say of one end; of both nobody keeps it.
+    const ReadyWord* ready_word(bool readable, bool writable) const {
+        return readable && writable ? &ready_by_asking : readable ? &read_ready_ : &write_ready_;
+    }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument);
 
     size_t readable_bytes() const { return used(); }
@@ -46,18 +50,30 @@ public:
 private:
     friend class Fifo;
     static constexpr unsigned inline_slots = default_capacity / page_size;
-    size_t used() const { return used_.load(std::memory_order_acquire); }
-    size_t space() const { return space_.load(std::memory_order_acquire); }
-    /// After a change of positions or capacity.
-    void publish() {
-        used_.store(write_at_ - read_at_, std::memory_order_release);
-        space_.store(capacity() - (write_at_ - page_floor(read_at_)), std::memory_order_relaxed);
+    size_t used() const {
+        return static_cast<uint64_t>(read_ready_.load(std::memory_order_acquire)) >> ready_count_shift;
     }
+    size_t space() const {
+        return static_cast<uint64_t>(write_ready_.load(std::memory_order_acquire)) >> ready_count_shift;
+    }
+    /// After a change of positions, capacity or ends. The lock is held.
+    void publish();
+    void publish_space(size_t room, uint32_t events) {
+        write_ready_.store(static_cast<int64_t>(room << ready_count_shift | events), std::memory_order_relaxed);
+    }
+    void publish_used(size_t bytes, uint32_t events) {
+        read_ready_.store(static_cast<int64_t>(bytes << ready_count_shift | events), std::memory_order_release);
+    }
+    static constexpr uint32_t readable_events = poll_events::in | poll_events::rdnorm,
+                              writable_events = poll_events::out | poll_events::wrnorm;
     void drop_pages();
     VmPage*& slot_at(uint64_t position) { return slots_[position / page_size & (capacity() / page_size - 1)]; }
     int64_t take_out(Uio& uio);
     int64_t take_pages(Uio& uio);
+    int64_t take_from_page(Uio& uio);
     bool put_small(Uio& uio, size_t n);
+    bool put_in_page(Uio& uio, size_t n);
+    size_t put_pages(Uio& uio, size_t left, Errno& error);
     Errno wait_readable(bool nonblocking);
     Result<size_t> write_pages(Uio& uio, bool nonblocking);
 
@@ -66,9 +82,9 @@ private:
     VmPage** slots_ = first_slots_;       ///< ring of capacity/page_size pages, made on first use
     uint64_t read_at_ = 0, write_at_ = 0; ///< bytes since the beginning
     std::atomic<size_t> capacity_{default_capacity};
-    // Written with lock_ held, read by wait predicates. A page is free only when all of it was read, so that no page of
-    // the ring has bytes of both ends.
-    Word<size_t> used_{0}, space_{default_capacity};
+    // Written with lock_ held: what poll says of either end, and how many bytes can be read or written, which wait predicates
+    // read. A page is free only when all of it was read, so that no page of the ring has bytes of both ends.
+    ReadyWord read_ready_{0}, write_ready_{int64_t{default_capacity} << ready_count_shift};
     std::atomic<uint32_t> readers_{0}, writers_{0};
     std::atomic<uint32_t> reader_opens_{0}, writer_opens_{0}; ///< ever: whom an open of a FIFO waits for
     Waitq read_waitq_, write_waitq_, open_waitq_;

@@ -66,8 +66,9 @@ unsigned look(std::span<PollItem> items, PollTable* table) {
     unsigned found = 0;
     for (PollItem& item : items) {
         if (item.file)
-            item.revents = item.file->poll(item.events, found == 0 ? table : nullptr) &
-                           (item.events | poll_events::err | poll_events::hup);
+            item.revents =
+                (found == 0 && table ? item.file->poll(item.events, table) : item.file->poll_now(item.events)) &
+                (item.events | poll_events::err | poll_events::hup);
         found += item.revents != 0;
     }
     return found;

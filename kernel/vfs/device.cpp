@@ -36,8 +36,9 @@ namespace {
 class FifoFile final : public DeviceFile {
 public:
     static constexpr const char* zone_name = "fifo_files";
-    FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends)
-        : DeviceFile(node, flags_value), ends_(std::move(ends)) {}
+    FifoFile(Vnode& node, uint32_t flags_value, PipeEnds ends) : DeviceFile(node, flags_value), ends_(std::move(ends)) {
+        ready_now = ends_.pipe().ready_word(readable(), writable());
+    }
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override {
         const size_t n = TRY(ends_.pipe().read(uio, nonblocking()));

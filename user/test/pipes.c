@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 static int ends[2];
 
@@ -362,6 +363,150 @@ static void poll_many(void) {
     }
 }
 
+// What poll says of a pipe without waiting has to be what was done to it, whoever did it. Its ends are opened and closed again
+// through /proc, bytes come and go in every way, and it grows and shrinks.
+enum { end_max = 2, part_max = 6000 };
+static unsigned dice(unsigned* state, unsigned sides) {
+    *state = *state * 1664525 + 1013904223;
+    return (*state >> 8) % sides;
+}
+static int open_again(int fd, int flags) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, flags | O_NONBLOCK);
+}
+// How many bytes went in, or came out (negative).
+static long shove(const int* to, unsigned what, unsigned n) {
+    static char part[part_max]; // what is in there is all the same
+    static const int sizes[] = {4096, 8192, 65536};
+    int null;
+    long moved = 0;
+    switch (what) {
+    case 0: moved = write(to[1], part, n); break;
+    case 1: moved = write(to[1], part, 1); break;
+    case 2: moved = -read(to[0], (char[part_max]){0}, n); break;
+    case 3: moved = -read(to[0], (char[1]){0}, 1); break;
+    case 4:
+        null = open("/dev/null", O_WRONLY);
+        moved = -splice(to[0], NULL, null, NULL, n, SPLICE_F_NONBLOCK);
+        close(null);
+        break;
+    case 5: moved = vmsplice(to[1], &(struct iovec){part, n}, 1, SPLICE_F_NONBLOCK); break;
+    case 6: moved = writev(to[1], (struct iovec[2]){{part, n / 2}, {part, n - n / 2}}, 2); break;
+    default: (void)fcntl(to[0] >= 0 ? to[0] : to[1], F_SETPIPE_SZ, sizes[n % 3]); return 0;
+    }
+    return what >= 2 && what <= 4 ? (moved == 1 && errno == EAGAIN ? 0 : moved) : moved < 0 ? 0 : moved;
+}
+static void check_ends(const int* fds, long inside, bool readers, bool writers) {
+    const short all = POLLIN | POLLRDNORM | POLLOUT | POLLPRI;
+    int n = -1;
+    if (fds[0] >= 0) {
+        CHECK_EQ(ready(fds[0], all), (inside > 0 ? POLLIN | POLLRDNORM : 0) | (writers ? 0 : POLLHUP));
+        CHECK_EQ(ready(fds[0], POLLPRI), writers ? 0 : POLLHUP);
+        CHECK_EQ(ioctl(fds[0], FIONREAD, &n), 0);
+        CHECK_EQ(n, inside);
+    }
+    if (fds[1] >= 0) {
+        CHECK_EQ(ready(fds[1], all) & ~POLLOUT, readers ? 0 : POLLERR);
+        struct timeval now = {0, 0};
+        fd_set in, out;
+        FD_ZERO(&in);
+        FD_ZERO(&out);
+        if (fds[0] >= 0)
+            FD_SET(fds[0], &in);
+        FD_SET(fds[1], &out);
+        CHECK(select((fds[0] > fds[1] ? fds[0] : fds[1]) + 1, &in, &out, NULL, &now) >= 0);
+        CHECK_EQ(!!FD_ISSET(fds[1], &out), (ready(fds[1], POLLOUT) & (POLLOUT | POLLERR)) != 0);
+        if (fds[0] >= 0)
+            CHECK_EQ(!!FD_ISSET(fds[0], &in), inside > 0 || !writers);
+    }
+}
+static void polled_as_it_is(void) {
+    signal(SIGPIPE, SIG_IGN);
+    unsigned state = 7;
+    for (int round = 0; round < 8; round++) {
+        int fds[2], more[2] = {-1, -1};
+        long inside = 0;
+        CHECK_EQ(pipe2(fds, O_NONBLOCK), 0);
+        for (int step = 0; step < 300; step++) {
+            const unsigned what = dice(&state, 14), n = 1 + dice(&state, part_max);
+            if (what < 8) {
+                const int use[2] = {fds[0] >= 0 ? fds[0] : more[0], fds[1] >= 0 ? fds[1] : more[1]};
+                if (use[0] < 0 || use[1] < 0)
+                    continue;
+                // POLLOUT is the promise that PIPE_BUF bytes go in as one.
+                const bool fits = ready(use[1], POLLOUT) == POLLOUT;
+                if (what == 0 && n > 4000) {
+                    static char most[4096];
+                    const long moved = write(use[1], most, sizeof most);
+                    CHECK_EQ(moved, fits ? (long)sizeof most : -1);
+                    inside += moved > 0 ? moved : 0;
+                } else {
+                    inside += shove(use, what, n);
+                }
+            } else {
+                int *const end = what % 2 ? &fds[what / 2 % 2] : &more[what / 2 % 2], side = (int)(what / 2 % 2);
+                const int other = end == &fds[side] ? more[side] : fds[side];
+                if (*end < 0) {
+                    const int any = other >= 0 ? other : fds[!side] >= 0 ? fds[!side] : more[!side];
+                    *end = open_again(any, side ? O_WRONLY : O_RDONLY);
+                    CHECK(*end >= 0 || errno == ENXIO);
+                } else if (other >= 0 || fds[!side] >= 0 || more[!side] >= 0) { // one stays, or the bytes go
+                    close(*end);
+                    *end = -1;
+                }
+            }
+            const bool readers = fds[0] >= 0 || more[0] >= 0, writers = fds[1] >= 0 || more[1] >= 0;
+            check_ends(fds, inside, readers, writers);
+            check_ends(more, inside, readers, writers);
+        }
+        for (int side = 0; side < 2; side++) {
+            close(fds[side]);
+            close(more[side]);
+        }
+    }
+}
+
+static int raced[2];
+static _Atomic long raced_inside;
+static void* race(void* argument) {
+    unsigned state = (unsigned)(long)argument;
+    for (int step = 0; step < 150; step++) {
+        const unsigned what = dice(&state, 10), n = 1 + dice(&state, part_max);
+        if (what < 8) {
+            raced_inside += shove(raced, what == 4 ? 2 : what, n); // what a splice takes another may read meanwhile
+        } else {
+            const int fd = open_again(raced[what - 8], what == 9 ? O_WRONLY : O_RDONLY);
+            CHECK(fd >= 0);
+            close(fd);
+        }
+    }
+    return NULL;
+}
+static void polled_after_a_race(void) {
+    enum { racers = 6 };
+    signal(SIGPIPE, SIG_IGN);
+    for (long round = 0; round < 12; round++) {
+        pthread_t threads[racers];
+        CHECK_EQ(pipe2(raced, O_NONBLOCK), 0);
+        raced_inside = 0;
+        for (long i = 0; i < racers; i++)
+            CHECK_EQ(pthread_create(&threads[i], NULL, race, (void*)(round * racers + i)), 0);
+        for (int i = 0; i < racers; i++)
+            pthread_join(threads[i], NULL);
+        check_ends(raced, raced_inside, true, true);
+        char part[part_max];
+        for (long n; (n = read(raced[0], part, sizeof part)) > 0;)
+            raced_inside -= n;
+        check_ends(raced, raced_inside, true, true);
+        CHECK_EQ(raced_inside, 0);
+        CHECK_EQ(ready(raced[1], POLLOUT), POLLOUT);
+        close(raced[1]);
+        CHECK_EQ(ready(raced[0], POLLIN), POLLHUP);
+        close(raced[0]);
+    }
+}
+
 static void eventfds(void) {
     int fd = eventfd(3, EFD_NONBLOCK);
     uint64_t value = 0;
@@ -450,6 +595,8 @@ static const struct check_case cases[] = {
     {"a FIFO that was opened by one who then ran on and left again is open", a_fifo_met_once, 0, false},
     {"poll and select report what is ready, what hung up, and time limits", polling, 0, false},
     {"poll on two hundred pipes with writers on every hart loses no wake-up", poll_many, 60, false},
+    {"poll says of a pipe's ends what they are, whatever was done to it before", polled_as_it_is, 60, false},
+    {"poll says what a pipe's ends are after threads raced on it", polled_after_a_race, 60, false},
     {"eventfd counts, and as a semaphore gives one at a time", eventfds, 0, false},
     {"a pipe can be opened again through /proc/self/fd", reopened, 0, false},
 };
