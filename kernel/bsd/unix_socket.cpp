@@ -53,22 +53,10 @@ public:
         if (socket_->in_flight_.load(std::memory_order_relaxed) != 0)
             rights_collect();
     }
-    Result<size_t> read(Uio& uio) override {
-        SocketReceive how;
-        return socket_->receive(uio, how, nonblocking());
-    }
-    Result<size_t> write(Uio& uio) override {
-        SocketSend how;
-        return socket_->send(uio, how, nonblocking());
-    }
-    Result<size_t> read_now(Uio& uio) override {
-        SocketReceive how;
-        return socket_->receive(uio, how, true);
-    }
-    Result<size_t> write_now(Uio& uio) override {
-        SocketSend how;
-        return socket_->send(uio, how, true);
-    }
+    Result<size_t> read(Uio& uio) override { return socket_->read(uio, nonblocking()); }
+    Result<size_t> write(Uio& uio) override { return socket_->write(uio, nonblocking()); }
+    Result<size_t> read_now(Uio& uio) override { return socket_->read(uio, true); }
+    Result<size_t> write_now(Uio& uio) override { return socket_->write(uio, true); }
     uint32_t poll(uint32_t events, PollTable* table) override { return socket_->poll(events, table); }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {
         constexpr uint32_t bytes_to_read = 0x541b, bytes_unread = 0x5411; // SIOCINQ, SIOCOUTQ

@@ -74,6 +74,9 @@ public:
     // -- data ------------------------------------------------------------------------------------------------------------
     Result<size_t> send(Uio& uio, SocketSend& how, bool nonblocking);
     Result<size_t> receive(Uio& uio, SocketReceive& how, bool nonblocking);
+    /// The same where only the bytes count: read(2) and write(2).
+    Result<size_t> write(Uio& uio, bool nonblocking);
+    Result<size_t> read(Uio& uio, bool nonblocking);
     uint32_t poll(uint32_t events, PollTable* table);
     /// Bytes to read (of a datagram socket: of the next one); inval if it listens.
     Result<size_t> readable_bytes();

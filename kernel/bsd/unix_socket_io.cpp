@@ -50,7 +50,8 @@ UnixMessage* UnixSocket::unlink_first(UnixMessage& message) {
         head_.store(message.next, std::memory_order_release);
         was_full = is_full();
         queued_.store(queued_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
-        bytes_.fetch_sub(message.length - message.taken, std::memory_order_relaxed);
+        if (const size_t unread = message.length - message.taken; unread != 0)
+            bytes_.fetch_sub(unread, std::memory_order_relaxed);
     }
     if (!is_datagram()) {
         if (UnixSocket* other = peer())
@@ -385,6 +386,89 @@ Result<size_t> UnixSocket::receive(Uio& uio, SocketReceive& how, bool nonblockin
         return is_stream() ? Errno::inval : Errno::opnotsupp;
     nonblocking |= (how.flags & message_flags::dontwait) != 0;
     return is_stream() ? receive_stream(uio, how, nonblocking) : receive_packet(uio, how, nonblocking);
+}
+
+// ---- read and write ------------------------------------------------------------------------------------------------
+
+namespace {
+[[gnu::noinline]] Result<size_t> send_plain(UnixSocket& socket, Uio& uio, bool nonblocking) {
+    SocketSend how;
+    return socket.send(uio, how, nonblocking);
+}
+[[gnu::noinline]] Result<size_t> receive_plain(UnixSocket& socket, Uio& uio, bool nonblocking) {
+    SocketReceive how;
+    return socket.receive(uio, how, nonblocking);
+}
+} // namespace
+
+// What most of them are: a few bytes of a stream, in one piece of user memory, and nobody wants to know whose. Whatever else
+// comes up is left to send() and receive().
+
+Result<size_t> UnixSocket::write(Uio& uio, bool nonblocking) {
+    const size_t n = uio.left();
+    const vaddr_t from = uio.in_one_piece(n);
+    UnixSocket* const other = peer(); // stays until we are closed
+    if (!is_stream() || !other || from == 0 || n == 0 || n > UnixMessage::own_size || (shut() & shut_send) ||
+        charged_.load(std::memory_order_relaxed) >= send_buffer.load(std::memory_order_relaxed) ||
+        (pass_creds.load(std::memory_order_relaxed) | other->pass_creds.load(std::memory_order_relaxed)) != 0)
+        return send_plain(*this, uio, nonblocking);
+    const Result<UnixMessage*> made = zone_new<UnixMessage>();
+    if (!made) [[unlikely]]
+        return made.error();
+    UnixMessage& message = **made;
+    message.length = n;
+    if (machine::user_read(message.own, from, n) != n) [[unlikely]] {
+        zone_delete(&message);
+        return Errno::fault;
+    }
+    const size_t charge = message.charge();
+    charged_.fetch_add(charge, std::memory_order_relaxed);
+    if (!other->enqueue(message)) [[unlikely]] {
+        charged_.fetch_sub(charge, std::memory_order_relaxed);
+        zone_delete(&message);
+        signal_broken_pipe();
+        return Errno::pipe;
+    }
+    uio.advance_in_piece(n);
+    return n;
+}
+
+Result<size_t> UnixSocket::read(Uio& uio, bool nonblocking) {
+    if (!is_stream() || uio.left() == 0 || state_.load(std::memory_order_acquire) != State::connected ||
+        pass_creds.load(std::memory_order_relaxed) != 0 || low_water.load(std::memory_order_relaxed) > 1)
+        return receive_plain(*this, uio, nonblocking);
+    if (!first_message()) {
+        if (receive_timeout_ns.load(std::memory_order_relaxed) != 0)
+            return receive_plain(*this, uio, nonblocking);
+        TRY(wait_for_message(nonblocking, no_deadline));
+    }
+    size_t n = 0;
+    UnixMessage* read_whole = nullptr;
+    {
+        MutexGuard guard(read_lock_);
+        UnixMessage* const message = first_message();
+        vaddr_t to = 0;
+        if (message && !message->rights) {
+            n = std::min(uio.left(), message->length - message->taken);
+            to = uio.in_one_piece(n);
+        }
+        if (to == 0) [[unlikely]] {
+            guard.unlock();
+            return receive_plain(*this, uio, nonblocking);
+        }
+        if (machine::user_write(to, message->data() + message->taken, n) != n) [[unlikely]]
+            return Errno::fault;
+        uio.advance_in_piece(n);
+        message->taken += n;
+        bytes_.fetch_sub(n, std::memory_order_relaxed);
+        if (message->taken == message->length)
+            read_whole = unlink_first(*message);
+    }
+    if (read_whole)
+        zone_delete(read_whole); // a stream's has neither sender nor, as it turned out, rights
+    if (uio.left() != 0 && first_message()) [[unlikely]]
+        return n + receive_plain(*this, uio, true).value_or(0);
+    return n;
 }
 
 Result<size_t> UnixSocket::readable_bytes() {
