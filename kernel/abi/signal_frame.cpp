@@ -171,6 +171,7 @@ Result<void> push_signal_frame(machine::Trapframe& frame, const SigInfo& info, c
         LinuxSiginfo siginfo;
         uint64_t words[info_words];
     } first;
+#pragma GCC unroll 8
     for (uint64_t& word : first.words)
         word = 0;
     fill(first.siginfo, info);

@@ -229,9 +229,12 @@ Step take_one(machine::Trapframe& frame) {
     }
 
     const SigSet wanted = ~signals::blocked_for(self);
-    int signo = taken ? info.signo : next_signal(self.sig.pending.set, ~wanted);
-    if (signo == 0)
-        signo = next_signal(proc.sig.shared.set, ~wanted);
+    Pending* from = &self.sig.pending;
+    int signo = taken ? info.signo : next_signal(from->set, ~wanted);
+    if (signo == 0) {
+        from = &proc.sig.shared;
+        signo = next_signal(from->set, ~wanted);
+    }
     if (signo == 0) {
         if (!self.sig.has_saved_mask)
             return Step::done;
@@ -244,7 +247,7 @@ Step take_one(machine::Trapframe& frame) {
         guard.unlock();
         if (!taken || !ask_tracer(self, frame, info))
             return Step::again;
-        guard.relock();
+        guard.relock(); // `from` counts no more: it is taken
         signo = info.signo;
     }
     SigAction action = signals::action_of(proc, signo);
@@ -257,7 +260,7 @@ Step take_one(machine::Trapframe& frame) {
         return Step::again;
     }
     if (!taken)
-        signals::take_signal(self, SigSet::of(signo), info);
+        pending_take(*from, signo, info);
     if (discards(action, signo))
         return Step::again;
     if (action.handler == SigAction::default_action) {

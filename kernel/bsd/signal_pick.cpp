@@ -24,7 +24,7 @@ Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& 
     const int signo = info.signo;
     if (!is_real_time(signo) && pending.set.has(signo))
         return Enqueued::coalesced;
-    const bool exempt = !is_real_time(signo) && info.code >= 0;
+    const bool exempt = is_exempt(info);
     QueuedSignal* entry = nullptr;
     const uint32_t before = quota.count ? quota.count->fetch_add(1, std::memory_order_relaxed) : 0;
     if (exempt || before < quota.limit)
@@ -46,6 +46,15 @@ Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& 
 }
 
 void pending_take(Pending& pending, int signo, SigInfo& info) {
+    // Mostly it is all that pends.
+    if (const auto first = pending.queue.begin(); pending.set == SigSet::of(signo) && first != pending.queue.end() &&
+                                                  std::next(first) == pending.queue.end()) [[likely]] {
+        QueuedSignal& entry = *first;
+        pending.set = {};
+        info = entry.info;
+        pending.queue.erase(first);
+        return leave(entry, &info);
+    }
     QueuedSignal* oldest = nullptr;
     bool more = false;
     for (QueuedSignal& entry : pending.queue) {

@@ -19,7 +19,9 @@ struct SignalQuota {
     uint64_t limit = ~uint64_t{0};
 };
 
-/// Puts `info` behind `pending`. Signals that the kernel itself generates count, but are exempt from the limit.
+/// Signals that the kernel itself generates count, but are exempt from the limit.
+constexpr bool is_exempt(const SigInfo& info) { return !is_real_time(info.signo) && info.code >= 0; }
+/// Puts `info` behind `pending`.
 Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& info);
 /// Takes the oldest `signo` into `info`; the bit goes with the last one.
 void pending_take(Pending& pending, int signo, SigInfo& info);

@@ -215,7 +215,9 @@ Result<void> signal_queue_locked(Proc& proc, Uthread* target, const SigInfo& inf
     Result<void> result;
     const vaddr_t handler = signals::handler_of(proc, signo);
     if (!proc.sig.group_exit && !is_ignored(proc, target, signo, handler)) {
-        SignalQuota quota{nullptr, proc.limit(Limit::sigpending).soft};
+        SignalQuota quota;
+        if (!is_exempt(info))
+            quota.limit = proc.limit(Limit::sigpending).soft;
         if (UserCounts* user = user_counts_locked(proc.real_uid()))
             quota.count = &user->signals;
         Pending& pending = target ? target->sig.pending : proc.sig.shared;
@@ -342,7 +344,8 @@ bool signal_begin_group_exit(Proc& proc, int32_t wait_status) {
 
 bool signal_allowed(const Proc& target, int signo) {
     const Proc& self = current_proc();
-    if (&self == &target)
+    // Who shares the caller's credentials, as relatives do until one changes them, has its user.
+    if (&self == &target || self.cred_.get() == target.cred_.get())
         return true;
     const RefPtr<const Cred> mine = self.cred(), theirs = target.cred();
     if (!theirs)
