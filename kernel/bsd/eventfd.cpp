@@ -37,6 +37,12 @@ public:
                 break;
         }
         waitq_.wake_all();
+        if (const vaddr_t to = uio.in_one_piece(sizeof taken); to != 0) [[likely]] {
+            if (!machine::user_write_words<1>(to, &taken))
+                return Errno::fault;
+            uio.advance_in_piece(sizeof taken);
+            return sizeof taken;
+        }
         return uio.put(&taken, sizeof taken);
     }
 
@@ -44,7 +50,13 @@ public:
         if (uio.left() < sizeof(uint64_t))
             return Errno::inval;
         uint64_t added = 0;
-        TRY(uio.take(&added, sizeof added));
+        if (const vaddr_t from = uio.in_one_piece(sizeof added); from != 0) [[likely]] {
+            if (!machine::user_read_words<1>(&added, from))
+                return Errno::fault;
+            uio.advance_in_piece(sizeof added);
+        } else {
+            TRY(uio.take(&added, sizeof added));
+        }
         if (added > max_count)
             return Errno::inval;
         for (;;) {

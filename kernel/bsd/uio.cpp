@@ -86,11 +86,9 @@ Result<size_t> Uio::take(void* to, size_t n) {
 }
 
 Result<size_t> Uio::put_zeros(size_t n) {
-    if (index_ < segments_.size() && n <= left_ && n <= segments_[index_].length - offset_) [[likely]] {
-        const size_t moved = machine::user_zero(segments_[index_].base + offset_, n);
-        offset_ += moved;
-        left_ -= moved;
-        moved_ += moved;
+    if (const vaddr_t at = in_one_piece(n); at != 0) [[likely]] {
+        const size_t moved = machine::user_zero(at, n);
+        advance_in_piece(moved);
         return moved == 0 && n > 0 ? Result<size_t>(Errno::fault) : moved;
     }
     return each_piece(*this, n, [&](vaddr_t to, size_t, size_t length) {

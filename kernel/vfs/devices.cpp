@@ -23,8 +23,12 @@ public:
             return size_t{0};
         // In pieces, so that a signal ends a long read early, as on Linux.
         constexpr size_t piece = 16 * page_size;
-        if (uio.left() <= piece) [[likely]]
-            return uio.left() == 0 ? Result<size_t>(size_t{0}) : uio.put_zeros(uio.left());
+        const size_t n = uio.left();
+        if (const vaddr_t to = uio.in_one_piece(n); to != 0 && n <= piece && n != 0) [[likely]] {
+            const size_t moved = machine::user_zero(to, n);
+            uio.advance_in_piece(moved);
+            return moved == 0 ? Result<size_t>(Errno::fault) : moved;
+        }
         size_t done = 0;
         while (uio.left() > 0) {
             const size_t wanted = std::min(uio.left(), piece);
