@@ -30,6 +30,13 @@
     asm volatile("" ::: "memory"); // more at a time would need more registers than are free
 }
 
+[[gnu::always_inline]] static inline void copy_32(uint64_t* to, const uint64_t* from) {
+    copy_8(to, from);
+    copy_8(to + 8, from + 8);
+    copy_8(to + 16, from + 16);
+    copy_8(to + 24, from + 24);
+}
+
 extern "C" {
 
 void* memcpy(void* __restrict to, const void* __restrict from, size_t n) {
@@ -40,11 +47,11 @@ void* memcpy(void* __restrict to, const void* __restrict from, size_t n) {
             *d++ = *s++;
         auto* dw = reinterpret_cast<uint64_t*>(d);
         auto* sw = reinterpret_cast<const uint64_t*>(s);
-        for (; n >= 256; n -= 256, dw += 32, sw += 32) { // pages, mostly
-            copy_8(dw, sw);
-            copy_8(dw + 8, sw + 8);
-            copy_8(dw + 16, sw + 16);
-            copy_8(dw + 24, sw + 24);
+        for (; n >= 1024; n -= 1024, dw += 128, sw += 128) { // pages, mostly
+            copy_32(dw, sw);
+            copy_32(dw + 32, sw + 32);
+            copy_32(dw + 64, sw + 64);
+            copy_32(dw + 96, sw + 96);
         }
         for (; n >= 64; n -= 64, dw += 8, sw += 8)
             copy_8(dw, sw);

@@ -152,6 +152,20 @@ bool PmapInternals::remove_leaf(Pmap& pmap, Gather& gather, Pte& link, vaddr_t s
     return true;
 }
 
+void PmapInternals::forget_table(Pmap& pmap, Gather& gather, vaddr_t va) {
+    static_assert(top_level == 2);
+    const Table upper = root(pmap);
+    const unsigned i = Pte::index(va, 2), below = Pte::index(va, 1);
+    const Table middle = Table::behind(upper.get(i));
+    middle.forget_empty(below, below + 1);
+    if (!middle.empty())
+        return;
+    upper.clear(i);
+    count_tables(pmap, -1);
+    gather.add_table(middle.record);
+    upper.forget_empty(i, i + 1);
+}
+
 void PmapInternals::remove(Pmap& pmap, Gather& gather, Table table, unsigned level, vaddr_t start, vaddr_t end) {
     if (start >= end)
         return;
@@ -398,11 +412,15 @@ Result<void> Pmap::prepare_remove(vaddr_t start, vaddr_t end) {
 
 void Pmap::remove(vaddr_t start, vaddr_t end) {
     if (start < end && PmapInternals::in_one_leaf(start, end)) {
-        const Pte* link = PmapInternals::link_of(*this, start);
+        Pte* link = PmapInternals::link_of(*this, start);
         if (!link || Table::is_empty(Table::load(*link)))
             return;
         if (!Table::behind(Table::load(*link)).uses(Pte::index(start, 0), Pte::index(end - 1, 0) + 1))
             return;
+        Gather gather(space_);
+        if (PmapInternals::remove_leaf(*this, gather, *link, start, end))
+            PmapInternals::forget_table(*this, gather, start);
+        return;
     }
     Gather gather(space_);
     PmapInternals::remove(*this, gather, PmapInternals::root(*this), PmapInternals::top_level, start, end);

@@ -296,6 +296,8 @@ struct PmapInternals {
     static void remove(Pmap& pmap, Gather& gather, Table table, unsigned level, vaddr_t start, vaddr_t end);
     /// Of one leaf table; true if it was unlinked.
     static bool remove_leaf(Pmap& pmap, Gather& gather, Pte& link, vaddr_t start, vaddr_t end);
+    /// After the leaf table of `va` was unlinked: the one above goes too if that was its last.
+    static void forget_table(Pmap& pmap, Gather& gather, vaddr_t va);
     static int64_t resident_in(Table leaf);
 };
 

@@ -17,6 +17,7 @@
 #include <vm/pmap_internal.hpp>
 #include <vm/vm_map_build.hpp>
 #include <vm/vm_map_internal.hpp>
+#include <vm/vm_touched.hpp>
 
 namespace lentil {
 
@@ -213,6 +214,7 @@ void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t sta
     const Prot prot = first_use_faults ? Prot::none : rights(entry, true);
     const uint64_t first = (entry.offset + (start - entry.start)) >> page_shift,
                    last = first + ((end - start) >> page_shift) - 1;
+    const unsigned first_entry = Pte::index(start, 0);
     VmPage* pages[64];
     for (uint64_t group = first & ~uint64_t{63}; group <= last; group += 64) {
         uint64_t among = ~uint64_t{0};
@@ -223,16 +225,9 @@ void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t sta
         const VmObject::Touched found = entry.object->touched_pages(group, among, pages);
         const uint64_t copied = copies ? found.written : 0;
         int64_t resident = 0;
-        for (auto [i, left] = std::pair(0u, found.needed); left != 0; left >>= 1, i++) {
-            if ((left & 0xff) == 0) {
-                left >>= 7, i += 7;
-                continue;
-            }
-            if ((left & 1) == 0)
-                continue;
-            VmPage* page = pages[i];
-            const vaddr_t va = start + ((group + i - first) << page_shift);
-            const unsigned at = Pte::index(va, 0);
+        for_each_bit(found.needed, [&](unsigned i) {
+            VmPage* const page = pages[i];
+            const unsigned at = first_entry + static_cast<unsigned>(group + i - first);
             // One whose instructions harts do not fetch yet waits for its own fault.
             if (!Table::is_empty(leaf.get(at)) || (executable && !fetched(page))) {
                 page_unref(page);
@@ -240,14 +235,15 @@ void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t sta
                 const PageRun made = page_alloc_run(1);
                 if (made.count != 0) {
                     std::memcpy(page_data(made.first), page_data(page), page_size);
-                    PmapInternals::put_new(map.pmap_, claim, va, made, entry.prot);
+                    PmapInternals::put_new(map.pmap_, claim, start + ((group + i - first) << page_shift), made,
+                                           entry.prot);
                 }
                 page_unref(page);
             } else {
                 leaf.set(at, Pte::leaf(page_pa(page), prot, true));
                 resident++;
             }
-        }
+        });
         PmapInternals::add_resident(map.pmap_, resident);
     }
 }

@@ -385,27 +385,21 @@ VmObject::Touched VmObject::touched_pages(uint64_t first, uint64_t among, VmPage
     Touched found;
     MutexGuard guard(lock_);
     const TouchedPages* const its = touched_.load(std::memory_order_relaxed);
-    if (!its || first / 64 >= its->words)
+    if (!its || first >= TouchedPages::most_pages)
         return found;
-    uint64_t left = its->bits[first / 64] & among;
-    const RadixNode* const leaf = left != 0 ? VmObjectInternals::leaf_at(*this, first) : nullptr;
+    const uint64_t needed = its->accessed[first / 64] & among;
+    const RadixNode* const leaf = needed != 0 ? VmObjectInternals::leaf_at(*this, first) : nullptr;
     if (!leaf)
         return found;
-    for (unsigned i = 0; left != 0; left >>= 1, i++) {
-        if ((left & 0xff) == 0) {
-            left >>= 7, i += 7;
-            continue;
-        }
-        if ((left & 1) == 0)
-            continue;
+    for_each_bit(needed, [&](unsigned i) {
         auto* const page = static_cast<VmPage*>(leaf->slots[i]);
         if (!page)
-            continue;
+            return;
         page_ref(page);
         out[i] = page;
         found.needed |= uint64_t{1} << i;
-    }
-    found.written = its->bits[its->words + first / 64] & found.needed;
+    });
+    found.written = its->written[first / 64] & found.needed;
     return found;
 }
 

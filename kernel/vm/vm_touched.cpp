@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <vm/vm_touched.hpp>
 
@@ -11,22 +11,12 @@ constinit SpinLock<Rank::reclaim> list_lock;
 constinit Dlist<TouchedPages, &TouchedPages::link> list;
 } // namespace
 
-TouchedPages* TouchedPages::create(VmObject& object) {
-    const uint64_t pages = std::min(page_ceil(object.size()) >> page_shift, most_pages);
-    const auto words = static_cast<uint32_t>((pages + 63) / 64);
-    auto* made = static_cast<TouchedPages*>(kmalloc(bytes(words)));
-    if (!made)
-        return nullptr;
-    new (made) TouchedPages{&object, {}, words};
-    std::memset(made->bits, 0, bytes(words) - sizeof(TouchedPages));
-    return made;
-}
-
 void TouchedPages::begin_run() {
     if (++runs < most_runs)
         return;
     runs = faults = 0;
-    std::memset(bits, 0, bytes(words) - sizeof(TouchedPages));
+    std::memset(accessed, 0, sizeof accessed);
+    std::memset(written, 0, sizeof written);
 }
 
 void TouchedPages::drop(VmObject& object) {
@@ -36,7 +26,7 @@ void TouchedPages::drop(VmObject& object) {
         return;
     list.erase(*its);
     object.touched_.store(nullptr, std::memory_order_relaxed);
-    kfree(its, bytes(its->words));
+    zone_delete(its);
 }
 
 void TouchedPages::give_back() {
@@ -47,7 +37,7 @@ void TouchedPages::give_back() {
         if (const TryMutexGuard held(at->object->lock_); held) {
             list.erase(*at);
             at->object->touched_.store(nullptr, std::memory_order_relaxed);
-            kfree(at, bytes(at->words));
+            zone_delete(at);
         }
         at = following;
     }
@@ -57,8 +47,12 @@ void VmObject::image_begins() {
     if (size() <= page_size)
         return; // one fault brings all there is
     TouchedPages* fresh = nullptr;
-    if (!is_image() && !(fresh = TouchedPages::create(*this)))
-        return;
+    if (!is_image()) {
+        const auto made = zone_new<TouchedPages>(*this);
+        if (!made)
+            return;
+        fresh = *made;
+    }
     {
         MutexGuard guard(lock_);
         if (TouchedPages* const its = touched_.load(std::memory_order_relaxed)) {
@@ -70,13 +64,13 @@ void VmObject::image_begins() {
         }
     }
     if (fresh)
-        kfree(fresh, TouchedPages::bytes(fresh->words));
+        zone_delete(fresh);
 }
 
 VmObject::Noted VmObject::note_touched(uint64_t index, bool written) {
     MutexGuard guard(lock_);
     TouchedPages* const its = touched_.load(std::memory_order_relaxed);
-    if (!its || index / 64 >= its->words)
+    if (!its || index >= TouchedPages::most_pages)
         return Noted::unknown;
     const bool known = its->has(index);
     its->note(index, written);

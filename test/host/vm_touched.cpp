@@ -192,17 +192,7 @@ TEST_CASE_FIXTURE(Programs, "a run that needs another page adds it, and after ma
 
 TEST_CASE_FIXTURE(Programs, "memory pressure takes the records, and the object's end does") {
     auto object = program();
-    static_assert(TouchedPages::bytes(1) > 48 && TouchedPages::bytes(1) <= 64);
-    const auto records = [] {
-        uint64_t count = 0;
-        for_each_zone(
-            [](const char* name, size_t, uint64_t in_use, void* out) {
-                if (std::string_view(name) == "kmalloc-64")
-                    *static_cast<uint64_t*>(out) = in_use;
-            },
-            &count);
-        return count;
-    };
+    const auto records = [] { return zone_of<TouchedPages>.in_use(); };
     const uint64_t at_first = records();
     {
         Run first(object);

@@ -39,10 +39,12 @@ static __attribute__((unused)) struct object_counts settled_objects(void) {
     return now;
 }
 
-// Caches may keep some pages, and each hart some kernel stacks with their address ranges; everything else is
-// exact.
+// Caches may keep some pages, and each hart some kernel stacks with their address ranges; what is known of programs' earlier
+// runs goes when memory is short, and comes with the next run; everything else is exact.
 static long object_slack(const char* name) {
-    return strncmp(name, "pages", 5) == 0 ? 512 : strcmp(name, "kmem_ranges") == 0 ? 64 : 0;
+    return strncmp(name, "pages", 5) == 0                                           ? 512
+           : strcmp(name, "kmem_ranges") == 0 || strcmp(name, "touched_pages") == 0 ? 64
+                                                                                    : 0;
 }
 
 // What was not listed before had not been made yet.
