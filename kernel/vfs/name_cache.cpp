@@ -16,38 +16,6 @@ constinit HartWord hart_words[max_harts];
 constinit std::atomic<NameEntry*> table{nullptr};
 constinit size_t index_mask = 0;
 
-const char* Name::read(uint64_t directory, const char* p, const char* end) {
-    constexpr uint64_t factor = 0x9e3779b97f4a7c15;
-    const char* const begin = p;
-    uint64_t sum = directory * factor; // not `hash`, or it would be stored for each word
-    for (uint64_t& to : words) {
-        uint64_t word = 0;
-        bool over = false;
-#pragma GCC unroll 8
-        for (unsigned shift = 0; shift < 64; shift += 8) {
-            const auto c = static_cast<uint8_t>(*p);
-            if (c == '/') {
-                over = true;
-                break;
-            }
-            word |= uint64_t{c} << shift;
-            if (++p == end) {
-                over = true;
-                break;
-            }
-        }
-        to = word;
-        sum = (sum ^ word) * factor;
-        sum ^= sum >> 32;
-        if (over || *p == '/') {
-            hash = sum;
-            length = static_cast<size_t>(p - begin);
-            return p;
-        }
-    }
-    return nullptr;
-}
-
 namespace {
 
 /// Entries come and go with it. Whoever takes an entry out of the table does these in turn: clears its key, waits for the

@@ -38,7 +38,36 @@ struct Name {
 
     /// Reads a name of the directory with that id; it begins at `p`, which lies before `end`, and ends there or at a slash:
     /// where that is, nullptr if it is too long.
-    const char* read(uint64_t directory, const char* p, const char* end);
+    const char* read(uint64_t directory, const char* p, const char* end) {
+        constexpr uint64_t factor = 0x9e3779b97f4a7c15;
+        const char* const begin = p;
+        hash = directory * factor;
+        for (uint64_t& to : words) {
+            uint64_t word = 0;
+            bool over = false;
+#pragma GCC unroll 8
+            for (unsigned shift = 0; shift < 64; shift += 8) {
+                const auto c = static_cast<uint8_t>(*p);
+                if (c == '/') {
+                    over = true;
+                    break;
+                }
+                word |= uint64_t{c} << shift;
+                if (++p == end) {
+                    over = true;
+                    break;
+                }
+            }
+            to = word;
+            hash = (hash ^ word) * factor;
+            hash ^= hash >> 32;
+            if (over || *p == '/') {
+                length = static_cast<size_t>(p - begin);
+                return p;
+            }
+        }
+        return nullptr;
+    }
     uint64_t key() const { return (hash & ~uint64_t{0xff}) | length; }
     NameEntry* pair() const; ///< the two entries that may be its
 };
