@@ -163,9 +163,7 @@ template<class At>
         const bool last = p == end;
         Vnode* const next = entry->node ? top_of(entry->node) : nullptr;
         if (!next) {
-            if (!last)
-                break;
-            reached = Reached::absent;
+            reached = Reached::absent; // also before the last name: nothing can lie below
         } else {
             if (!last && next->type != VnodeType::symlink) {
                 directory = next;
