@@ -209,7 +209,6 @@ void VmMapInternals::bring_touched(VmMap& map, VmMapEntry& entry, vaddr_t va, bo
 
 void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t start, vaddr_t end,
                                       const Pmap::Claim& claim) {
-    const Table leaf{claim.table, claim.record};
     const bool executable = has(entry.prot, Prot::exec), copies = has(entry.prot, Prot::write) && !executable;
     const Prot prot = first_use_faults ? Prot::none : rights(entry, true);
     const uint64_t first = (entry.offset + (start - entry.start)) >> page_shift,
@@ -224,12 +223,17 @@ void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t sta
             among &= (uint64_t{2} << (last - group)) - 1;
         const VmObject::Touched found = entry.object->touched_pages(group, among, pages);
         const uint64_t copied = copies ? found.written : 0;
+        if (found.needed == 0)
+            continue;
+        uint64_t groups = 0;
         int64_t resident = 0;
+        std::atomic_thread_fence(std::memory_order_release); // of what the pages hold
         for_each_bit(found.needed, [&](unsigned i) {
             VmPage* const page = pages[i];
             const unsigned at = first_entry + static_cast<unsigned>(group + i - first);
+            Pte& place = claim.table[at];
             // One whose instructions harts do not fetch yet waits for its own fault.
-            if (!Table::is_empty(leaf.get(at)) || (executable && !fetched(page))) {
+            if (!Table::is_empty(Table::load(place)) || (executable && !fetched(page))) {
                 page_unref(page);
             } else if (copied >> i & 1) {
                 const PageRun made = page_alloc_run(1);
@@ -240,10 +244,13 @@ void VmMapInternals::bring_touched_in(VmMap& map, VmMapEntry& entry, vaddr_t sta
                 }
                 page_unref(page);
             } else {
-                leaf.set(at, Pte::leaf(page_pa(page), prot, true));
+                const Pte value = Pte::leaf(page_pa(page), prot, true);
+                __atomic_store(&place, &value, __ATOMIC_RELAXED);
+                groups |= uint64_t{1} << at / Table::group;
                 resident++;
             }
         });
+        claim.record->owner |= groups;
         PmapInternals::add_resident(map.pmap_, resident);
     }
 }
