@@ -19,7 +19,7 @@ def page_rows():
     """The modules that the page counts, and the tests that its table of causes names as failing."""
     with open(PAGE, encoding="utf-8") as file:
         text = file.read()
-    return (re.findall(r"^\| (test_\w+) \|", text, re.MULTILINE), set(re.findall(r"^\| `(test_\w+\.\w+)`", text, re.MULTILINE)))
+    return (re.findall(r"^\| (test_[\w.]+) \|", text, re.MULTILINE), set(re.findall(r"^\| `(test_\w+\.\w+)`", text, re.MULTILINE)))
 
 
 def failures(output):
