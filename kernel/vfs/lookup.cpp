@@ -116,15 +116,14 @@ inline bool may_search(Vnode& directory, const Cred& cred) {
 }
 
 /// What is mounted over `node`, which stays as long as a reader may have seen it there.
-[[gnu::noinline]] Vnode* top_of_covered(Vnode* node) {
-    while (Mount* upper = node->covered_by.load(std::memory_order_acquire)) {
-        upper->was_entered();
-        node = upper->root.get();
-    }
-    return node;
-}
 inline Vnode* top_of(Vnode* node) {
-    return node->covered_by.load(std::memory_order_relaxed) ? top_of_covered(node) : node;
+    while (Mount* upper = node->covered_by.load(std::memory_order_relaxed))
+        [[unlikely]] {
+            std::atomic_thread_fence(std::memory_order_acquire);
+            upper->was_entered();
+            node = upper->root.get();
+        }
+    return node;
 }
 
 /// Goes from name to name as long as the cache knows where they lead. Whatever needs a closer look, errors but for a missing
