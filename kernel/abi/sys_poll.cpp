@@ -91,14 +91,20 @@ constexpr uint32_t always = poll_events::err | poll_events::hup;
 /// that is not what is there already.
 [[gnu::noinline]] Result<unsigned> look_once(UserPtr<Pollfd> fds, uint32_t count) {
     constexpr uint32_t batch = 64;
-    Pollfd some[batch];
+    alignas(uint64_t) Pollfd some[batch];
     unsigned found = 0;
     Proc& proc = current_proc();
     // Asked once for all.
     const std::span<File* const> files = proc.is_single() ? proc.fds->borrow_all() : std::span<File* const>();
     for (uint32_t from = 0; from < count; from += batch) {
         const uint32_t n = std::min(batch, count - from);
-        TRY(copyin(some, (fds + from).address(), n * sizeof(Pollfd)));
+        const vaddr_t place = (fds + from).address();
+        if (n == 1) {
+            if (!machine::user_read_words<1>(reinterpret_cast<uint64_t*>(some), place))
+                return Errno::fault;
+        } else {
+            TRY(copyin(some, place, n * sizeof(Pollfd)));
+        }
         for (const Pollfd *fd = some, *const end = some + n; fd != end; fd++) {
             // All of it at once: fd, events, revents.
             const auto raw = __builtin_bit_cast(uint64_t, *fd);
