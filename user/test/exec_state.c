@@ -516,6 +516,32 @@ static void faults_counted(void) {
     CHECK(second <= first - 5);
 }
 
+// --- random bytes ---
+
+static int random_pipe[2];
+static int helper_random(void) {
+    const char* fd = getenv("RANDOM_PIPE");
+    HELP(fd && write(atoi(fd), (const void*)getauxval(AT_RANDOM), 16) == 16);
+    return 0;
+}
+static void random_bytes_differ(void) {
+    enum { runs = 50 }; // more than come from one batch of the kernel's
+    static uint64_t words[2 * runs];
+    char text[16];
+    CHECK_EQ(pipe(random_pipe), 0);
+    snprintf(text, sizeof text, "%d", random_pipe[1]);
+    CHECK_EQ(setenv("RANDOM_PIPE", text, 1), 0);
+    for (int i = 0; i < runs; ++i) {
+        CHECK_EXITED(execute("random", NULL), 0);
+        CHECK_EQ(read(random_pipe[0], words + (size_t)i * 2, 16), 16);
+    }
+    for (int i = 0; i < 2 * runs; ++i) {
+        CHECK(words[i] >> 32 != 0 && (uint32_t)words[i] != 0);
+        for (int j = 0; j < i; ++j)
+            CHECK(words[i] != words[j]);
+    }
+}
+
 static void counted(void) {
     long before = check_counter("execs");
     for (int i = 0; i < 5; ++i)
@@ -540,6 +566,7 @@ static const struct check_case cases[] = {
     {"a program is what its file holds now: rewritten, mapped and changed, replaced, cut off", present_contents, 0,
      false},
     {"pages that come before they are touched are resident, and no faults", faults_counted, 0, true},
+    {"every program gets random bytes that none got before", random_bytes_differ, 0, false},
     {"execs are counted", counted, 0, true},
 };
 
@@ -552,7 +579,8 @@ int main(int argc, char** argv) {
                    {"on_1", helper_on_1},           {"float", helper_float},
                    {"altstack", helper_altstack},   {"sleep", helper_sleep},
                    {"shared", helper_shared},       {"nothing", helper_nothing},
-                   {"leader", helper_leader},       {"marks", helper_marks}};
+                   {"leader", helper_leader},       {"marks", helper_marks},
+                   {"random", helper_random}};
     if (argc > 1 && strncmp(argv[1], "@script", 7) == 0)
         return helper_script(argc, argv);
     if (argc > 1 && strcmp(argv[1], "@exit") == 0)
