@@ -73,15 +73,22 @@ Result<vfs::NewTime> new_time(const Timespec& t) {
 
 } // namespace
 
+namespace {
+/// newfstatat with AT_EMPTY_PATH, which is how glibc's fstat asks.
+[[gnu::noinline]] Result<void> stat_nameless(int at, UserPath path, UserPtr<Stat> out, uint32_t flags) {
+    Proc& proc = current_proc();
+    File* const file = at >= 0 && proc.is_single() ? proc.fds->borrow(at) : nullptr;
+    if (file && (path.address == 0 || is_empty(path))) [[likely]]
+        return out.write(Stat::from(TRY(file->stat())));
+    return out.write(Stat::from(TRY(stat_of(at, path, flags))));
+}
+} // namespace
+
 Result<void> sys_newfstatat(int at, UserPath path, UserPtr<Stat> out, uint32_t flags) {
     if (flags & ~(at_flags::symlink_nofollow | at_flags::no_automount | at_flags::empty_path))
         return Errno::inval;
-    if ((flags & at_flags::empty_path) && at >= 0) { // how glibc's fstat asks
-        Proc& proc = current_proc();
-        File* const file = proc.is_single() ? proc.fds->borrow(at) : nullptr;
-        if (file && (path.address == 0 || is_empty(path))) [[likely]]
-            return out.write(Stat::from(TRY(file->stat())));
-    }
+    if (flags & at_flags::empty_path)
+        return stat_nameless(at, path, out, flags);
     return out.write(Stat::from(TRY(stat_of(at, path, flags))));
 }
 
