@@ -45,9 +45,10 @@ namespace {
     uint64_t words[3];
     if ((unblockable | ignored_by_default).has(signo) || !machine::leaf_read_words(words, action))
         return leaf_declines;
-    SigActs& actions = *current_proc().sigacts;
+    const Proc& proc = current_proc();
+    SigActs& actions = *proc.sigacts;
     const SigAction fresh{words[0], words[1] & sa_flags::known, SigSet{words[2]} & ~unblockable};
-    if (fresh.handler > SigAction::ignore)
+    if (fresh.handler > SigAction::ignore && !proc.sigacts_lent && !(fresh.flags & sa_flags::resethand))
         return actions.leaf_set(signo, fresh) ? 0 : leaf_declines;
     const bool changes_nothing = actions.is_default(signo) && fresh.is_default();
     return changes_nothing ? 0 : leaf_declines;

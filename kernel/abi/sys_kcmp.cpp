@@ -43,11 +43,13 @@ Result<int> sys_kcmp(int first, int second, int kind, uint64_t index1, uint64_t 
     case files: return compare(p.fd_table().get(), q.fd_table().get());
     case directories: return compare(p.cwd_info().get(), q.cwd_info().get());
     case handlers: {
-        const auto actions = [](const Proc& of) {
+        const auto actions = [](const Proc& of) -> const void* {
             SpinGuard guard(of.tables_lock);
-            return of.sigacts;
+            if (of.sigacts_lent) // as if it had its copy already
+                return &of;
+            return of.sigacts.get();
         };
-        return compare(actions(p).get(), actions(q).get());
+        return compare(actions(p), actions(q));
     }
     case io: return 0; // nobody has a context of block devices
     case semaphores:

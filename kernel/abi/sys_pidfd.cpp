@@ -47,7 +47,7 @@ Result<int> sys_pidfd_getfd(int pidfd, int fd, uint32_t flags) {
     return install_file(TRY(table->get(fd)), true);
 }
 
-Result<WaitOutcome> wait_for_pidfd(int pidfd, uint32_t options) {
+Result<WaitOutcome> wait_for_pidfd(int pidfd, uint32_t options, Usage* usage) {
     const FileHold file = TRY(open_file(pidfd));
     if (!file->pidfd())
         return Errno::badf;
@@ -56,7 +56,7 @@ Result<WaitOutcome> wait_for_pidfd(int pidfd, uint32_t options) {
         return Errno::child;
     const bool blocks = !file->nonblocking() || (options & wait_options::nohang);
     const WaitOutcome outcome =
-        TRY(proc_wait(WaitFor::pid, proc->pid, options | (blocks ? 0 : wait_options::nohang), proc.get()));
+        TRY(proc_wait(WaitFor::pid, proc->pid, options | (blocks ? 0 : wait_options::nohang), proc.get(), usage));
     if (outcome.pid == 0 && !blocks)
         return Errno::again;
     return outcome;

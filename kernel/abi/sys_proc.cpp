@@ -95,18 +95,18 @@ Result<void> do_exec(RefPtr<File> file, std::string_view path, vaddr_t argv, vad
     return {};
 }
 
-Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options) {
+Result<WaitOutcome> wait_for(int which, pid_t id, uint32_t options, Usage* usage) {
     switch (which) {
-    case waitid_which::all: return proc_wait(WaitFor::any, 0, options);
+    case waitid_which::all: return proc_wait(WaitFor::any, 0, options, nullptr, usage);
     case waitid_which::pid:
         if (id <= 0)
             return Errno::inval;
-        return proc_wait(WaitFor::pid, id, options);
+        return proc_wait(WaitFor::pid, id, options, nullptr, usage);
     case waitid_which::pgid:
         if (id < 0)
             return Errno::inval;
-        return proc_wait(WaitFor::group, id, options);
-    case waitid_which::pidfd: return wait_for_pidfd(id, options);
+        return proc_wait(WaitFor::group, id, options, nullptr, usage);
+    case waitid_which::pidfd: return wait_for_pidfd(id, options, usage);
     default: return Errno::inval;
     }
 }
@@ -266,13 +266,16 @@ Result<int> sys_wait4(int pid, vaddr_t status, int options, UserPtr<Rusage> usag
     else if (pid <= 0)
         what = WaitFor::group, pid = -pid;
     WaitOutcome outcome;
+    Uninitialized<Usage> used;
+    if (usage)
+        outcome.usage = &(used.value = {});
     TRY(proc_wait(outcome, what, pid, flags | exited));
     if (outcome.pid == 0)
         return 0;
     if (status)
         TRY(copyout(status, &outcome.status, sizeof outcome.status));
     if (usage)
-        TRY(usage.write(Rusage::from(outcome.usage)));
+        TRY(usage.write(Rusage::from(used.value)));
     return outcome.pid;
 }
 
@@ -282,7 +285,8 @@ Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, Us
     const uint32_t flags = static_cast<uint32_t>(options);
     if ((flags & ~allowed) || !(flags & (exited | untraced | continued)))
         return Errno::inval;
-    const WaitOutcome outcome = TRY(wait_for(which, id, flags));
+    Usage used;
+    const WaitOutcome outcome = TRY(wait_for(which, id, flags, usage ? &used : nullptr));
     WaitInfo info{};
     if (outcome.pid != 0) {
         info.signo = sig_chld;
@@ -303,7 +307,7 @@ Result<void> sys_waitid(int which, int id, vaddr_t info_address, int options, Us
             info.status = status & 0x7f;
         }
         if (usage)
-            TRY(usage.write(Rusage::from(outcome.usage)));
+            TRY(usage.write(Rusage::from(used)));
     }
     if (info_address)
         // The kernel writes the fields above and leaves the rest of the 128 bytes alone.

@@ -37,6 +37,6 @@ Result<int> sys_clone3(vaddr_t args, uint64_t size);
 Result<int> sys_pidfd_open(int pid, uint32_t flags);
 Result<int> sys_pidfd_getfd(int pidfd, int fd, uint32_t flags);
 /// waitid with P_PIDFD: again if the descriptor does not block and there is nothing to report.
-Result<WaitOutcome> wait_for_pidfd(int pidfd, uint32_t options);
+Result<WaitOutcome> wait_for_pidfd(int pidfd, uint32_t options, Usage* usage);
 
 } // namespace lentil::abi

@@ -64,6 +64,8 @@ bool parent_discards_locked(const Proc& parent, const Proc& child) {
     RefPtr<SigActs> actions;
     {
         SpinGuard guard(parent.tables_lock);
+        if (parent.sigacts->is_default(sig_chld))
+            return false;
         actions = parent.sigacts;
     }
     const SigAction action = actions->get(sig_chld);
@@ -76,8 +78,9 @@ SigInfo end_info(const Proc& child) {
     info.signo = child.exit_signal;
     info.pid = child.pid;
     info.uid = child.cred_->uid; // its last uthread is the caller, or gone
-    info.utime = child.final_usage.user;
-    info.stime = child.final_usage.system;
+    const Usage usage = child.usage_locked();
+    info.utime = usage.user;
+    info.stime = usage.system;
     if ((status & 0x7f) == 0) {
         info.code = si_code::cld_exited;
         info.status = status >> 8 & 0xff;
@@ -115,7 +118,10 @@ RefPtr<Uthread> end_uthread_locked(Uthread& uthread, int32_t status) {
     Proc& proc = *uthread.proc;
     uthread_charge(uthread);
     loan_release_locked(uthread);
-    proc.dead_uthreads_usage.add(uthread.usage);
+    if (&uthread != &proc.leader) {
+        proc.dead_uthreads_usage.add(uthread.usage);
+        proc.has_dead_usage = true;
+    }
     proc.uthreads.erase(proc.uthreads.iterator_to(uthread));
     pid_remove_locked(uthread);
     const bool awaited = ptrace_uthread_gone_locked(uthread, status);
@@ -182,8 +188,10 @@ void take_down(Proc& proc) {
         if (proc.sig.group_exit)
             proc.exit_status = proc.sig.group_exit_status;
         ended = end_uthread_locked(self, status);
-        proc.final_usage = proc.dead_uthreads_usage;
-        trace(Probe::proc_exit, proc.exit_status, proc.final_usage.user, proc.final_usage.system);
+        if (trace_on(Probe::proc_exit)) [[unlikely]] {
+            const Usage usage = proc.usage_locked();
+            trace(Probe::proc_exit, proc.exit_status, usage.user, usage.system);
+        }
         current_thread().uthread = nullptr;
         orphan_group_locked(*proc.group, &proc);
         proc_counts.exits.fetch_add(1, std::memory_order_relaxed);
@@ -303,7 +311,7 @@ void uthread_exit(int32_t status) {
 }
 
 void proc_exit(int32_t status) {
-    signal_begin_group_exit(current_proc(), status); // the first one's status counts
+    signal_begin_own_exit(current_proc(), status); // the first one's status counts
     uthread_exit(status);
 }
 

@@ -41,14 +41,16 @@ struct WaitOutcome {
     int32_t status = 0;   ///< wait status
     bool trapped = false; ///< it stopped for its tracer, the caller
     uid_t uid = 0;
-    Usage usage; ///< the child's with its waited-for descendants
+    Usage* usage = nullptr; ///< if it is wanted: where the child's goes, with its waited-for descendants; fresh
 };
 /// wait4/waitid in one. child if there is none to wait for; restart_sys if a signal came. With `only` nobody else will do,
 /// whatever ids say.
-/// `out` is fresh.
+/// `out` is fresh but for what it says is wanted.
 Result<void> proc_wait(WaitOutcome& out, WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr);
-inline Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr) {
+inline Result<WaitOutcome> proc_wait(WaitFor what, pid_t id, uint32_t options, const Proc* only = nullptr,
+                                     Usage* usage = nullptr) {
     WaitOutcome out;
+    out.usage = usage;
     TRY(proc_wait(out, what, id, options, only));
     return out;
 }

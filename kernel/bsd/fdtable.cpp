@@ -5,8 +5,8 @@
 #include <bit>
 #include <new>
 
-#include <bsd/fdtable.hpp>
 #include <bsd/file_lock.hpp>
+#include <bsd/proc.hpp>
 #include <sched/waitq.hpp>
 
 namespace lentil {
@@ -161,15 +161,25 @@ Result<RefPtr<FdTable>> FdTable::create() {
     return table;
 }
 
-FdTable::~FdTable() {
-    if (may_hold_locks.load(std::memory_order_relaxed) != 0)
+void FdTable::clear() {
+    if (may_hold_locks.load(std::memory_order_relaxed) != 0) {
         file_locks_forget(this);
-    if (slots_)
-        slots_->drop();
+        may_hold_locks.store(0, std::memory_order_relaxed);
+    }
+    if (Slots* slots = std::exchange(slots_, nullptr))
+        slots->drop();
+    replaced.reset();
 }
 
-Result<RefPtr<FdTable>> FdTable::copy() {
-    RefPtr<FdTable> table = TRY(make_ref<FdTable>());
+void FdTable::last_unref() {
+    if (!home_)
+        return zone_delete(this);
+    clear();
+    home_->unref();
+}
+
+Result<RefPtr<FdTable>> FdTable::copy(Proc* home) {
+    RefPtr<FdTable> table = home ? home->house(home->own_fds) : TRY(make_ref<FdTable>());
     MutexGuard guard(lock_);
     if (slots_->staying != 0) [[unlikely]] {
         table->slots_ = slots_->copy_without_staying();
@@ -377,8 +387,22 @@ Result<RefPtr<CwdInfo>> CwdInfo::create(RefPtr<FsNode> root, RefPtr<FsNode> cwd,
     return info;
 }
 
-Result<RefPtr<CwdInfo>> CwdInfo::copy() {
-    RefPtr<CwdInfo> info = TRY(make_ref<CwdInfo>());
+void CwdInfo::renew() {
+    renew_count();
+    umask.store(022, std::memory_order_relaxed);
+}
+
+void CwdInfo::last_unref() {
+    if (!home_)
+        return zone_delete(this);
+    root_.reset();
+    cwd_.reset();
+    left_.reset();
+    home_->unref();
+}
+
+Result<RefPtr<CwdInfo>> CwdInfo::copy(Proc* home) {
+    RefPtr<CwdInfo> info = home ? home->house(home->own_cwd) : TRY(make_ref<CwdInfo>());
     SpinGuard guard(lock_);
     info->root_ = root_;
     info->cwd_ = cwd_;

@@ -6,6 +6,8 @@
 
 namespace lentil {
 
+struct Proc;
+
 /// A file that a system call uses. Where no other thread can close the descriptor meanwhile, the descriptor's reference
 /// is enough, and this owns none.
 class [[nodiscard]] FileHold {
@@ -37,16 +39,21 @@ private:
 };
 
 /// Descriptors. All calls are safe against each other; none is made with a spin lock held.
-class FdTable : public ZonedRefCounted<FdTable> {
+class FdTable : public RefCounted<FdTable> {
 public:
     static constexpr const char* zone_name = "fd_tables";
+    void last_unref();
     static constexpr unsigned max_descriptors = 1u << 20; ///< whatever RLIMIT_NOFILE says
     static Result<RefPtr<FdTable>> create();
     FdTable() = default;
-    ~FdTable(); ///< closes everything
+    explicit FdTable(Proc& in) : home_(&in) {}
+    ~FdTable() { clear(); }
+    /// As a new one in its proc, once nobody refers to it.
+    void renew() { renew_count(); }
 
-    /// fork: the same descriptions, own descriptors. Cost independent of how many if it can be.
-    Result<RefPtr<FdTable>> copy();
+    /// fork: the same descriptions, own descriptors. Cost independent of how many if it can be. The copy is the one that
+    /// lies in `home`, if that is not nullptr.
+    Result<RefPtr<FdTable>> copy(Proc* home = nullptr);
 
     Result<RefPtr<File>> get(int fd); ///< badf
     /// The same for the time of a system call, by the only uthread of the proc whose table this is: nobody but itself can
@@ -126,8 +133,10 @@ private:
         File* find_file(int fd) { return static_cast<size_t>(fd) < capacity ? first[fd] : nullptr; }
     };
     struct Slots;
+    void clear(); ///< closes everything
     Mutex<Rank::fd_table> lock_;
     Slots* slots_ = nullptr;
+    Proc* home_ = nullptr; ///< in which it lies, if it does
 };
 
 /// What keeps a directory that pivot_root took from a process, for the call of it that may use that without a reference.
@@ -137,11 +146,15 @@ public:
 };
 
 /// Root, working directory and umask.
-class CwdInfo : public ZonedRefCounted<CwdInfo> {
+class CwdInfo : public RefCounted<CwdInfo> {
 public:
     static constexpr const char* zone_name = "cwd_infos";
+    CwdInfo() = default;
+    explicit CwdInfo(Proc& in) : home_(&in) {}
+    void last_unref();
+    void renew(); ///< as FdTable's
     static Result<RefPtr<CwdInfo>> create(RefPtr<FsNode> root, RefPtr<FsNode> cwd, mode_t umask_value);
-    Result<RefPtr<CwdInfo>> copy();
+    Result<RefPtr<CwdInfo>> copy(Proc* home = nullptr); ///< `home`: as FdTable's
     RefPtr<FsNode> root();
     RefPtr<FsNode> cwd();
     /// The same for the only one who can change them.
@@ -157,6 +170,7 @@ private:
     SpinLock<Rank::cwd> lock_;
     RefPtr<FsNode> root_, cwd_;
     RefPtr<LeftDirectory> left_; ///< the first
+    Proc* home_ = nullptr;       ///< in which it lies, if it does
 };
 
 } // namespace lentil

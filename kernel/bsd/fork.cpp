@@ -58,18 +58,28 @@ void set_child_registers(machine::Trapframe& frame, const ForkRequest& request, 
 }
 
 /// Descriptors, directories, handlers, limits and credentials of the child, shared or copied as `flags` say.
-Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags) {
-    const RefPtr<FdTable> fds = parent.fd_table();
+/// `lends`: to a borrower.
+Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags, bool lends) {
+    // The caller is a uthread of the parent: nobody replaces these tables of it meanwhile.
+    FdTable* const fds = parent.fds.get();
     if (flags & sharefiles) // wins over cleanfiles (NB-15)
-        child.fds = fds;
+        child.fds = parent.fds;
     else if (flags & cleanfiles)
         child.fds = TRY(FdTable::create());
     else
-        child.fds = TRY(fds->copy());
+        child.fds = TRY(fds->copy(&child));
 
-    // The caller is a uthread of the parent: nobody replaces these tables of it meanwhile.
-    child.cwd = flags & sharecwd ? parent.cwd : TRY(parent.cwd->copy());
-    child.sigacts = flags & sharesigs ? parent.sigacts : TRY(parent.sigacts->copy());
+    child.cwd = flags & sharecwd ? parent.cwd : TRY(parent.cwd->copy(&child));
+    if (flags & sharesigs) {
+        TRY(sigacts_own(parent));
+        parent.sigacts->mark_unsteady();
+        child.sigacts = parent.sigacts;
+    } else if (lends && !(flags & clear_sighand) && parent.is_single() && parent.sigacts->is_steady()) {
+        child.sigacts = parent.sigacts; // nobody can change it before the loan ends, but the borrower
+        child.sigacts_lent = true;
+    } else {
+        child.sigacts = TRY(parent.sigacts->copy());
+    }
     if (flags & clear_sighand)
         child.sigacts->keep_only_ignored();
 
@@ -105,6 +115,22 @@ void inherit(const Uthread& parent, Uthread& child, const ForkRequest& request) 
     child.set_child_tid = request.child_tid_set;
     child.clear_child_tid = request.child_tid_clear;
 }
+
+/// A proc before its birth. Unless that comes, what lies in it must let go of it.
+class Embryo {
+public:
+    explicit Embryo(Proc& proc) : proc_(&proc) {}
+    Embryo(const Embryo&) = delete;
+    Embryo& operator=(const Embryo&) = delete;
+    ~Embryo() {
+        if (proc_)
+            proc_->abandon();
+    }
+    void keep() { proc_ = nullptr; }
+
+private:
+    Proc* proc_;
+};
 
 /// A thread for `uthread` that will start with a copy of the caller's user registers, or run the request's function.
 Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request, Task& task) {
@@ -169,6 +195,10 @@ private:
 /// Nobody may be born to a caller that is being killed, or past a signal that waits for it: the signal is handled first
 /// and the call starts over (LX-06). Under proc_tree_lock this also closes the race with kill(-pgrp) (LX-08).
 Result<void> check_no_signal(const Uthread& caller) {
+    // What pends for the only uthread of a proc, or stops or ends that, has interrupted its thread.
+    if (caller.proc->is_single() && !caller.traced.load(std::memory_order_relaxed) &&
+        current_thread().interrupt_level.load(std::memory_order_relaxed) == 0) [[likely]]
+        return {};
     if (signal_pending(caller))
         return Errno::restart_nointr;
     return {};
@@ -215,6 +245,7 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     Proc& proc = current_proc();
     Uthread& caller = current_uthread();
     TRY(loan_become_owner(proc)); // a thread needs a task of its proc's own
+    TRY(sigacts_own(proc));       // while there is nobody else who looks at it
     ProcSlot slot = TRY(ProcSlot::reserve(*proc.cred(), proc.limit(Limit::nproc).soft, false));
     PidReservation tid = TRY(PidReservation::make(request.wanted_pid));
     RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
@@ -298,15 +329,17 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
     TRY(check_no_signal(caller));
 
     // -- what can fail -------------------------------------------------------------------------------------------------
-    ProcSlot slot = TRY(ProcSlot::reserve(*parent.cred(), parent.limit(Limit::nproc).soft, true));
+    const auto cred =
+        parent.is_single() ? Hold<const Cred>::borrowed(parent.cred_.get()) : Hold<const Cred>(parent.cred());
+    ProcSlot slot = TRY(ProcSlot::reserve(*cred, parent.limit(Limit::nproc).soft, true));
     PidReservation pid = TRY(PidReservation::make(request.wanted_pid));
-    RefPtr<Proc> child = TRY(make_ref<Proc>());
-    RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
+    RefPtr<Proc> child = TRY(Proc::create());
+    Embryo embryo(*child);
+    RefPtr<Uthread> uthread = child->house(child->leader);
     child->pid = uthread->tid = pid.get();
-    uthread->proc = child.get();
     child->exit_signal = request.exit_signal;
     child->is_system = child->no_children_wait = request.flags & fork_flags::system;
-    TRY(copy_tables(parent, *child, request.flags));
+    TRY(copy_tables(parent, *child, request.flags, lends));
     inherit(parent, *child);
     inherit(caller, *uthread, request);
     if (spawn)
@@ -320,7 +353,7 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
         TRY(sysv::sem_prepare_sharing(parent));
     RefPtr<VforkLoan> loan;
     if (waits)
-        loan = TRY(loan_prepare());
+        loan = loan_prepare(*child);
     ThreadUndo thread;
     if (!lends) {
         RefPtr<VmMap> map;
@@ -369,6 +402,7 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
     slot.keep();
     pid.keep();
     hooks.keep();
+    embryo.keep();
     if (request.new_proc)
         *request.new_proc = child;
     proc_counts.forks.fetch_add(1, std::memory_order_relaxed);
@@ -420,12 +454,11 @@ Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*),
 
     ProcSlot slot = TRY(ProcSlot::reserve(*cred, limit_infinity, true));
     PidReservation pid = TRY(PidReservation::make(1));
-    RefPtr<Proc> proc = TRY(make_ref<Proc>());
-    RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
+    RefPtr<Proc> proc = TRY(Proc::create());
+    RefPtr<Uthread> uthread = proc->house(proc->leader);
     RefPtr<Session> session = TRY(make_ref<Session>());
     RefPtr<ProcessGroup> group = TRY(make_ref<ProcessGroup>());
     proc->pid = uthread->tid = pid.get();
-    uthread->proc = proc.get();
     proc->cred_ = std::move(cred);
     proc->limits_ = std::move(limits);
     proc->fds = TRY(FdTable::create());

@@ -139,9 +139,19 @@ ItimerValue itimer_set(Proc& proc, Itimer which, ItimerValue value) {
     return old;
 }
 
-void itimer_init(Proc& proc) {
+void itimer_prepare(Proc& proc) {
     proc.real_timer.callout.init(real_timer_fired, &proc);
     proc.cpu_callout.init(cpu_callout_fired, &proc);
+}
+
+void itimer_renew(Proc& proc) {
+    proc.timers_ended = false;
+    proc.cpu_limit_next_ns = 0;
+    for (Callout* callout : {&proc.real_timer.callout, &proc.cpu_callout})
+        callout->renew();
+}
+
+void itimer_init(Proc& proc) {
     proc.cpu_limit_next_ns = first_limit(proc.limit(Limit::cpu));
     if (proc.cpu_limit_next_ns != 0) {
         TimerGuard guard(proc.sig.lock);
@@ -167,8 +177,9 @@ void itimer_exit(Proc& proc) {
         proc.cpu_limit_next_ns = 0;
         proc.timers_ended = true;
     }
-    proc.real_timer.callout.cancel();
-    proc.cpu_callout.cancel();
+    for (Callout* callout : {&proc.real_timer.callout, &proc.cpu_callout})
+        if (callout->was_armed())
+            callout->cancel();
 }
 
 } // namespace lentil

@@ -16,6 +16,9 @@ struct ItimerValue {
 ItimerValue itimer_get(Proc& proc, Itimer which);
 /// Sets it and returns what was there. `proc` must not be ending.
 ItimerValue itimer_set(Proc& proc, Itimer which, ItimerValue value);
+/// A proc's timers as they are constructed, and so again for another life after itimer_exit().
+void itimer_prepare(Proc& proc);
+void itimer_renew(Proc& proc);
 /// The birth of a proc, once nothing can fail any more: its timers are off (exec keeps them), its limit on CPU time is
 /// watched. proc_tree_lock held.
 void itimer_init(Proc& proc);

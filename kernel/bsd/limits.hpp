@@ -51,9 +51,11 @@ struct Usage {
     // Of read and write and their family: bytes moved and calls made (/proc/PID/io).
     uint64_t bytes_read = 0, bytes_written = 0, reads = 0, writes = 0;
     uint64_t blocks_cancelled = 0; ///< of blocks_out, of whomever: dropped before they were written
-    void add(const Usage& o) {
+    template<class U>              // a Usage, or an OwnUsage
+    void add(const U& o) {
         user += o.user, system += o.system;
-        max_resident_bytes = max_resident_bytes > o.max_resident_bytes ? max_resident_bytes : o.max_resident_bytes;
+        max_resident_bytes =
+            max_resident_bytes > o.max_resident_bytes ? max_resident_bytes : uint64_t{o.max_resident_bytes};
         minor_faults += o.minor_faults, major_faults += o.major_faults;
         blocks_in += o.blocks_in, blocks_out += o.blocks_out;
         voluntary_switches += o.voluntary_switches, involuntary_switches += o.involuntary_switches;

@@ -1,10 +1,99 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Tables of a proc that are replaced as a whole, and what it consumed.
+#include <bsd/itimer.hpp>
 #include <bsd/usage.hpp>
 
 namespace lentil {
 
 Proc* init_proc = nullptr;
+
+// ---- lives ---------------------------------------------------------------------------------------------------------------
+//
+// A proc is made for nearly every process that ever is, so one that ended is kept as it was constructed and becomes another.
+// Most of it is as new by then, since a process ends by giving back what it had: renew() sets the rest. Checked builds compare
+// the result with a new one, byte by byte, and then destroy it.
+
+Proc::Proc() : own_fds(*this), own_cwd(*this), loan_record(*this) {
+    leader.proc = this;
+    itimer_prepare(*this);
+}
+
+Result<RefPtr<Proc>> Proc::create() { return RefPtr<Proc>::adopt(TRY(zone_new_or_kept<Proc>())); }
+
+void Proc::last_unref() { zone_keep(this); }
+
+void Proc::abandon() {
+    fds.reset();
+    cwd.reset();
+}
+
+void Proc::renew() {
+    renew_count();
+    pid = 0;
+    state = ProcState::embryo;
+    set_parent_locked(nullptr);
+    group.reset();
+    uthread_count.store(0, std::memory_order_relaxed);
+    exit_signal = sig_chld;
+    exit_status = 0;
+    has_execed = nproc_exceeded = is_subreaper = no_children_wait = is_system = raises_privileges = false;
+    leader_trace = nullptr;
+    recall_wanted.store(0, std::memory_order_relaxed);
+    task.reset();
+    cred_.reset();
+    sigacts.reset();
+    sigacts_lent = false;
+    limits_.reset();
+    executable.reset();
+    sig.renew();
+    __builtin_memset(comm, 0, sizeof comm);
+    dumpable = true;
+    no_new_privs = keep_caps = used_privilege = false;
+    start_ns = 0;
+    itimer_renew(*this);
+    if (has_dead_usage)
+        dead_uthreads_usage = {};
+    if (has_children_usage)
+        children_usage = {};
+    has_dead_usage = has_children_usage = false;
+    memory_at_end = 0;
+    personality = 0;
+    oom_score_adj.store(0, std::memory_order_relaxed);
+    leader.renew();
+    own_fds.renew();
+    own_cwd.renew();
+    loan_record.renew();
+}
+
+void Uthread::renew() {
+    renew_count();
+    tid = 0;
+    thread.store(nullptr, std::memory_order_relaxed);
+    state.store(UthreadState::embryo, std::memory_order_relaxed);
+    lent = nullptr;
+    sig.renew();
+    sched = {};
+    pi_waits = nullptr;
+    pi_inherited = 0;
+    pi_left.store(false, std::memory_order_relaxed);
+    set_child_tid = clear_child_tid = robust_list = robust_list_size = 0;
+    __builtin_memset(name, 0, sizeof name);
+    in_syscall = false;
+    syscall_number = -1;
+    if (restart.function)
+        restart = {};
+    parent_death_signal = 0;
+    step = {};
+    fail_nth = 0;
+    usage = {};
+}
+
+void Uthread::last_unref() {
+    if (proc && this == &proc->leader)
+        proc->unref();
+    else
+        zone_delete(this);
+}
 
 bool Cred::in_group(gid_t g) const {
     if (g == fsgid)

@@ -8,6 +8,7 @@
 #include <bsd/signal.hpp>
 #include <bsd/tracing.hpp>
 #include <bsd/uthread.hpp>
+#include <bsd/vfork_loan.hpp>
 #include <libkern/boot_static.hpp>
 #include <mach/task.hpp>
 #include <sched/callout.hpp>
@@ -18,8 +19,7 @@ class SemUndos;
 
 namespace lentil {
 
-class Tty;        // bsd/tty.hpp
-struct VforkLoan; // bsd/vfork.hpp
+class Tty; // bsd/tty.hpp
 struct ProcessGroup;
 struct Session;
 
@@ -53,10 +53,23 @@ struct IntervalTimer {
     nanos_t interval_ns = 0;
 };
 
-struct Proc : ZonedRefCounted<Proc>, ProcLinks {
+/// With what every process needs: its leader and the records below lie in it, and each that is in use holds a reference to it.
+struct Proc : RefCounted<Proc>, ProcLinks {
     static constexpr const char* zone_name = "procs";
 
-    Proc() {} // as Uthread's
+    static Result<RefPtr<Proc>> create(); ///< nomem
+    Proc();                               ///< for create() alone
+    void last_unref();
+    /// As a new one, once nobody refers to it: it may be another process then, without a constructor.
+    void renew();
+    /// Before its birth only: lets go of what lies in it, and so of itself.
+    void abandon();
+    /// The first owner of one of the records that lie in it.
+    template<class T>
+    RefPtr<T> house(T& record) {
+        ref();
+        return RefPtr<T>::adopt(&record);
+    }
 
     pid_t pid = 0;
 
@@ -108,6 +121,9 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     RefPtr<FdTable> fds; ///< nullptr once exiting
     RefPtr<CwdInfo> cwd;
     RefPtr<SigActs> sigacts;
+    /// `sigacts` is that of the process whose thread this one borrows, or borrowed, and whose only uthread waits for it: not to
+    /// be written to. Changed by its own uthread alone: sigacts_own().
+    bool sigacts_lent = false;
     RefPtr<const Limits> limits_;
     RefPtr<MappedFile> executable; ///< /proc/PID/exe
 
@@ -141,7 +157,7 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
 
     Mutex<Rank::exec> exec_lock; ///< execve and credential changes
 
-    char comm[16] = {}; ///< last path component of what was exec'd, or PR_SET_NAME
+    alignas(uint64_t) char comm[16] = {}; ///< last path component of what was exec'd, or PR_SET_NAME
     bool dumpable = true, no_new_privs = false, keep_caps = false;
 
     // -- timers and accounting -------------------------------------------------------------------------------------------
@@ -154,17 +170,23 @@ struct Proc : ZonedRefCounted<Proc>, ProcLinks {
     bool timers_ended = false;            ///< s; nothing arms a timer any more: prlimit reaches a zombie too
     Callout cpu_callout;                  ///< looks at those two and at RLIMIT_CPU (bsd/itimer.hpp: init, exit)
     nanos_t cpu_limit_next_ns = 0;        ///< CPU time of the next SIGXCPU; 0: no limit
-    Usage dead_uthreads_usage;            ///< t; of uthreads that ended
+    Usage dead_uthreads_usage;            ///< t; of uthreads that ended, but for `leader`
     Usage children_usage;                 ///< t; of children waited for
-    Usage final_usage;                    ///< t; once zombie
-    uint64_t memory_at_end = 0;           ///< bytes mapped when it ended, if process accounting is on
-    bool used_privilege = false;          ///< written by its own uthreads: a capability let it do something
+    bool has_dead_usage = false, has_children_usage = false; ///< t; whether those are not all 0
+    uint64_t memory_at_end = 0;  ///< bytes mapped when it ended, if process accounting is on
+    bool used_privilege = false; ///< written by its own uthreads: a capability let it do something
     uint32_t personality = 0;
     std::atomic<int32_t> oom_score_adj{0};
 
     /// CPU time and counts of all its uthreads, living and dead, without children.
     Usage usage() const;
     Usage usage_locked() const; ///< proc_tree_lock held
+
+    // -- what lies in it: found through the pointers above alone ------------------------------------------------------------
+    Uthread leader;  ///< the first; its usage counts here even once it ended
+    FdTable own_fds; ///< what fork1 gives it unless the parent's are shared, like the next
+    CwdInfo own_cwd;
+    VforkLoan loan_record; ///< if its creator waits
 };
 
 /// Closes the running stretch of the current thread and charges it to `uthread`: at every change of who it executes as.

@@ -293,13 +293,13 @@ bool ptrace_takes_end_locked(Proc& proc, SigInfo info) {
 }
 
 bool ptrace_uthread_gone_locked(Uthread& uthread, int32_t wait_status) {
+    if (uthread.traced.load(std::memory_order_relaxed) == nullptr) [[likely]]
+        return false;
     Proc& proc = *uthread.proc;
     Tracing* tracing = nullptr;
     {
         SignalGuard guard(proc.sig.lock);
         tracing = uthread.traced.exchange(nullptr);
-        if (!tracing)
-            return false;
         tracing->uthread = nullptr;
         tracing->traps = 0;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Actions and masks: what a uthread changes about its own signals, and what fork and exec make of them.
 #include <bsd/signal_impl.hpp>
+#include <sched/clock.hpp>
 
 namespace lentil {
 
@@ -60,6 +61,8 @@ void SigActs::exchange(int signo, const SigAction& action, SigAction* old) {
     } else {
         set.add(signo);
         here = action;
+        if (action.flags & sa_flags::resethand)
+            mark_unsteady();
     }
     store(set_, set);
 }
@@ -95,6 +98,7 @@ Result<RefPtr<SigActs>> SigActs::copy() const {
     RefPtr<SigActs> fresh = TRY(make_ref<SigActs>());
     SpinGuard guard(lock_);
     fresh->set_ = set_;
+    fresh->unsteady_ = unsteady_;
     for_each(set_, [&](int signo) { fresh->at(signo) = at(signo); });
     return fresh;
 }
@@ -232,17 +236,32 @@ void signal_set_temporary_mask(Uthread& uthread, SigSet mask) {
     current_thread().arch.ast_pending.store(1, std::memory_order_relaxed); // the way out restores
 }
 
+Result<void> sigacts_own(Proc& proc) {
+    if (!proc.sigacts_lent)
+        return {};
+    RefPtr<SigActs> fresh = TRY(proc.sigacts->copy());
+    proc.sigacts_lent = false;
+    SpinGuard guard(proc.tables_lock);
+    std::swap(proc.sigacts, fresh);
+    guard.unlock(); // the lender's goes outside the lock
+    return {};
+}
+
 Result<void> signal_set_action(int signo, const SigAction* action, SigAction* old) {
     if (!is_signal(signo) || (action && unblockable.has(signo)))
         return Errno::inval;
     Proc& proc = current_proc();
-    SigActs& actions = *proc.sigacts; // only the proc's own uthreads replace it, when one of them is left
     if (!action) {
         if (old)
-            *old = actions.get(signo);
+            *old = proc.sigacts->get(signo);
         return {};
     }
     const SigAction fresh{action->handler, action->flags & sa_flags::known, action->mask & ~unblockable};
+    while (proc.sigacts_lent && !(fresh.is_default() && proc.sigacts->is_default(signo)))
+        if (!sigacts_own(proc).ok() && // nobody expects this call to want memory
+            sleep_until(machine::now_ns() + 10'000'000, "memory", Interruptible::killable) == WaitResult::interrupted)
+            return Errno::intr;
+    SigActs& actions = *proc.sigacts; // only the proc's own uthreads replace it, when one of them is left
     if (!discards(fresh, signo)) {
         actions.exchange(signo, fresh, old);
         return {};
@@ -265,6 +284,7 @@ void signal_exec(Uthread& uthread, RefPtr<SigActs> fresh) {
         SpinGuard tables(proc.tables_lock);
         std::swap(proc.sigacts, fresh);
     }
+    proc.sigacts_lent = false; // a copy, or the lender is no more
     uthread.sig.altstack_base = uthread.sig.altstack_size = 0;
     uthread.sig.altstack_flags = 2;
     guard.unlock(); // before `fresh`, now the old table, may go

@@ -37,6 +37,10 @@ public:
     void keep_only_ignored();
     /// nomem.
     Result<RefPtr<SigActs>> copy() const;
+    /// Something besides the system calls of the process that has it may change it: another process uses it too
+    /// (FORK_SHARESIGS), or an action of it lasts for one signal.
+    void mark_unsteady() { __atomic_store_n(&unsteady_, true, __ATOMIC_RELAXED); }
+    bool is_steady() const { return !__atomic_load_n(&unsteady_, __ATOMIC_RELAXED); }
 
     /// Whether the action is that of a new process; no lock is taken, as if this had been asked before or after a change.
     bool is_default(int signo) const { return !SigSet{__atomic_load_n(&set_.bits, __ATOMIC_RELAXED)}.has(signo); }
@@ -58,6 +62,7 @@ private:
 
     mutable SpinLock<Rank::cwd> lock_;
     SigSet set_; ///< whose action is not that of a new process
+    bool unsteady_ = false;
     std::array<Uninitialized<SigAction>, signal_count> actions_;
 };
 
@@ -93,6 +98,7 @@ struct ProcSignals {
     bool continued_unreported = false; ///< likewise for WCONTINUED
     int32_t stop_signal = 0;
     Waitq stop_waitq; ///< stopped uthreads sleep here
+    void renew();     ///< as new, of a proc that was reaped
 };
 
 /// Woken for every signal that becomes pending for `proc`, and for some of others: signalfd. No part of the proc, since an epoll
@@ -110,6 +116,7 @@ struct UthreadSignals {
     uint32_t altstack_flags = 2; ///< SS_DISABLE
     SigSet waiting_for;          ///< sigtimedwait: these wake it although they are blocked
     bool stopped = false;
+    void renew(); ///< as new, of a uthread that ended
 };
 
 // -- sending -------------------------------------------------------------------------------------------------------
@@ -139,6 +146,8 @@ bool signal_allowed(const Proc& target, int signo);
 /// Marks the proc as ending with `wait_status` and interrupts all its uthreads. False if it was ending already.
 bool signal_begin_group_exit(Proc& proc, int32_t wait_status);
 bool signal_begin_group_exit_locked(Proc& proc, int32_t wait_status); ///< proc_tree_lock held
+/// The same for the current proc, by a uthread that does not return to user mode any more.
+void signal_begin_own_exit(Proc& proc, int32_t wait_status);
 
 /// execve by `survivor` in a proc of several uthreads: tells all others to end, parked ones through loan_recall. False if
 /// the proc ends anyway or another execs already. proc_tree_lock held.
@@ -161,8 +170,10 @@ void signal_set_mask(Uthread& uthread, SigSet mask);
 /// Atomically sets `mask` until the system call ends (sigsuspend, ppoll, pselect). signal_ast restores the old one: after
 /// the handler if the call returned restart_nohand, before any delivery if it returned anything else.
 void signal_set_temporary_mask(Uthread& uthread, SigSet mask);
+/// The current proc is about to change an action, or to let others: the table becomes its own (Proc::sigacts_lent). nomem.
+Result<void> sigacts_own(Proc& proc);
 /// Sets the action of the current proc, unless `action` is nullptr; `old`, unless it is nullptr, becomes the one until
-/// then. inval.
+/// then. inval; intr for a caller that is killed while it waits for memory.
 Result<void> signal_set_action(int signo, const SigAction* action, SigAction* old);
 /// exec: handlers to default, alternate stack gone, pending kept. `fresh`, a copy, replaces actions that are shared;
 /// nullptr if they are not.

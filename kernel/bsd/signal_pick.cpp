@@ -20,6 +20,21 @@ void leave(QueuedSignal& entry, SigInfo* taken) {
 
 Pending::~Pending() { pending_drop(*this, SigSet{~uint64_t{0}}); }
 
+void ProcSignals::renew() {
+    pending_drop(shared, SigSet{~uint64_t{0}});
+    group_exit = kill_repeated = stopping = stopped = stop_unreported = continued_unreported = false;
+    group_exit_status = stop_signal = 0;
+    exec_survivor = nullptr;
+}
+
+void UthreadSignals::renew() {
+    pending_drop(pending, SigSet{~uint64_t{0}});
+    mask = saved_mask = waiting_for = {};
+    has_saved_mask = stopped = false;
+    altstack_base = altstack_size = 0;
+    altstack_flags = 2;
+}
+
 Enqueued pending_add(Pending& pending, const SignalQuota& quota, const SigInfo& info) {
     const int signo = info.signo;
     if (!is_real_time(signo) && pending.set.has(signo))

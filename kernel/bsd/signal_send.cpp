@@ -66,13 +66,19 @@ void drop_everywhere(Proc& proc, SigSet set) {
         pending_drop(u.sig.pending, set);
 }
 
-bool group_exit(Proc& proc, int32_t wait_status) {
-    ProcSignals& sig = proc.sig;
+bool mark_exit(ProcSignals& sig, int32_t wait_status) {
     if (sig.group_exit)
         return false;
     sig.group_exit = true;
     sig.group_exit_status = wait_status;
     sig.stopping = sig.stopped = sig.stop_unreported = sig.continued_unreported = false;
+    return true;
+}
+
+bool group_exit(Proc& proc, int32_t wait_status) {
+    ProcSignals& sig = proc.sig;
+    if (!mark_exit(sig, wait_status))
+        return false;
     bool parked = false;
     for (Uthread& u : proc.uthreads) {
         parked |= u.state.load(std::memory_order_relaxed) == UthreadState::parked;
@@ -180,7 +186,10 @@ bool is_void_locked(const Proc& proc, int signo) {
     if (proc.knotes || trace_on(Probe::proc_signal_send) || signo == sig_cont || stop_signals.has(signo))
         return false;
     SignalGuard guard(proc.sig.lock);
-    return is_ignored(proc, nullptr, signo, signals::handler_of(proc, signo));
+    vaddr_t handler = SigAction::default_action;
+    if (SpinGuard tables(proc.tables_lock); proc.sigacts)
+        handler = proc.sigacts->handler(signo);
+    return is_ignored(proc, nullptr, signo, handler);
 }
 
 void retarget(Proc& proc, const Uthread& except) {
@@ -289,6 +298,11 @@ void signal_force(const SigInfo& info) {
         const bool handled = !self.sig.mask.has(info.signo) && action.handler > SigAction::ignore;
         if (handled || ptrace_watches(proc, &self)) {
             if (self.sig.mask.has(info.signo) || action.handler == SigAction::ignore) {
+                if (!sigacts_own(proc).ok()) {
+                    guard.unlock();
+                    signal_begin_group_exit(proc, wait_status::killed(info.signo));
+                    return;
+                }
                 signals::set_action(proc, info.signo, {}); // what the tracer lets through ends it all the same
                 self.sig.mask.remove(info.signo);
             }
@@ -340,6 +354,17 @@ void signal_end_exec_locked(Proc& proc) {
 bool signal_begin_group_exit(Proc& proc, int32_t wait_status) {
     ProcTreeGuard tree(proc_tree_lock);
     return signal_begin_group_exit_locked(proc, wait_status);
+}
+
+void signal_begin_own_exit(Proc& proc, int32_t wait_status) {
+    if (!proc.is_single()) {
+        signal_begin_group_exit(proc, wait_status);
+        return;
+    }
+    // Nobody is to be told, and nobody is parked. What it still waits for is cut short.
+    SignalGuard guard(proc.sig.lock);
+    if (mark_exit(proc.sig, wait_status))
+        current_thread().interrupt_level.store(2, std::memory_order_relaxed);
 }
 
 bool signal_allowed(const Proc& target, int signo) {

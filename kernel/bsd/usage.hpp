@@ -24,11 +24,12 @@ namespace lentil {
 }
 
 [[gnu::always_inline]] inline Usage usage_of_locked(const Proc& proc) {
-    if (proc.state == ProcState::zombie || proc.state == ProcState::dead)
-        return proc.final_usage;
-    Usage total = proc.dead_uthreads_usage;
+    Usage total = usage_of_locked(proc.leader);
+    if (proc.has_dead_usage)
+        total.add(proc.dead_uthreads_usage);
     for (const Uthread& u : proc.uthreads)
-        total.add(usage_of_locked(u));
+        if (&u != &proc.leader)
+            total.add(usage_of_locked(u));
     if (proc.task)
         total.max_resident_bytes = std::max(total.max_resident_bytes, proc.task->peak_resident_bytes());
     return total;

@@ -24,8 +24,12 @@ struct PiLink {
     DlistLinks<PiLink> link;
 };
 
-struct Uthread : ZonedRefCounted<Uthread> {
+/// A proc's first lies in the proc (Proc::leader), others in their own zone.
+struct Uthread : RefCounted<Uthread> {
     static constexpr const char* zone_name = "uthreads";
+    void last_unref();
+    /// As a new one, once nobody knows it any more (Proc::renew).
+    void renew();
 
     Uthread() {} // not defaulted, or `T()` would clear all of it first; every member has its initializer
 
@@ -56,8 +60,8 @@ struct Uthread : ZonedRefCounted<Uthread> {
     vaddr_t clear_child_tid = 0; ///< zeroed and woken as a futex when it leaves the map
     vaddr_t robust_list = 0;
     uint64_t robust_list_size = 0;
-    char name[16] = {};      ///< prctl(PR_SET_NAME); the proc's comm is its leader's
-    bool in_syscall = false; ///< the frame is one of a system call: restart rules apply
+    alignas(uint64_t) char name[16] = {}; ///< prctl(PR_SET_NAME); the proc's comm is its leader's
+    bool in_syscall = false;              ///< the frame is one of a system call: restart rules apply
     int64_t syscall_number = -1;
     struct RestartBlock { ///< restart_syscall(2): relative sleeps go on
         Result<uint64_t> (*function)(RestartBlock&) = nullptr;
@@ -76,10 +80,6 @@ struct Uthread : ZonedRefCounted<Uthread> {
     OwnUsage usage; ///< of finished stretches; without what `thread` holds while it executes
     /// All up to now. proc_tree_lock held, or of the current uthread.
     Usage usage_locked() const;
-
-    // -- parked: the user registers at the moment of the loan (bsd/vfork.cpp alone touches them) ---------------------
-    Uninitialized<machine::Trapframe> parked_frame;
-    Uninitialized<machine::FpState> parked_fp;
 };
 
 /// From here on `thread` executes as `uthread`. proc_tree_lock held, or nobody else knows either yet.

@@ -58,8 +58,8 @@ unsigned loan_depth(const VforkLoan& loan) {
 }
 
 /// The lender's return from vfork: its registers as they were, and the child's pid.
-void restore_lender(Uthread& lender, const VforkLoan& loan, machine::Trapframe& frame) {
-    frame = lender.parked_frame.value;
+void restore_lender(const VforkLoan& loan, machine::Trapframe& frame) {
+    frame = loan.parked_frame.value;
     frame.set_return(static_cast<uint64_t>(loan.child_pid));
     if (loan.native_return)
         frame.set_return2(0);
@@ -69,7 +69,25 @@ void restore_lender(Uthread& lender, const VforkLoan& loan, machine::Trapframe& 
 
 // ---- opening -----------------------------------------------------------------------------------------------------------
 
+RefPtr<VforkLoan> loan_prepare(Proc& child) { return child.house(child.loan_record); }
 Result<RefPtr<VforkLoan>> loan_prepare() { return make_ref<VforkLoan>(); }
+
+void VforkLoan::renew() {
+    renew_count();
+    state.store(State::prepared, std::memory_order_relaxed);
+    borrower = nullptr;
+    thread = nullptr;
+    child_pid = 0;
+    native_return = false;
+    fp_mark = 0;
+}
+
+void VforkLoan::last_unref() {
+    if (!home)
+        return zone_delete(this);
+    lender.reset();
+    home->unref();
+}
 
 void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return) {
     Thread& thread = current_thread();
@@ -77,8 +95,8 @@ void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bo
 
     // Park the lender with its registers.
     machine::fp_save(thread.arch);
-    lender.parked_frame.value = machine::user_frame(thread.arch);
-    lender.parked_fp.value = thread.arch.fp;
+    loan->parked_frame.value = machine::user_frame(thread.arch);
+    loan->parked_fp.value = thread.arch.fp;
     loan->fp_mark = machine::fp_mark(thread.arch);
     uthread_charge(lender);
 
@@ -170,9 +188,9 @@ LoanEnd loan_release_locked(Proc& child) {
     loan->borrower->thread = nullptr;
     uthread_execute_on(*lender, thread);
     const bool fp_unchanged = machine::fp_unchanged(thread.arch, loan->fp_mark); // its frame says so
-    restore_lender(*lender, *loan, machine::user_frame(thread.arch));
+    restore_lender(*loan, machine::user_frame(thread.arch));
     if (!fp_unchanged) {
-        thread.arch.fp = lender->parked_fp.value;
+        thread.arch.fp = loan->parked_fp.value;
         machine::fp_load(thread.arch);
     }
     lender->in_syscall = false; // its call is over: no restart logic may touch the restored registers
@@ -236,8 +254,8 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     thread_set_params(*fresh, uthread_effective_sched(lender));
 
     uthread_execute_on(lender, *fresh);
-    restore_lender(lender, *loan, machine::user_frame(fresh->arch));
-    fresh->arch.fp = lender.parked_fp.value;
+    restore_lender(*loan, machine::user_frame(fresh->arch));
+    fresh->arch.fp = loan->parked_fp.value;
     lender.in_syscall = false;
 
     for (VforkLoan* below = loan_below(*loan); below; below = loan_below(*below))

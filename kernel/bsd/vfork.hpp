@@ -4,28 +4,13 @@
 #pragma once
 
 #include <bsd/proc.hpp>
-#include <sched/waitq.hpp>
 
 namespace lentil {
 
-/// The record of one loan, from fork1 to the release. Only vfork.cpp looks into it.
-struct VforkLoan : ZonedRefCounted<VforkLoan> {
-    static constexpr const char* zone_name = "vfork_loans";
-
-    enum class State : uint32_t { prepared, lent, awaited, released };
-    std::atomic<State> state{State::prepared}; ///< changes under proc_tree_lock
-    RefPtr<Uthread> lender;                    ///< t; until the release, or its own end
-    Uthread* borrower = nullptr;               ///< t; while lent: the one uthread of the child
-    Thread* thread = nullptr;                  ///< t; while lent: what the borrower executes on
-    pid_t child_pid = 0;                       ///< what vfork returns: no look into a child that may be gone (NB-45)
-    bool native_return = false;
-    uint32_t fp_mark = 0; ///< of `thread`, when the lender's floating-point registers were parked
-    Waitq p_vforkwait;    ///< the lender's place to sleep while awaited
-};
-
 // -- opening (fork1 alone) -------------------------------------------------------------------------------------------------
 
-/// Everything a loan will ever need to end well, made before anything is visible.
+/// Everything a loan will ever need to end well, made before anything is visible: for a new process, and for a new thread.
+RefPtr<VforkLoan> loan_prepare(Proc& child);
 Result<RefPtr<VforkLoan>> loan_prepare();
 
 /// Parks the current uthread and makes its thread execute as `borrower`, the first uthread of `child`. proc_tree_lock

@@ -29,14 +29,27 @@ struct Criteria {
 
 enum class Scan { found, nothing_yet, no_child };
 
+/// A zombie's usage is its parent's from now on.
+void charge_parent(Proc& parent, const Proc& proc) {
+    Usage& sum = parent.children_usage;
+    sum.add(proc.leader.usage);
+    if (proc.has_dead_usage)
+        sum.add(proc.dead_uthreads_usage);
+    if (proc.has_children_usage)
+        sum.add(proc.children_usage);
+    parent.has_children_usage = true;
+}
+
 /// What a zombie has to report. False if the caller's tracees of its uthreads come first.
 bool report_zombie(const Proc& proc, WaitOutcome& out) {
     if (proc.leader_trace && ptrace_has_unwaited_uthreads_locked(*proc.leader_trace))
         return false;
     out.status = proc.exit_status;
     out.uid = proc.cred_->uid;
-    out.usage = proc.final_usage;
-    out.usage.add(proc.children_usage);
+    if (out.usage) {
+        *out.usage = proc.usage_locked();
+        out.usage->add(proc.children_usage);
+    }
     return true;
 }
 
@@ -56,7 +69,8 @@ Scan scan_tracees_locked(Proc& self, const Criteria& criteria, WaitOutcome& out,
                 continue;
             out.status = tracing.end_status;
             out.uid = tracing.end_uid;
-            out.usage = tracing.end_usage;
+            if (out.usage)
+                *out.usage = tracing.end_usage;
             if (!keep) {
                 pid_free_locked(tracing.tid);
                 ptrace_drop_locked(tracing);
@@ -77,7 +91,8 @@ Scan scan_tracees_locked(Proc& self, const Criteria& criteria, WaitOutcome& out,
             out.status = tracing.stop->code << 8 | 0x7f;
             out.trapped = true;
             out.uid = proc.cred_->uid;
-            out.usage = proc.usage_locked();
+            if (out.usage)
+                *out.usage = proc.usage_locked();
             tracing.stop->unreported = keep;
             return Scan::found;
         }
@@ -103,7 +118,7 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
             if (!(criteria.options & exited) || !report_zombie(child, out))
                 continue;
             if (!keep) {
-                self.children_usage.add(out.usage);
+                charge_parent(self, child);
                 proc_reap_locked(child, reaped);
             }
             return Scan::found;
@@ -122,14 +137,17 @@ Scan scan_locked(Proc& self, const Criteria& criteria, WaitOutcome& out, ReapedP
         guard.unlock();
         if (report) {
             out.uid = child.cred_->uid;
-            out.usage = child.usage_locked();
+            if (out.usage)
+                *out.usage = child.usage_locked();
             return Scan::found;
         }
     }
     const Scan tracees = scan_tracees_locked(self, criteria, out, reaped);
     if (tracees == Scan::found)
         return tracees;
-    out = WaitOutcome{};
+    out = WaitOutcome{.usage = out.usage};
+    if (out.usage)
+        *out.usage = {};
     return any ? Scan::nothing_yet : tracees;
 }
 

@@ -40,6 +40,8 @@ public:
 
 protected:
     ~RefCounted() = default;
+    /// Of an object that lives again: the one reference of a new one.
+    void renew_count() { refs_.store(1, std::memory_order_relaxed); }
 
 private:
     mutable std::atomic<uint32_t> refs_{1};

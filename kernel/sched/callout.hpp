@@ -45,11 +45,21 @@ public:
     Callout& operator=(const Callout&) = delete;
 
     void init(void (*function)(void*), void* arg) { function_ = function, arg_ = arg; }
+    /// As after init(), when it was cancelled and nobody can arm it any more.
+    void renew() {
+        if (!was_armed())
+            return;
+        node_ = {};
+        queue_hart_.store(never_armed, std::memory_order_relaxed);
+        runs_.store(0, std::memory_order_relaxed);
+    }
     /// (Re)arms for `deadline_ns` on the monotonic clock; in the past means as soon as possible.
     void arm(nanos_t deadline_ns);
     /// After return the function does not run and is not running (waits for one that runs on another hart, so callers
     /// hold no lock that it takes). Called by the function itself it only disarms. Returns whether it was armed.
     bool cancel();
+    /// Whether it ever was. (Then cancel() may have to wait for its function.)
+    bool was_armed() const { return queue_hart_.load(std::memory_order_relaxed) != never_armed; }
     bool is_armed() const { return queue_hart_.load(std::memory_order_acquire) >= 0; }
     nanos_t deadline_ns() const { return node_.deadline_ns; }
 

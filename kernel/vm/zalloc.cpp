@@ -205,6 +205,13 @@ struct ZoneInternals {
 
     // -- in front of the lock -------------------------------------------------------------------------------
 
+    // A kept object's lowest bit is set. What leaves the cache by other ways than allocate_kept() is kept no more.
+    static constexpr uintptr_t kept_mark = 1;
+    static void* unmarked(void* object) {
+        return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(object) & ~kept_mark);
+    }
+    static void* pop(Zone::HartCache& mine) { return unmarked(mine.objects[--mine.count]); }
+
     static Zone::HartCache* cache(Zone& zone) {
         Zone::HartCache* caches = zone.caches_.load(std::memory_order_acquire);
         return caches ? &caches[machine::hart_index()] : nullptr;
@@ -259,7 +266,7 @@ struct ZoneInternals {
                 return nullptr;
         }
         count(*mine, 1);
-        return mine->objects[--mine->count];
+        return pop(*mine);
     }
 
     static void free(Zone& zone, void* object) {
@@ -274,7 +281,7 @@ struct ZoneInternals {
         if (mine->count == zone.cache_limit_) {
             SpinGuard guard(zone.lock_);
             while (mine->count > zone.cache_limit_ / 2)
-                give(zone, mine->objects[--mine->count]);
+                give(zone, pop(*mine));
         }
         count(*mine, -1);
         mine->objects[mine->count++] = object;
@@ -285,7 +292,7 @@ struct ZoneInternals {
         Zone::HartCache* mine = cache(zone);
         SpinGuard guard(zone.lock_);
         while (mine && mine->count > 0)
-            give(zone, mine->objects[--mine->count]);
+            give(zone, pop(*mine));
         for (Zone::Slab *slab = zone.partial_, *next; slab; slab = next) {
             next = slab->next;
             if (slab->used == 0)
@@ -352,6 +359,47 @@ void Zone::free(void* object) {
     poison_region(object, stride_);
     if (!ZoneInternals::give_cached(*this, object)) [[unlikely]]
         ZoneInternals::free(*this, object);
+}
+
+void* Zone::allocate_kept(bool& kept) {
+    if constexpr (!checks_enabled && !has_poison)
+        if (void* object = ZoneInternals::take_cached(*this)) [[likely]] {
+            void* const plain = ZoneInternals::unmarked(object);
+            kept = plain != object;
+            return plain;
+        }
+    kept = false;
+    return ZoneInternals::allocate_slowly(*this);
+}
+
+void Zone::free_kept(void* object) {
+    void* const marked = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(object) | ZoneInternals::kept_mark);
+    if (!ZoneInternals::give_cached(*this, marked)) [[unlikely]]
+        ZoneInternals::free(*this, object);
+}
+
+size_t zone_first_difference(const void* object, const void* blank_a, const void* blank_b, size_t size) {
+    for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
+        uint64_t is = 0, a = 0, b = 0;
+        std::memcpy(&is, static_cast<const char*>(object) + at, sizeof is);
+        std::memcpy(&a, static_cast<const char*>(blank_a) + at, sizeof a);
+        std::memcpy(&b, static_cast<const char*>(blank_b) + at, sizeof b);
+        const uint64_t place = a - reinterpret_cast<uintptr_t>(blank_a);
+        if (place < size && place == b - reinterpret_cast<uintptr_t>(blank_b)) {
+            if (is - reinterpret_cast<uintptr_t>(object) != place)
+                return at;
+            continue;
+        }
+        for (unsigned shift = 0; shift < 64; shift += 8)
+            if (((a ^ b) >> shift & 0xff) == 0 && ((a ^ is) >> shift & 0xff) != 0)
+                return at + shift / 8;
+    }
+    return size;
+}
+
+void zone_report_stale(const char* zone, size_t at) {
+    char text[100];
+    panic(format_to(text, "one of {} would keep something of its former life at byte {}", zone, at));
 }
 
 uint64_t Zone::in_use() const {

@@ -11,6 +11,7 @@
 #include <libkern/refptr.hpp>
 #include <libkern/result.hpp>
 #include <sync/spinlock.hpp>
+#include <vm/poison.hpp>
 
 namespace lentil {
 
@@ -23,6 +24,10 @@ public:
 
     void* allocate(); ///< nullptr if memory is out
     void free(void* object);
+    /// For objects that stay constructed between lives: `kept` says whether this one was given to free_kept(), and is as it
+    /// was then. Checked builds keep none.
+    void* allocate_kept(bool& kept);
+    void free_kept(void* object); ///< which owns nothing: it may also be lost
     uint64_t in_use() const;
     const char* name() const { return name_; }
     size_t size() const { return size_; }
@@ -62,6 +67,60 @@ void zone_delete(T* object) {
     zone_of<T>.free(object);
 }
 
+/// Memory of any size (size classes up to a page, whole pages above). For buffers and tables of variable size.
+void* kmalloc(size_t size);
+void kfree(void* memory, size_t size);
+
+[[noreturn]] void zone_report_stale(const char* zone, size_t at);
+/// Whether two objects of `size` bytes look the same, but for bytes where `blank_a` and `blank_b` (new ones, made in memory full of
+/// 0 and of 1 bits) tell that a constructor leaves them alone; what points into an object counts by its place in there. Returns
+/// the first offset that differs, or `size`.
+size_t zone_first_difference(const void* object, const void* blank_a, const void* blank_b, size_t size);
+/// Two new ones to compare with, made once in a checked build.
+template<class T>
+struct Blanks {
+    alignas(T) static inline unsigned char storage[2][sizeof(T)];
+    static inline constinit std::atomic<uint32_t> state{0}; ///< 2 once they are made
+};
+/// Panics unless renew() left `object` as a new one.
+template<class T>
+void zone_check_renewed(T* object) {
+    using B = Blanks<T>;
+    uint32_t none = 0;
+    if (B::state.compare_exchange_strong(none, 1)) {
+        for (int i = 0; i < 2; i++) {
+            __builtin_memset(B::storage[i], i == 0 ? 0 : 0xff, sizeof(T));
+            new (B::storage[i]) T;
+        }
+        B::state.store(2);
+    }
+    if (B::state.load() != 2)
+        return;
+    const size_t at = zone_first_difference(object, B::storage[0], B::storage[1], sizeof(T));
+    if (at != sizeof(T))
+        zone_report_stale(T::zone_name, at);
+}
+
+/// A new T, or one that zone_keep() took: `T::renew()` left that like a new one. nomem.
+template<class T>
+Result<T*> zone_new_or_kept() {
+    bool kept = false;
+    void* memory = zone_of<T>.allocate_kept(kept);
+    if (!memory)
+        return Errno::nomem;
+    return kept ? static_cast<T*>(memory) : new (memory) T;
+}
+template<class T>
+void zone_keep(T* object) {
+    object->renew();
+    if constexpr (checks_enabled || has_poison) {
+        zone_check_renewed(object);
+        zone_delete(object); // whoever still uses it is found
+    } else {
+        zone_of<T>.free_kept(object);
+    }
+}
+
 /// Base for counted objects that live in their own zone: `struct Thing : ZonedRefCounted<Thing>`.
 template<class T>
 class ZonedRefCounted : public RefCounted<T> {
@@ -87,10 +146,6 @@ Result<RefPtr<T>> make_ref(A&&... args) {
     T* object = TRY(zone_new<T>(std::forward<A>(args)...));
     return RefPtr<T>::adopt(object);
 }
-
-/// Memory of any size (size classes up to a page, whole pages above). For buffers and tables of variable size.
-void* kmalloc(size_t size);
-void kfree(void* memory, size_t size);
 
 /// An owned buffer of trivially copyable elements from kmalloc.
 template<class T>

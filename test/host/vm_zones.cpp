@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include <libkern/uninitialized.hpp>
 #include <machine/machine.hpp>
 #include <vm/kernel_pmap.hpp>
 
@@ -50,6 +51,46 @@ TEST_CASE_FIXTURE(Machine, "a zone counts its objects exactly, whichever hart al
     for (Small* object : objects)
         zone_delete(object);
     CHECK(zone_of<Small>.in_use() == 0);
+}
+
+struct Reborn {
+    uint64_t life = 0;
+    Reborn* self = this;
+    uint32_t colour = 7; // and four bytes that belong to nobody
+    Reborn* other = nullptr;
+    Uninitialized<uint64_t> room;
+    static constexpr const char* zone_name = "reborn things";
+    Reborn() {}
+};
+
+TEST_CASE("what an object would keep of its former life is found to the byte, and what a constructor leaves alone does "
+          "not count") {
+    alignas(Reborn) unsigned char memory[3][sizeof(Reborn)];
+    Reborn* made[3];
+    for (int i = 0; i < 3; i++) {
+        std::memset(memory[i], i == 0 ? 0 : i == 1 ? 0xff : 0xa5, sizeof(Reborn));
+        made[i] = new (memory[i]) Reborn;
+    }
+    Reborn& object = *made[2];
+    const auto difference = [&] { return zone_first_difference(&object, made[0], made[1], sizeof(Reborn)); };
+    CHECK(difference() == sizeof(Reborn));
+    object.room.value = 5;
+    CHECK(difference() == sizeof(Reborn));
+    object.life = 0x100;
+    CHECK(difference() == offsetof(Reborn, life) + 1);
+    object.life = 0;
+    object.colour = 8;
+    CHECK(difference() == offsetof(Reborn, colour));
+    object.colour = 7;
+    object.self = nullptr;
+    CHECK(difference() == offsetof(Reborn, self));
+    object.self = made[0];
+    CHECK(difference() == offsetof(Reborn, self));
+    object.self = &object;
+    object.other = &object;
+    CHECK(difference() == offsetof(Reborn, other));
+    object.other = nullptr;
+    CHECK(difference() == sizeof(Reborn));
 }
 
 TEST_CASE_FIXTURE(Machine, "objects are aligned as their type asks") {
