@@ -3,8 +3,13 @@
 #include <host/simulator.hpp>
 
 #include <machine/hart_identity.hpp>
+#include <machine/lent_frame.hpp>
 
 namespace lentil::machine {
+
+bool frame_can_stay(const ThreadArch&) { return false; }
+void enter_user_beside(ThreadArch&) {}
+void frame_returns(ThreadArch&, Trapframe&) {}
 
 namespace {
 constinit nanos_t now = 1'000'000'000;

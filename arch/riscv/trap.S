@@ -187,6 +187,7 @@ whole_call:
     save_kept
     mv      a0, sp
     call    riscv_user_call
+    mv      sp, a0
     j       user_return
 
 other_trap:
@@ -229,6 +230,21 @@ riscv_enter_user:
     li      s0, 0                   // backtraces end here
     call    riscv_prepare_user
     j       user_return
+
+    .globl riscv_enter_user_beside  // (Trapframe*: to resume from, Trapframe*: of the next trap), interrupts disabled
+riscv_enter_user_beside:
+    mv      sp, a0
+    sd      tp, TF_THREAD(a1)
+    sd      a1, TA_FRAME(tp)
+    leave_kernel_time t0, t1
+    csrw    sscratch, a1
+    drop_reservation
+    restore_target
+    restore_kept
+    restore_changing_but_a0
+    li      a0, 0
+    restore_user_stack
+    sret
 
 .macro save_cause
     csrr    s1, sepc

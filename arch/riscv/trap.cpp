@@ -6,6 +6,7 @@
 
 #include <debug/panic.hpp>
 #include <libkern/format.hpp>
+#include <machine/lent_frame.hpp>
 
 namespace lentil::machine {
 
@@ -101,13 +102,32 @@ void fixups_check() {
 
 extern "C" void riscv_prepare_user(Trapframe& frame) { prepare_user(frame); }
 
-/// A system call that is not entered directly; the frame is whole.
-extern "C" void riscv_user_call(Trapframe& frame) {
+extern "C" [[noreturn]] void riscv_enter_user_beside(Trapframe* frame, Trapframe* below);
+
+bool frame_can_stay(const ThreadArch& ta) {
+    constexpr uint64_t depth = 15 << 10; // what is left must be about a whole stack: one or two may stay
+    return reinterpret_cast<uint64_t>(ta.frame - 1) - ta.stack_limit >= depth;
+}
+
+void enter_user_beside(ThreadArch& ta) {
+    irq_disable();
+    if (ta.ast_pending.load(std::memory_order_acquire) == 0 && ta.fp_pending == 0) [[likely]]
+        riscv_enter_user_beside(ta.frame, ta.frame - 1);
+    irq_enable();
+}
+
+void frame_returns(ThreadArch& ta, Trapframe& frame) { ta.frame = &frame; }
+
+/// A system call that is not entered directly; the frame is whole. Returns the one to go on from: a borrower's execve goes back
+/// to the lender's (machine/lent_frame.hpp).
+extern "C" Trapframe* riscv_user_call(Trapframe& frame) {
     frame.orig_a0 = frame.reg(Trapframe::a0);
     irq_enable();
     hooks.syscall(frame);
     irq_disable();
-    prepare_user(frame);
+    Trapframe& now = *arch_of(current_thread()).frame;
+    prepare_user(now);
+    return &now;
 }
 
 /// Any other trap from user mode. After an interrupt or a page fault the frame has only what C functions may change.

@@ -4,9 +4,11 @@
 
 #include <abi/creator.hpp>
 #include <abi/sys_proc.hpp>
+#include <abi/syscall_trace.hpp>
 #include <bsd/exec.hpp>
 #include <bsd/exit.hpp>
 #include <bsd/fork.hpp>
+#include <bsd/vfork.hpp>
 #include <libkern/format.hpp>
 #include <vfs/vfs.hpp>
 
@@ -80,8 +82,12 @@ Result<int> do_clone(const CloneRequest& c) {
         r.kind = ForkKind::thread;
     } else if ((f & vfork) && (f & vm)) {
         r.kind = ForkKind::vfork; // lends the thread; any other sharing flags combine with it
+        // C libraries give the stack that they are on.
+        r.frame_may_stay = (c.stack == 0 || c.stack == r.frame->sp()) && !(f & settls) && !trace_wanted();
     }
     const ForkOutcome outcome = TRY(fork1(r));
+    if (outcome.frame_stays)
+        loan_start(current_proc());
     return outcome.lent ? 0 : outcome.pid; // lent: the child returns first
 }
 

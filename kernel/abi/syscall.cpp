@@ -211,7 +211,7 @@ void dispatch(machine::Trapframe& frame) {
         frame.set_return(static_cast<uint64_t>(failed(result.error())));
     }
     if (now.traced.load(std::memory_order_relaxed)) [[unlikely]]
-        ptrace_syscall_exit(frame);
+        ptrace_syscall_exit(user_frame());
     detail::check_after_call();
 }
 

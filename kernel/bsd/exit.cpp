@@ -183,7 +183,8 @@ void take_down(Proc& proc) {
     LoanEnd loan_end;
     {
         ProcTreeGuard guard(proc_tree_lock);
-        ptrace_tracer_ends_locked(proc, reaped);
+        if (!proc.tracees.empty()) [[unlikely]]
+            ptrace_tracer_ends_locked(proc, reaped);
         reparent_children_locked(proc, reaped);
         if (proc.sig.group_exit)
             proc.exit_status = proc.sig.group_exit_status;
@@ -193,12 +194,15 @@ void take_down(Proc& proc) {
             trace(Probe::proc_exit, proc.exit_status, usage.user, usage.system);
         }
         current_thread().uthread = nullptr;
-        orphan_group_locked(*proc.group, &proc);
+        if (proc.parent->group != proc.group) // else it was no tie of its group to the rest of the session
+            orphan_group_locked(*proc.group, &proc);
         proc_counts.exits.fetch_add(1, std::memory_order_relaxed);
 
         // First the zombie and its SIGCHLD, then the release: wait4(WNOHANG) by the lender finds it (D07).
         proc.state = ProcState::zombie;
-        signal_proc_gone_locked(proc, *ended);
+        // No signal comes to a zombie, so one look without their lock is enough.
+        if (!(proc.sig.shared.set | ended->sig.pending.set).empty()) [[unlikely]]
+            signal_proc_gone_locked(proc, *ended);
         kqueue_note_exit_locked(proc);
         pidfd_note_locked(proc);
         proc_report_end_locked(proc, reaped);

@@ -10,6 +10,7 @@
 #include <bsd/sysv_sem.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
+#include <machine/lent_frame.hpp>
 #include <sched/clock.hpp>
 #include <vm/vm_cache.hpp>
 
@@ -90,9 +91,16 @@ Result<void> copy_tables(Proc& parent, Proc& child, uint32_t flags, bool lends) 
     return {};
 }
 
+/// Aligned, and too short for a function.
+void copy_name(char (&to)[16], const char (&from)[16]) {
+    const auto* words = reinterpret_cast<const uint64_t*>(from);
+    reinterpret_cast<uint64_t*>(to)[0] = words[0];
+    reinterpret_cast<uint64_t*>(to)[1] = words[1];
+}
+
 /// What a child inherits without a choice.
 void inherit(const Proc& parent, Proc& child) {
-    __builtin_memcpy(child.comm, parent.comm, sizeof child.comm);
+    copy_name(child.comm, parent.comm);
     child.dumpable = parent.dumpable;
     child.no_new_privs = parent.no_new_privs;
     child.personality = parent.personality;
@@ -101,7 +109,7 @@ void inherit(const Proc& parent, Proc& child) {
 }
 
 void inherit(const Uthread& parent, Uthread& child, const ForkRequest& request) {
-    __builtin_memcpy(child.name, parent.name, sizeof child.name);
+    copy_name(child.name, parent.name);
     signal_fork(parent, child);
     child.sched = parent.sched;
     // A second thread on the same memory must not start on its creator's alternate stack (LX-17).
@@ -398,7 +406,8 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
     if (request.flags & share_sem_undos) [[unlikely]]
         sysv::sem_share(parent, *child);
     kqueue_note_fork_locked(parent, *child, knotes);
-    const ForkOutcome outcome{pid.get(), lends};
+    const bool frame_stays = lends && request.frame_may_stay && machine::frame_can_stay(current_thread().arch);
+    const ForkOutcome outcome{pid.get(), lends, frame_stays};
     slot.keep();
     pid.keep();
     hooks.keep();
@@ -412,11 +421,12 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
         proc_counts.forks_sharevm.fetch_add(1, std::memory_order_relaxed);
 
     if (lends) {
-        loan_open_locked(std::move(loan), *child, *uthread, request.native_return);
+        loan_open_locked(std::move(loan), *child, *uthread, request.native_return, frame_stays);
         loan_check_locked();
         guard.unlock();
         // The same flow of control, as the child from here on.
-        set_child_registers(machine::user_frame(current_thread().arch), request, outcome.pid);
+        if (!frame_stays)
+            set_child_registers(machine::user_frame(current_thread().arch), request, outcome.pid);
         report_tid(request.parent_tid, outcome.pid);
         report_tid(request.child_tid_set, outcome.pid);
         return outcome;

@@ -42,12 +42,14 @@ struct ForkRequest {
     Spawn* spawn = nullptr;      ///< what a spawned child is (bsd/spawn.hpp)
     RefPtr<Proc>* new_proc = nullptr; ///< empty; gets the new process before that can run (NB-31)
     bool untraced = false;            ///< CLONE_UNTRACED: the creator's tracer hears nothing and gets nobody
-    bool trace_child = false;         ///< CLONE_PTRACE: the creator's tracer, if there is one, gets the child
+    bool frame_may_stay = false; ///< of a borrower, which needs but another result: the caller then calls loan_start()
+    bool trace_child = false;    ///< CLONE_PTRACE: the creator's tracer, if there is one, gets the child
 };
 
 struct ForkOutcome {
-    pid_t pid = 0;     ///< of the new process or thread
-    bool lent = false; ///< the caller's thread now runs as the child: return 0 to user mode, as it
+    pid_t pid = 0;            ///< of the new process or thread
+    bool lent = false;        ///< the caller's thread now runs as the child: return 0 to user mode, as it
+    bool frame_stays = false; ///< through loan_start()
 };
 
 /// Makes it. Everything that can fail fails before anything is visible and leaves every count as it was: again for

@@ -13,6 +13,12 @@ Proc* init_proc = nullptr;
 // Most of it is as new by then, since a process ends by giving back what it had: renew() sets the rest. Checked builds compare
 // the result with a new one, byte by byte, and then destroy it.
 
+namespace {
+
+void clear_name(char (&name)[16]) { reinterpret_cast<uint64_t*>(name)[0] = reinterpret_cast<uint64_t*>(name)[1] = 0; }
+
+} // namespace
+
 Proc::Proc() : own_fds(*this), own_cwd(*this), loan_record(*this) {
     leader.proc = this;
     itimer_prepare(*this);
@@ -46,7 +52,7 @@ void Proc::renew() {
     limits_.reset();
     executable.reset();
     sig.renew();
-    __builtin_memset(comm, 0, sizeof comm);
+    clear_name(comm);
     dumpable = true;
     no_new_privs = keep_caps = used_privilege = false;
     start_ns = 0;
@@ -77,7 +83,7 @@ void Uthread::renew() {
     pi_inherited = 0;
     pi_left.store(false, std::memory_order_relaxed);
     set_child_tid = clear_child_tid = robust_list = robust_list_size = 0;
-    __builtin_memset(name, 0, sizeof name);
+    clear_name(name);
     in_syscall = false;
     syscall_number = -1;
     if (restart.function)

@@ -240,8 +240,8 @@ Result<void> sigacts_own(Proc& proc) {
     if (!proc.sigacts_lent)
         return {};
     RefPtr<SigActs> fresh = TRY(proc.sigacts->copy());
-    proc.sigacts_lent = false;
     SpinGuard guard(proc.tables_lock);
+    proc.sigacts_lent = false;
     std::swap(proc.sigacts, fresh);
     guard.unlock(); // the lender's goes outside the lock
     return {};

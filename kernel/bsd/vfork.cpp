@@ -37,6 +37,7 @@
 #include <bsd/priority.hpp>
 #include <bsd/vfork.hpp>
 #include <debug/trace.hpp>
+#include <machine/lent_frame.hpp>
 
 namespace lentil {
 
@@ -57,9 +58,19 @@ unsigned loan_depth(const VforkLoan& loan) {
     return depth;
 }
 
+/// Takes the lender's registers away from the kernel stack, if they are still there.
+void settle_frame(VforkLoan& loan) {
+    machine::Trapframe& parked = loan.parked_frame.value;
+    if (loan.frame == &parked)
+        return;
+    parked = *loan.frame;
+    loan.frame = &parked;
+}
+
 /// The lender's return from vfork: its registers as they were, and the child's pid.
 void restore_lender(const VforkLoan& loan, machine::Trapframe& frame) {
-    frame = loan.parked_frame.value;
+    if (loan.frame != &frame)
+        frame = *loan.frame;
     frame.set_return(static_cast<uint64_t>(loan.child_pid));
     if (loan.native_return)
         frame.set_return2(0);
@@ -80,6 +91,7 @@ void VforkLoan::renew() {
     child_pid = 0;
     native_return = false;
     fp_mark = 0;
+    frame = nullptr;
 }
 
 void VforkLoan::last_unref() {
@@ -89,13 +101,24 @@ void VforkLoan::last_unref() {
     home->unref();
 }
 
-void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return) {
+void loan_start(Proc& child) {
+    Thread& thread = current_thread();
+    machine::enter_user_beside(thread.arch);
+    // Something pends, which may change the registers.
+    ProcTreeGuard guard(proc_tree_lock);
+    if (child.loan && child.loan->state == State::lent)
+        settle_frame(*child.loan);
+}
+
+void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return, bool frame_stays) {
     Thread& thread = current_thread();
     Uthread& lender = *thread.uthread;
 
     // Park the lender with its registers.
     machine::fp_save(thread.arch);
-    loan->parked_frame.value = machine::user_frame(thread.arch);
+    loan->frame = &machine::user_frame(thread.arch);
+    if (!frame_stays)
+        settle_frame(*loan);
     loan->parked_fp.value = thread.arch.fp;
     loan->fp_mark = machine::fp_mark(thread.arch);
     uthread_charge(lender);
@@ -188,6 +211,8 @@ LoanEnd loan_release_locked(Proc& child) {
     loan->borrower->thread = nullptr;
     uthread_execute_on(*lender, thread);
     const bool fp_unchanged = machine::fp_unchanged(thread.arch, loan->fp_mark); // its frame says so
+    if (loan->frame != &loan->parked_frame.value)
+        machine::frame_returns(thread.arch, *loan->frame);
     restore_lender(*loan, machine::user_frame(thread.arch));
     if (!fp_unchanged) {
         thread.arch.fp = loan->parked_fp.value;
@@ -258,8 +283,10 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     fresh->arch.fp = loan->parked_fp.value;
     lender.in_syscall = false;
 
-    for (VforkLoan* below = loan_below(*loan); below; below = loan_below(*below))
+    for (VforkLoan* below = loan_below(*loan); below; below = loan_below(*below)) {
+        settle_frame(*below); // the stack stays with the thread
         below->thread = fresh.get();
+    }
     loan->borrower = nullptr;
     loan->thread = nullptr;
     loan->state = State::awaited;

@@ -15,8 +15,12 @@ Result<RefPtr<VforkLoan>> loan_prepare();
 
 /// Parks the current uthread and makes its thread execute as `borrower`, the first uthread of `child`. proc_tree_lock
 /// held, `child` is being inserted in the tree. Cannot fail. `native_return`: the lender gets 0 in the second result
-/// register at release (NB-32).
-void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return);
+/// register at release (NB-32). `frame_stays`: machine::frame_can_stay() said so, and the caller goes on to loan_start(), which
+/// spares two copies of the registers.
+void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return, bool frame_stays);
+/// The first way to user mode of `child`, the current proc, with its lender's registers and 0 as the result. May return: then
+/// the system call is to, with that result. No lock held, and nothing on the stack owns anything.
+void loan_start(Proc& child);
 
 /// FORK_PPWAIT where no thread is lent: the creator will wait for `child` with loan_wait. proc_tree_lock held.
 void loan_expect_locked(RefPtr<VforkLoan> loan, Proc& child);

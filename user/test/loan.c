@@ -5,6 +5,7 @@
 
 #include <grp.h>
 #include <linux/futex.h>
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -259,6 +260,39 @@ static void actions(void) {
     CHECK(now.sa_handler == SIG_DFL);
     CHECK_EQ(sigaction(SIGTERM, NULL, &now), 0);
     CHECK(now.sa_handler == SIG_DFL);
+}
+
+static void lend_on(void) {
+    struct sigaction now;
+    lend_ok(change_actions);
+    CHECK_EQ(sigaction(SIGUSR1, NULL, &now), 0);
+    CHECK(now.sa_handler == on_signal);
+    CHECK_EQ(sigaction(SIGUSR2, NULL, &now), 0);
+    CHECK(now.sa_handler == SIG_DFL);
+    CHECK(syscall(SYS_kcmp, getpid(), getppid(), KCMP_SIGHAND, 0, 0) != 0); // a table of its own, whenever it is made
+}
+static void actions_nested(void) {
+    struct sigaction action = {.sa_handler = on_signal}, now;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    lend_ok(lend_on);
+    CHECK_EQ(sigaction(SIGUSR2, NULL, &now), 0);
+    CHECK(now.sa_handler == SIG_DFL);
+}
+static void take_one(void) {
+    struct sigaction now;
+    handled = 0;
+    raise(SIGUSR1);
+    CHECK_EQ(handled, 1);
+    CHECK_EQ(sigaction(SIGUSR1, NULL, &now), 0);
+    CHECK(now.sa_handler == SIG_DFL);
+}
+static void action_for_one_signal(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, now;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    lend_ok(take_one);
+    CHECK_EQ(sigaction(SIGUSR1, NULL, &now), 0);
+    CHECK(now.sa_handler == on_signal);
+    take_one();
 }
 
 static void change_mask(void) {
@@ -578,6 +612,9 @@ static const struct check_case cases[] = {
     {"EC-112 the umask is the borrower's own", umasks, 0, false},
     {"EC-113 EC-32 user, group and supplementary ids are the borrower's own", credentials, 0, false},
     {"EC-54 LX-09 signal actions are copied, not shared", actions, 0, false},
+    {"EC-54 a borrower that lends on keeps its signal actions, as its own lender does", actions_nested, 0, false},
+    {"EC-54 an action for one signal that the borrower takes is still there in the lender", action_for_one_signal, 0,
+     false},
     {"EC-53 XN-07 the signal mask is the borrower's own", masks, 0, false},
     {"EC-55 LX-10 pending signals belong to whom they were sent", pending, 0, false},
     {"EC-58 LX-17 the alternate stack is inherited and then the borrower's own", altstack, 0, false},
