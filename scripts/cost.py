@@ -15,6 +15,8 @@ INITRD = os.path.join(TOP, "build/bench-initramfs.cpio.gz")
 LINE = re.compile(r"^(\w+) +([\d.]+) (ns|MB/s)\r*$", re.MULTILINE)
 # How much worse a row may get than what is recorded.
 TOLERANCE = 0.02
+# Which of 64 stacks lie beside pages that earlier rows' forks made the parent copy makes a difference of up to 7 %.
+UNSTEADY = {"fork_exit_64thr": 0.08}
 
 
 def read(name):
@@ -49,7 +51,7 @@ def worse(recorded, measured):
     for row, before in recorded.items():
         if row not in measured:
             yield f"{row} gives no figure any more"
-        elif ratio(row, measured[row], before) > 1 + TOLERANCE:
+        elif ratio(row, measured[row], before) > 1 + UNSTEADY.get(row, TOLERANCE):
             yield f"{row} was {before:,.0f}, is {measured[row]:,.0f}"
 
 

@@ -132,7 +132,7 @@ RefPtr<Uthread> end_uthread_locked(Uthread& uthread, int32_t status) {
     return RefPtr<Uthread>::adopt(&uthread);
 }
 
-/// Everything that may sleep: timers, terminal, files, directories, memory.
+/// Everything that may sleep: timers, files, directories, memory.
 void take_down(Proc& proc) {
     itimer_exit(proc);
     posix_timers_end(proc);
@@ -152,13 +152,12 @@ void take_down(Proc& proc) {
     cwd.reset();
     executable.reset();
 
-    // A borrower has no task: the map, and the thread's place in it, are the lender's.
+    // A borrower has no task: the map, and the thread's place in it, are the lender's. (A gift may bring it one all the same:
+    // end_proc sees to that.)
     RefPtr<Task> task;
-    {
+    if (!loan_is_borrower(proc)) {
         ProcTreeGuard guard(proc_tree_lock);
         task = std::move(proc.task);
-        if (Session& session = *proc.group->session; session.leader == &proc)
-            session_leader_ends_locked(session);
     }
     if (task) {
         OwnUsage& usage = current_uthread().usage;
@@ -183,6 +182,8 @@ void take_down(Proc& proc) {
     LoanEnd loan_end;
     {
         ProcTreeGuard guard(proc_tree_lock);
+        if (Session& session = *proc.group->session; session.leader == &proc) [[unlikely]]
+            session_leader_ends_locked(session);
         if (!proc.tracees.empty()) [[unlikely]]
             ptrace_tracer_ends_locked(proc, reaped);
         reparent_children_locked(proc, reaped);

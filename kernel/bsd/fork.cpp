@@ -20,23 +20,6 @@ namespace {
 
 using namespace fork_flags;
 
-/// An id that goes back unless the process is born.
-class PidReservation {
-public:
-    static Result<PidReservation> make(pid_t wanted) { return PidReservation(TRY(pid_allocate(wanted))); }
-    PidReservation(PidReservation&& o) noexcept : pid_(std::exchange(o.pid_, 0)) {}
-    ~PidReservation() {
-        if (pid_ != 0)
-            pid_free(pid_);
-    }
-    pid_t get() const { return pid_; }
-    void keep() { pid_ = 0; }
-
-private:
-    explicit PidReservation(pid_t pid) : pid_(pid) {}
-    pid_t pid_;
-};
-
 /// First code of a new thread that returns to user mode as the copy of its creator.
 void child_return(void*) {
     machine::irq_enable();
@@ -254,11 +237,11 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
     Uthread& caller = current_uthread();
     TRY(loan_become_owner(proc)); // a thread needs a task of its proc's own
     TRY(sigacts_own(proc));       // while there is nobody else who looks at it
-    ProcSlot slot = TRY(ProcSlot::reserve(*proc.cred(), proc.limit(Limit::nproc).soft, false));
-    PidReservation tid = TRY(PidReservation::make(request.wanted_pid));
+    Birthright right = TRY(Birthright::reserve(*proc.cred(), proc.limit(Limit::nproc).soft, false, request.wanted_pid));
+    const pid_t tid = right.number();
     RefPtr<Uthread> uthread = TRY(make_ref<Uthread>());
     uthread->proc = &proc;
-    uthread->tid = tid.get();
+    uthread->tid = tid;
     inherit(caller, *uthread, request);
     RefPtr<VforkLoan> loan;
     if (request.flags & ppwait)
@@ -268,7 +251,7 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
 
     ProcTreeGuard guard(proc_tree_lock);
     TRY(check_no_signal(caller));
-    trace(Probe::proc_lwp_create, tid.get(), thread.thread->id);
+    trace(Probe::proc_lwp_create, tid, thread.thread->id);
     link_uthread_locked(proc, *uthread);
     start_thread_locked(*uthread, *thread.thread);
     birth.link_locked(*uthread);
@@ -276,9 +259,8 @@ Result<ForkOutcome> fork_thread(const ForkRequest& request) {
         loan_expect_locked(loan, *uthread);
     guard.unlock();
 
-    const ForkOutcome outcome{tid.get(), false};
-    slot.keep();
-    tid.keep();
+    const ForkOutcome outcome{tid, false};
+    right.keep();
     report_tid(request.parent_tid, outcome.pid);
     thread_start(*thread.keep());
     birth.report(outcome.pid);
@@ -339,12 +321,12 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
     // -- what can fail -------------------------------------------------------------------------------------------------
     const auto cred =
         parent.is_single() ? Hold<const Cred>::borrowed(parent.cred_.get()) : Hold<const Cred>(parent.cred());
-    ProcSlot slot = TRY(ProcSlot::reserve(*cred, parent.limit(Limit::nproc).soft, true));
-    PidReservation pid = TRY(PidReservation::make(request.wanted_pid));
+    Birthright right = TRY(Birthright::reserve(*cred, parent.limit(Limit::nproc).soft, true, request.wanted_pid));
+    const pid_t pid = right.number();
     RefPtr<Proc> child = TRY(Proc::create());
     Embryo embryo(*child);
     RefPtr<Uthread> uthread = child->house(child->leader);
-    child->pid = uthread->tid = pid.get();
+    child->pid = uthread->tid = pid;
     child->exit_signal = request.exit_signal;
     child->is_system = child->no_children_wait = request.flags & fork_flags::system;
     TRY(copy_tables(parent, *child, request.flags, lends));
@@ -407,9 +389,8 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
         sysv::sem_share(parent, *child);
     kqueue_note_fork_locked(parent, *child, knotes);
     const bool frame_stays = lends && request.frame_may_stay && machine::frame_can_stay(current_thread().arch);
-    const ForkOutcome outcome{pid.get(), lends, frame_stays};
-    slot.keep();
-    pid.keep();
+    const ForkOutcome outcome{pid, lends, frame_stays};
+    right.keep();
     hooks.keep();
     embryo.keep();
     if (request.new_proc)
@@ -462,13 +443,13 @@ Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*),
     (*limits)[Limit::msgqueue] = {819200, 819200};
     (*limits)[Limit::nice] = (*limits)[Limit::rtprio] = {0, 0};
 
-    ProcSlot slot = TRY(ProcSlot::reserve(*cred, limit_infinity, true));
-    PidReservation pid = TRY(PidReservation::make(1));
+    Birthright right = TRY(Birthright::reserve(*cred, limit_infinity, true, 1));
+    const pid_t pid = right.number();
     RefPtr<Proc> proc = TRY(Proc::create());
     RefPtr<Uthread> uthread = proc->house(proc->leader);
     RefPtr<Session> session = TRY(make_ref<Session>());
     RefPtr<ProcessGroup> group = TRY(make_ref<ProcessGroup>());
-    proc->pid = uthread->tid = pid.get();
+    proc->pid = uthread->tid = pid;
     proc->cred_ = std::move(cred);
     proc->limits_ = std::move(limits);
     proc->fds = TRY(FdTable::create());
@@ -490,8 +471,7 @@ Result<RefPtr<Proc>> proc_create_init(RefPtr<FsNode> root, void (*entry)(void*),
     link_proc_locked(*proc, nullptr, *uthread, std::move(group));
     init_proc = proc.get();
     start_thread_locked(*uthread, *thread);
-    slot.keep();
-    pid.keep();
+    right.keep();
     guard.unlock();
     thread_start(*thread);
     return proc;

@@ -93,10 +93,9 @@ void proc_init() {
     max_procs = static_cast<uint32_t>(std::clamp<uint64_t>(by_memory, 64, pid_limit - 2048));
 }
 
-Result<pid_t> pid_allocate(pid_t wanted) {
-    if (allocation_must_fail())
-        return Errno::again;
-    ProcTreeGuard guard(proc_tree_lock);
+namespace {
+
+Result<pid_t> take_number_locked(pid_t wanted) {
     if (wanted != 0) {
         if (wanted < 0 || wanted >= pid_limit)
             return Errno::inval;
@@ -119,12 +118,9 @@ Result<pid_t> pid_allocate(pid_t wanted) {
     return Errno::again;
 }
 
-void pid_free_locked(pid_t pid) { tables->set_free(pid); }
+} // namespace
 
-void pid_free(pid_t pid) {
-    ProcTreeGuard guard(proc_tree_lock);
-    pid_free_locked(pid);
-}
+void pid_free_locked(pid_t pid) { tables->set_free(pid); }
 
 void pid_insert_locked(Proc& proc) { tables->procs[bucket(proc.pid)].push_back(proc); }
 void pid_remove_locked(Proc& proc) {
@@ -203,7 +199,9 @@ void for_each_proc(void (*visit)(Proc&, void*), void* context) {
         visit(*proc, context);
 }
 
-Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool process) {
+Result<Birthright> Birthright::reserve(const Cred& cred, uint64_t nproc_limit, bool process, pid_t wanted) {
+    if (allocation_must_fail())
+        return Errno::again;
     const bool bypass = cred.uid == 0 || cred.has(Capability::sys_resource) || cred.has(Capability::sys_admin);
     const bool privileged = cred.has(Capability::sys_resource) || cred.has(Capability::sys_admin);
 
@@ -221,7 +219,8 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
             fresh->uid = cred.uid;
             continue;
         }
-        if (!full && !too_many) {
+        Result<pid_t> number = Errno::again;
+        if (!full && !too_many && (number = take_number_locked(wanted))) {
             if (!count) {
                 uid_counts->push_back(*fresh);
                 count = std::exchange(fresh, nullptr);
@@ -241,15 +240,18 @@ Result<ProcSlot> ProcSlot::reserve(const Cred& cred, uint64_t nproc_limit, bool 
                 sleep_until(monotonic_ns() + pause, full ? "forkmx" : "forkulim", Interruptible::killable);
             return Errno::again;
         }
-        return ProcSlot(cred.uid, process);
+        if (!number)
+            return number.error();
+        return Birthright(cred.uid, process, *number);
     }
 }
 
-ProcSlot::~ProcSlot() {
-    if (!armed_)
+Birthright::~Birthright() {
+    if (number_ == 0)
         return;
     ProcTreeGuard guard(proc_tree_lock);
     proc_slot_release(uid_, process_);
+    pid_free_locked(number_);
 }
 
 void proc_slot_release(uid_t uid, bool process) {

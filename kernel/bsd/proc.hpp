@@ -246,9 +246,6 @@ extern std::atomic<uint32_t> fork_refused_sleep_ms;
 /// Makes the tables and sets max_procs from the size of memory. Once, at boot.
 void proc_init();
 
-/// Picks a free id (also used for tids) and reserves it; again if none. `wanted` != 0 asks for that one (set_tid): exist.
-Result<pid_t> pid_allocate(pid_t wanted = 0);
-void pid_free(pid_t pid);
 void pid_free_locked(pid_t pid);
 inline constexpr pid_t pid_limit = 32768;
 
@@ -260,21 +257,23 @@ void pid_remove_locked(Uthread& uthread);
 void pid_insert_locked(ProcessGroup& group);
 void pid_remove_locked(ProcessGroup& group);
 
-/// One place among max_procs and in the caller's uid count; given back unless kept. Admission rules: NB-01 to NB-08,
-/// D08. again if there is none.
-class ProcSlot {
+/// What a process or a further thread needs to come into being: a place among max_procs and in the count of its uid (admission
+/// rules: NB-01 to NB-08, D08), and a number. Given back unless kept.
+class Birthright {
 public:
-    /// Counts for cred.uid; `process` is false for a further thread (counts for RLIMIT_NPROC, not for max_procs).
-    static Result<ProcSlot> reserve(const Cred& cred, uint64_t nproc_limit, bool process);
-    ProcSlot(ProcSlot&& o) noexcept : uid_(o.uid_), process_(o.process_), armed_(std::exchange(o.armed_, false)) {}
-    ~ProcSlot();
-    void keep() { armed_ = false; }
+    /// Counts for cred.uid; `process` is false for a further thread (counts for RLIMIT_NPROC, not for max_procs). `wanted` != 0
+    /// asks for that number (set_tid). again if there is no place or no number; exist, inval.
+    static Result<Birthright> reserve(const Cred& cred, uint64_t nproc_limit, bool process, pid_t wanted);
+    Birthright(Birthright&& o) noexcept : uid_(o.uid_), process_(o.process_), number_(std::exchange(o.number_, 0)) {}
+    ~Birthright();
+    pid_t number() const { return number_; }
+    void keep() { number_ = 0; }
 
 private:
-    ProcSlot(uid_t uid, bool process) : uid_(uid), process_(process) {}
+    Birthright(uid_t uid, bool process, pid_t number) : uid_(uid), process_(process), number_(number) {}
     uid_t uid_;
     bool process_;
-    bool armed_ = true;
+    pid_t number_; ///< 0: given away
 };
 /// The end of a proc (with its last uthread) or of a further uthread gives its place back. proc_tree_lock held.
 void proc_slot_release(uid_t uid, bool process);
