@@ -17,7 +17,7 @@ LIMITS = {
     "the kernel's own after boot, with 128 MiB": (1536 * KIB, 2480 * KIB),
     "child": (20 * KIB, 72 * KIB),
     "thread": (9 * KIB, 28 * KIB),
-    "loan": (1 * KIB, 1 * KIB),
+    "loan": (1 * KIB, 5 * KIB // 2),
 }
 
 

@@ -89,11 +89,13 @@ static __attribute__((noinline)) void lend(int depth) {
 }
 
 int main(void) {
-    lend(64), with_children(8), with_threads(8); // what is made once
-    print("child", with_children(200));
-    print("thread", with_threads(400));
+    lend(4); // what is made once
+    // Before there are children: the records of those that ended would serve for loans.
     const long before = free_bytes();
     lend(64);
     print("loan", (before - deepest) / 64);
+    with_children(8), with_threads(8);
+    print("child", with_children(200));
+    print("thread", with_threads(400));
     return 0;
 }
