@@ -132,7 +132,8 @@ static void zeroes(void) {
     expect(fd, page + 50, 5 * page + 50, true);
     expect(fd, 5 * page + 50, 8 * page, false);
     CHECK_EQ(fsync(fd), 0);
-    CHECK_EQ(stat_of(fd).st_blocks, blocks);
+    const long now = stat_of(fd).st_blocks; // more than four extents take a block for themselves
+    CHECK(now == blocks || now == blocks + page / 512);
     CHECK_EQ(fallocate(fd, FALLOC_FL_ZERO_RANGE, 7 * page, 4 * page), 0);
     CHECK_EQ(stat_of(fd).st_size, 11 * page);
     expect(fd, 7 * page, 11 * page, true);
