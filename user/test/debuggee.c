@@ -22,6 +22,7 @@ static int debug(bool lends) {
     debug_wait();
     int status;
     waitpid(pid, &status, 0);
+    usleep(300000); // a gdb that runs both hears of the child's end first, or forgets a breakpoint that was hit meanwhile
     debug_parent(WEXITSTATUS(status));
     return 5;
 }
