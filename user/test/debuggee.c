@@ -22,7 +22,7 @@ static int debug(bool lends) {
     debug_wait();
     int status;
     waitpid(pid, &status, 0);
-    usleep(300000); // a gdb that runs both hears of the child's end first, or forgets a breakpoint that was hit meanwhile
+    usleep(300000); // a gdb that runs both hears of the child's end first, or forgets what the parent hit meanwhile
     debug_parent(WEXITSTATUS(status));
     return 5;
 }
