@@ -140,16 +140,17 @@ template<class At>
     [[maybe_unused]] Vnode* const from = directory;
     const name_cache::Reader reader;
     Reached reached = Reached::name;
+    while (p != end && *p == '/')
+        p++;
     for (;;) {
-        while (p != end && *p == '/')
-            p++;
         const char* const begin = p;
         if constexpr (tells)
             at->rest = {p, static_cast<size_t>(end - p)};
         const uint64_t id = directory->names_id.load(std::memory_order_relaxed);
         if (p == end || id == 0) // which only a directory has
             break;
-        name_cache::Name name;
+        name_cache::Name::More more;
+        name_cache::Name name(more);
         p = name.read(id, p, end);
         if (!p || !may_search(*directory, cred))
             break;

@@ -95,7 +95,7 @@ void put(Vnode& directory, const Name& name, Vnode* node) {
     entry->directory = id;
     entry->node = node;
     for (size_t i = 0; i * 8 < name.length; i++)
-        entry->words[i] = name.words[i];
+        entry->words[i] = name.word(i);
     if (node) {
         entry->next = node->first_name.load(std::memory_order_relaxed);
         node->first_name.store(entry, std::memory_order_release);
@@ -125,7 +125,8 @@ void enter(Vnode& directory, std::string_view text, Vnode* node, uint64_t before
         return;
     if (directory.names_id.load(std::memory_order_relaxed) == 0)
         directory.names_id.store(++last_id, std::memory_order_relaxed);
-    Name name;
+    Name::More more;
+    Name name(more);
     if (name.read(directory.names_id.load(std::memory_order_relaxed), text.data(), text.data() + text.size()))
         put(directory, name, node);
 }

@@ -7,13 +7,15 @@
 // What a directory says about a name while that changes is not kept: each change is a NameChange.
 #pragma once
 
+#include <type_traits>
+
 #include <libkern/hartset.hpp>
 #include <vfs/vnode.hpp>
 
 namespace lentil {
 
 namespace name_cache {
-struct Name;
+class Name;
 }
 
 struct NameEntry {
@@ -29,47 +31,63 @@ static_assert(sizeof(NameEntry) == 64);
 
 namespace name_cache {
 
-/// A name as entries have it. `words` are set as far as the name reaches.
-struct Name {
+/// A name as entries have it: eight bytes to a word. The words behind the first lie in an array of the caller's, so that the
+/// rest, which is most names, can stay in registers.
+class Name {
+public:
     static constexpr size_t longest = sizeof NameEntry::words; ///< longer ones are not kept
-    uint64_t words[longest / 8];
+    using More = uint64_t[longest / 8 - 1];
+    uint64_t first = 0;
     uint64_t hash = 0; ///< of directory and name
     size_t length = 0;
+    uint64_t* const more; ///< set as far as the name reaches
+
+    explicit Name(More& room) : more(room) {}
 
     /// Reads a name of the directory with that id; it begins at `p`, which lies before `end`, and ends there or at a slash:
     /// where that is, nullptr if it is too long.
-    const char* read(uint64_t directory, const char* p, const char* end) {
-        constexpr uint64_t factor = 0x9e3779b97f4a7c15;
+    [[gnu::always_inline]] const char* read(uint64_t directory, const char* p, const char* end) {
         const char* const begin = p;
-        hash = directory * factor;
-        for (uint64_t& to : words) {
-            uint64_t word = 0;
-            bool over = false;
-#pragma GCC unroll 8
-            for (unsigned shift = 0; shift < 64; shift += 8) {
-                const auto c = static_cast<uint8_t>(*p);
-                if (c == '/') {
-                    over = true;
-                    break;
-                }
-                word |= uint64_t{c} << shift;
-                if (++p == end) {
-                    over = true;
-                    break;
-                }
-            }
-            to = word;
-            hash = (hash ^ word) * factor;
-            hash ^= hash >> 32;
-            if (over || *p == '/') {
-                length = static_cast<size_t>(p - begin);
-                return p;
-            }
+        bool over = false;
+        first = word_at(p, end, over);
+        uint64_t mixed = mix(directory * factor, first);
+        for (uint64_t* to = more; !over; to++) {
+            if (to == more + std::extent_v<More>)
+                return nullptr;
+            *to = word_at(p, end, over);
+            mixed = mix(mixed, *to);
         }
-        return nullptr;
+        hash = mixed;
+        length = static_cast<size_t>(p - begin);
+        return p;
     }
     uint64_t key() const { return (hash & ~uint64_t{0xff}) | length; }
     NameEntry* pair() const; ///< the two entries that may be its
+    uint64_t word(size_t i) const { return i == 0 ? first : more[i - 1]; }
+
+private:
+    static constexpr uint64_t factor = 0x9e3779b97f4a7c15;
+
+    static uint64_t mix(uint64_t hash, uint64_t word) {
+        hash = (hash ^ word) * factor;
+        return hash ^ hash >> 32;
+    }
+    /// Up to eight bytes from `p` on, which goes behind them; `over`: the name ends there.
+    [[gnu::always_inline]] static uint64_t word_at(const char*& p, const char* end, bool& over) {
+        uint64_t word = 0;
+        over = true;
+#pragma GCC unroll 8
+        for (unsigned shift = 0; shift < 64; shift += 8) {
+            const auto c = static_cast<uint8_t>(*p);
+            if (c == '/')
+                return word;
+            word |= uint64_t{c} << shift;
+            if (++p == end)
+                return word;
+        }
+        over = *p == '/';
+        return word;
+    }
 };
 
 struct alignas(64) HartWord {
@@ -82,10 +100,10 @@ extern size_t index_mask;             ///< of the pair's first entry; set before
 } // namespace name_cache
 
 inline bool NameEntry::is(uint64_t in, const name_cache::Name& name) const {
-    if (directory != in)
+    if (directory != in || words[0] != name.first)
         return false;
-    for (size_t i = 0; i * 8 < name.length; i++)
-        if (words[i] != name.words[i])
+    for (size_t i = 1; i * 8 < name.length; i++)
+        if (words[i] != name.more[i - 1])
             return false;
     return true;
 }
@@ -146,7 +164,8 @@ public:
 
 private:
     Vnode& directory_;
-    name_cache::Name name_; ///< as far as it is kept_
+    name_cache::Name::More more_;
+    name_cache::Name name_{more_}; ///< as far as it is kept_
     uint64_t begun_;
     bool kept_ = false, ended_ = false;
 };

@@ -151,6 +151,59 @@ void tell_opened(const VfsContext& context, int at, std::string_view path, bool 
 constexpr uint32_t creation_flags = open_flags::creat | open_flags::excl | open_flags::noctty | open_flags::trunc |
                                     open_flags::directory | open_flags::nofollow | open_flags::cloexec;
 
+/// A file over the node that `path` led to.
+Result<RefPtr<File>> open_node(const VfsContext& context, int at, std::string_view path, uint32_t flags, Vnode& node) {
+    // Devices want to see O_NOCTTY; what only concerned this call is not kept.
+    Result<RefPtr<File>> file = node.open(flags & ~(creation_flags & ~open_flags::noctty));
+    if (!file)
+        return file;
+    if (inotify_in_use()) [[unlikely]]
+        tell_opened(context, at, path, flags & open_flags::nofollow, **file);
+    if (flags & open_flags::noctty)
+        (*file)->flags.fetch_and(~open_flags::noctty, std::memory_order_relaxed);
+    return file;
+}
+
+/// An open that may make a file, or cuts one off.
+[[gnu::noinline]] Result<RefPtr<File>> open_or_make(const VfsContext& context, int at, Vnode* start,
+                                                    std::string_view path, uint32_t flags, mode_t mode) {
+    RefPtr<Vnode> node;
+    Located created;
+    if (flags & open_flags::creat) {
+        if (flags & open_flags::directory)
+            return Errno::inval;
+        node = TRY(find_or_create(context, start, path, flags, mode, created));
+    } else {
+        node = TRY(walk_to(context, start, path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+    }
+    TRY(check_open(context, *node, flags, created.parent.get() != nullptr));
+    const bool truncates = (flags & open_flags::trunc) && !created.parent && node->type == VnodeType::regular;
+    if (truncates && node->is_program())
+        return Errno::txtbsy;
+    Result<RefPtr<File>> file = open_node(context, at, path, flags, *node);
+    if (!file) {
+        if (created.parent)
+            undo_create(created, *node);
+        return file;
+    }
+    if (truncates) {
+        AttributeChange change; // last: an open that fails loses nothing
+        change.set_size = true;
+        TRY(node->change(change));
+        inotify_file(**file, *node, inotify_events::modify);
+    }
+    return file;
+}
+
+Result<RefPtr<File>> open_place(const VfsContext& context, Vnode* start, std::string_view path, uint32_t flags) {
+    flags &= open_flags::path | open_flags::directory | open_flags::nofollow | open_flags::cloexec;
+    const RefPtr<Vnode> node =
+        TRY(walk_to(context, start, path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+    if ((flags & open_flags::directory) && node->type != VnodeType::directory)
+        return Errno::notdir;
+    return path_file_open(*node, flags & ~creation_flags);
+}
+
 } // namespace
 
 Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view path, uint32_t flags, mode_t mode) {
@@ -158,14 +211,8 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
     const Hold<Vnode> start = TRY(start_of(context, at, path));
     if (path.empty())
         return Errno::noent;
-    if (flags & open_flags::path) {
-        flags &= open_flags::path | open_flags::directory | open_flags::nofollow | open_flags::cloexec;
-        RefPtr<Vnode> node =
-            TRY(walk_to(context, start.get(), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
-        if ((flags & open_flags::directory) && node->type != VnodeType::directory)
-            return Errno::notdir;
-        return path_file_open(*node, flags & ~creation_flags);
-    }
+    if (flags & open_flags::path)
+        return open_place(context, start.get(), path, flags);
     if ((flags & open_flags::access_mode) == open_flags::access_mode)
         return Errno::inval;
     if (flags & tmpfile_bit) {
@@ -173,34 +220,12 @@ Result<RefPtr<File>> open(const VfsContext& context, int at, std::string_view pa
             return Errno::inval;
         return open_unnamed(context, start.get(), path, flags, mode);
     }
-    RefPtr<Vnode> node;
-    Located created;
-    if (flags & open_flags::creat) {
-        if (flags & open_flags::directory)
-            return Errno::inval;
-        node = TRY(find_or_create(context, start.get(), path, flags, mode, created));
-    } else {
-        node = TRY(walk_to(context, start.get(), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
-    }
-    TRY(check_open(context, *node, flags, created.parent.get() != nullptr));
-    const bool truncates = (flags & open_flags::trunc) && !created.parent && node->type == VnodeType::regular;
-    if (truncates && node->is_program())
-        return Errno::txtbsy;
-    // Devices want to see O_NOCTTY; what only concerned this call is not kept.
-    Result<RefPtr<File>> opened = node->open(flags & ~(creation_flags & ~open_flags::noctty));
-    if (!opened && created.parent)
-        undo_create(created, *node);
-    RefPtr<File> file = TRY(std::move(opened));
-    if (inotify_in_use()) [[unlikely]]
-        tell_opened(context, at, path, flags & open_flags::nofollow, *file);
-    if (truncates) {
-        AttributeChange change; // last: an open that fails loses nothing
-        change.set_size = true;
-        TRY(node->change(change));
-        inotify_file(*file, *node, inotify_events::modify);
-    }
-    file->flags.fetch_and(~open_flags::noctty, std::memory_order_relaxed);
-    return file;
+    if (flags & (open_flags::creat | open_flags::trunc))
+        return open_or_make(context, at, start.get(), path, flags, mode);
+    const RefPtr<Vnode> node =
+        TRY(walk_to(context, start.get(), path, flags & open_flags::nofollow ? 0 : walk_flags::follow));
+    TRY(check_open(context, *node, flags, false));
+    return open_node(context, at, path, flags, *node);
 }
 
 Result<RefPtr<File>> open_executable(const VfsContext& context, int at, std::string_view path, uint32_t flags) {
