@@ -39,15 +39,13 @@ TmpfsNode::~TmpfsNode() {
 
 Result<FileStat> TmpfsNode::stat() {
     // Before there is an answer, or all of it would be set to nothing first.
-    const uint64_t bytes = size();
-    const RefPtr<VmObject> memory = object();
-    const uint64_t pages = memory ? memory->resident_pages() : 0;
+    const Extent has = extent();
     FileStat st;
     st.device = mount->device;
     st.inode = inode_;
     st.rdevice = rdevice_;
-    st.size = bytes;
-    st.blocks_512 = pages * (page_size / 512);
+    st.size = has.bytes;
+    st.blocks_512 = has.pages * (page_size / 512);
     st.mode = mode_.load(std::memory_order_relaxed);
     st.links = links.load(std::memory_order_relaxed);
     st.uid = uid_.load(std::memory_order_relaxed);
@@ -161,7 +159,7 @@ public:
     }
 
 protected:
-    uint64_t size() override { return target_.size(); }
+    Extent extent() override { return {target_.size(), 0}; }
 
 private:
     Buffer<char> target_;

@@ -91,7 +91,11 @@ public:
     TmpfsEntry* named_by = nullptr; ///< one of its names; guarded by tmpfs_link_lock
 
 protected:
-    virtual uint64_t size() { return 0; }
+    /// What stat tells of the contents.
+    struct Extent {
+        uint64_t bytes = 0, pages = 0;
+    };
+    virtual Extent extent() { return {}; }
     virtual Result<void> set_size(uint64_t) { return Errno::inval; }
     virtual Result<void> check_mode(uint32_t) { return {}; } ///< before it changes; perm
     Mutex<Rank::vnode> lock_; ///< directories: entries; files: writes and size; all: changes of attributes
@@ -132,7 +136,7 @@ public:
     bool subtree_in_use(uint64_t& seen);
 
 protected:
-    uint64_t size() override;
+    Extent extent() override;
 
 private:
     struct NameOf {

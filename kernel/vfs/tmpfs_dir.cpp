@@ -111,7 +111,7 @@ RefPtr<TmpfsNode> TmpfsDirectory::erase(TmpfsEntry& entry) {
     return node;
 }
 
-uint64_t TmpfsDirectory::size() { return 40 + 20 * count_; }
+TmpfsNode::Extent TmpfsDirectory::extent() { return {40 + 20 * count_, 0}; }
 
 // ---- the tree as a whole ---------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ public:
     }
 
 protected:
-    uint64_t size() override { return object_->size(); }
+    Extent extent() override { return {object_->size(), object_->resident_pages()}; }
     Result<void> check_mode(uint32_t mode) override {
         const bool changes = (mode ^ mode_.load(std::memory_order_relaxed)) & all_execute;
         if (changes && is_sealed(file_seals::exec))

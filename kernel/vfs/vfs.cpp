@@ -29,9 +29,7 @@ Result<RefPtr<Vnode>> node_of(File& file) {
     return RefPtr<Vnode>(&as_vnode(*node));
 }
 
-Result<Hold<Vnode>> start_of(const VfsContext& context, int at, std::string_view path) {
-    if (at == at_cwd || (!path.empty() && path[0] == '/')) [[likely]]
-        return Hold<Vnode>::borrowed(context.cwd.get());
+Result<Hold<Vnode>> start_at(int at, std::string_view path) {
     if (!has_uthread())
         return Errno::badf;
     const RefPtr<File> file = TRY(current_proc().fd_table()->get(at));

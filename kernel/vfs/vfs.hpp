@@ -21,8 +21,14 @@ inline constexpr uint32_t symlink_nofollow = 0x100, eaccess = 0x200, remove_dir 
 /// Builds the first root (an empty tmpfs with /dev/console), registers devices. Called once, before the initramfs.
 Result<void> init();
 
+/// The node that a descriptor stands for where a path is relative to it: badf; notdir unless `path` is empty.
+Result<Hold<Vnode>> start_at(int at, std::string_view path);
 /// The node a path is relative to: badf; notdir unless `path` is absolute or empty. Not longer than `context`.
-Result<Hold<Vnode>> start_of(const VfsContext& context, int at, std::string_view path);
+inline Result<Hold<Vnode>> start_of(const VfsContext& context, int at, std::string_view path) {
+    if (at == at_cwd || path.starts_with('/')) [[likely]]
+        return Hold<Vnode>::borrowed(context.cwd.get());
+    return start_at(at, path);
+}
 /// The node that (at, path) names, as most *at calls mean it: at_flags::symlink_nofollow and empty_path.
 Result<RefPtr<Vnode>> resolve(const VfsContext& context, int at, std::string_view path, uint32_t flags);
 
