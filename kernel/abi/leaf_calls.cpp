@@ -43,26 +43,45 @@ namespace {
 [[gnu::noinline]] int64_t leaf_set_action(uint64_t number, uint64_t action) {
     const int signo = static_cast<int32_t>(number);
     uint64_t words[3];
-    if ((unblockable | ignored_by_default).has(signo) || !machine::leaf_read_words(words, action))
+    if (unblockable.has(signo) || !machine::leaf_read_words(words, action))
         return leaf_declines;
-    const Proc& proc = current_proc();
+    const Uthread& self = current_uthread();
+    const Proc& proc = *self.proc;
     SigActs& actions = *proc.sigacts;
     const SigAction fresh{words[0], words[1] & sa_flags::known, SigSet{words[2]} & ~unblockable};
     if (fresh.handler > SigAction::ignore && !proc.sigacts_lent && !(fresh.flags & sa_flags::resethand))
         return actions.leaf_set(signo, fresh) ? 0 : leaf_declines;
-    const bool changes_nothing = actions.is_default(signo) && fresh.is_default();
-    return changes_nothing ? 0 : leaf_declines;
+    if (!actions.is_default(signo) || !fresh.is_default())
+        return leaf_declines;
+    // Nothing changes, but of a signal that is ignored by default what pends would be thrown away.
+    const bool drops =
+        ignored_by_default.has(signo) && (!proc.is_single() || (self.sig.pending.set | proc.sig.shared.set).has(signo));
+    return drops ? leaf_declines : 0;
+}
+
+/// What posix_spawn of a C library does for each signal: sets what is the default to the default. Needs fewer registers.
+[[gnu::noinline]] int64_t leaf_keep_default(uint64_t number, uint64_t action, uint64_t old, uint64_t size) {
+    const int signo = static_cast<int32_t>(number);
+    if (size != sizeof(uint64_t) || old != 0 || !is_signal(signo))
+        return leaf_declines;
+    if (!current_proc().sigacts->is_default(signo) || (unblockable | ignored_by_default).has(signo))
+        return leaf_set_action(number, action);
+    uint64_t words[3];
+    if (!machine::leaf_read_words(words, action))
+        return leaf_declines;
+    if ((words[0] | words[1] | words[2]) != 0)
+        return leaf_set_action(number, action);
+    return 0;
 }
 
 } // namespace
 
 int64_t leaf_rt_sigaction(uint64_t signo, uint64_t action, uint64_t old, uint64_t size, uint64_t, uint64_t) {
-    if (size != sizeof(uint64_t) || !is_signal(static_cast<int32_t>(signo)))
-        return leaf_declines;
     if (action != 0)
-        return old == 0 ? leaf_set_action(signo, action) : leaf_declines;
+        return leaf_keep_default(signo, action, old, size);
     constexpr uint64_t none[3] = {};
-    if (!current_proc().sigacts->is_default(static_cast<int32_t>(signo)))
+    if (size != sizeof(uint64_t) || !is_signal(static_cast<int32_t>(signo)) ||
+        !current_proc().sigacts->is_default(static_cast<int32_t>(signo)))
         return leaf_declines;
     return old == 0 || machine::leaf_write_words(old, none) ? 0 : leaf_declines;
 }

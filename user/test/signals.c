@@ -217,6 +217,11 @@ static void ignoring_discards(void) {
     CHECK(!pends(SIGUSR1));
     handle(SIGCHLD, 0, SIG_DFL);
     CHECK(!pends(SIGCHLD));
+    block(SIGURG, 0);
+    raise(SIGURG); // of the thread, not of the process
+    CHECK(pends(SIGURG));
+    handle(SIGURG, 0, SIG_DFL);
+    CHECK(!pends(SIGURG));
     handle(SIGUSR1, 0, on_signal);
     unblock(SIGUSR1, 0);
     CHECK_EQ(count, 0);
