@@ -33,42 +33,33 @@ static inline long call5(long number, long a, long b, long c, long d, long e) {
 }
 static long call(long number, long a, long b, long c) { return call5(number, a, b, c, 0, 0); }
 
-static const volatile struct lentil_clock_page* clock_page(void) {
-    uintptr_t here;
-    __asm__("auipc %0, 0" : "=r"(here));
-    return (const volatile struct lentil_clock_page*)((here & ~(uintptr_t)0xfff) + LENTIL_VDSO_CLOCK_PAGE);
-}
+/// The page behind the code (vdso.lds).
+extern const volatile struct lentil_clock_page lentil_clock __attribute__((visibility("hidden")));
 
-/// Nanoseconds of CLOCK_MONOTONIC, or of CLOCK_REALTIME.
-static inline uint64_t now(int real) {
-    const volatile struct lentil_clock_page* page = clock_page();
+/// Nanoseconds of CLOCK_MONOTONIC.
+static inline int64_t monotonic_now(void) {
     uint64_t ticks;
     __asm__ volatile("rdtime %0" : "=r"(ticks));
-    int64_t ns = (int64_t)((unsigned __int128)ticks * page->ns_per_tick >> 32) - page->boot_ns;
-    if (real)
-        ns += page->wall_minus_monotonic_ns;
-    return (uint64_t)ns;
+    return (int64_t)((unsigned __int128)ticks * lentil_clock.ns_per_tick >> 32) - lentil_clock.boot_ns;
 }
 
 int __vdso_clock_gettime(int clock, struct timespec* out) {
-    switch (clock) {
-    case clock_realtime:
-    case clock_monotonic:
-    case clock_monotonic_raw:
-    case clock_boottime: {
-        const uint64_t ns = now(clock == clock_realtime);
-        out->seconds = (int64_t)(ns / 1000000000);
-        out->nanoseconds = (int64_t)(ns % 1000000000);
-        return 0;
+    int64_t ns = monotonic_now();
+    if (__builtin_expect(clock != clock_monotonic, 0)) {
+        if (clock == clock_realtime)
+            ns += lentil_clock.wall_minus_monotonic_ns;
+        else if (clock != clock_monotonic_raw && clock != clock_boottime)
+            return (int)call(call_clock_gettime, clock, (long)out, 0);
     }
-    default: return (int)call(call_clock_gettime, clock, (long)out, 0);
-    }
+    out->seconds = (int64_t)((uint64_t)ns / 1000000000);
+    out->nanoseconds = (int64_t)((uint64_t)ns % 1000000000);
+    return 0;
 }
 
 int __vdso_gettimeofday(struct timeval* out, void* zone) {
     if (!out || zone)
         return (int)call(call_gettimeofday, (long)out, (long)zone, 0);
-    const uint64_t us = now(1) / 1000;
+    const uint64_t us = (uint64_t)(monotonic_now() + lentil_clock.wall_minus_monotonic_ns) / 1000;
     out->seconds = (int64_t)(us / 1000000);
     out->microseconds = (int64_t)(us % 1000000);
     return 0;
@@ -92,14 +83,13 @@ struct hwprobe_pair {
 /// For all harts from the page; the kernel is asked about some of them.
 int __vdso_riscv_hwprobe(struct hwprobe_pair* pairs, size_t count, size_t set_size, unsigned long* set,
                          unsigned flags) {
-    const volatile struct lentil_clock_page* page = clock_page();
-    if (set_size != 0 || set || flags != 0 || !page->hwprobe_known)
+    if (set_size != 0 || set || flags != 0 || !lentil_clock.hwprobe_known)
         return (int)call5(call_hwprobe, (long)pairs, (long)count, (long)set_size, (long)set, (long)flags);
     for (; count > 0; count--, pairs++) {
         const uint64_t key = (uint64_t)pairs->key;
         if (key >= LENTIL_HWPROBE_KEYS)
             pairs->key = -1;
-        pairs->value = key < LENTIL_HWPROBE_KEYS ? page->hwprobe[key] : 0;
+        pairs->value = key < LENTIL_HWPROBE_KEYS ? lentil_clock.hwprobe[key] : 0;
     }
     return 0;
 }
