@@ -46,6 +46,50 @@ public:
     constexpr bool ok() const { return this->has_value(); }
 };
 
+/// What is small and has an empty value of its own: both lie side by side. Compilers keep that in two registers, and a union,
+/// which std::expected is, they write to the stack and read back wherever a Result is handed on.
+template<class T>
+requires(sizeof(T) <= 16 && !std::is_void_v<T> &&
+         std::is_nothrow_default_constructible_v<T>) class [[nodiscard]] Result<T> {
+public:
+    using value_type = T;
+    constexpr Result() = default;
+    constexpr Result(Errno e) : error_(static_cast<int32_t>(e)) {}
+    template<class U = T>
+    requires(!std::is_same_v<std::remove_cvref_t<U>, Result> && !std::is_same_v<std::remove_cvref_t<U>, Errno> &&
+             std::is_constructible_v<T, U>) constexpr explicit(!std::is_convertible_v<U, T>) Result(U&& value)
+        : value_(std::forward<U>(value)) {}
+    template<class U>
+    requires(!std::is_same_v<U, T> && std::is_constructible_v<T, U>) constexpr explicit(!std::is_convertible_v<U, T>)
+        Result(Result<U>&& other) {
+        if (other.has_value())
+            value_ = T(std::move(*other));
+        else
+            error_ = static_cast<int32_t>(other.error());
+    }
+    constexpr bool ok() const { return error_ == 0; }
+    constexpr bool has_value() const { return ok(); }
+    constexpr explicit operator bool() const { return ok(); }
+    constexpr Errno error() const { return static_cast<Errno>(error_); }
+    constexpr T& operator*() & { return value_; }
+    constexpr const T& operator*() const& { return value_; }
+    constexpr T&& operator*() && { return std::move(value_); }
+    constexpr T* operator->() { return &value_; }
+    constexpr const T* operator->() const { return &value_; }
+    template<class U>
+    constexpr T value_or(U&& other) const& {
+        return ok() ? value_ : static_cast<T>(std::forward<U>(other));
+    }
+    template<class U>
+    constexpr T value_or(U&& other) && {
+        return ok() ? std::move(value_) : static_cast<T>(std::forward<U>(other));
+    }
+
+private:
+    T value_{};
+    int32_t error_ = 0; ///< no Errno is 0
+};
+
 /// Success or an Errno, in one register: std::expected<void, E> travels through memory.
 template<>
 class [[nodiscard]] Result<void> {
