@@ -209,7 +209,7 @@ Result<RefPtr<File>> FdTable::get(int fd) {
 Result<FileHold> FdTable::hold_counted(int fd) { return FileHold::counted(TRY(get(fd)).release()); }
 
 int FdTable::install_lowest(File* file, bool close_on_exec, uint64_t limit) {
-    MutexGuard guard(lock_);
+    const ShortMutexGuard guard(lock_);
     Slots& s = *slots_;
     const unsigned fd = s.lowest;
     if (fd >= s.capacity || fd >= limit || s.files()[fd] || s.refs.load(std::memory_order_acquire) != 1) [[unlikely]]
@@ -267,18 +267,19 @@ Result<void> FdTable::install_at(int fd, RefPtr<File> file, bool close_on_exec, 
 
 Result<void> FdTable::close(int fd) {
     File* file = nullptr;
+    bool own = false;
     {
-        MutexGuard guard(lock_);
+        const ShortMutexGuard guard(lock_);
         Slots& s = *slots_;
         file = s.find_file(fd);
-        if (!file)
+        if (!file) [[unlikely]]
             return Errno::badf;
-        if (s.refs.load(std::memory_order_acquire) != 1) [[unlikely]] {
-            guard.unlock();
-            return close_shared(fd);
-        }
-        (void)FdTableInternals::remove(*this, static_cast<unsigned>(fd)).release();
+        own = s.refs.load(std::memory_order_acquire) == 1;
+        if (own) [[likely]]
+            (void)FdTableInternals::remove(*this, static_cast<unsigned>(fd)).release();
     }
+    if (!own) [[unlikely]]
+        return close_shared(fd);
     descriptor_closed(*this, *file);
     file->unref();
     return {};

@@ -69,7 +69,13 @@ template<class T>
 class OwnCount {
 public:
     operator T() const { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
-    void operator=(T value) { __atomic_store_n(&value_, value, __ATOMIC_RELAXED); }
+    void operator=(T value) {
+#if defined(__SANITIZE_THREAD__)
+        __atomic_store_n(&value_, value, __ATOMIC_RELAXED);
+#else
+        *const_cast<volatile T*>(&value_) = value; // see Word
+#endif
+    }
     void operator+=(T by) { *this = *this + by; }
     void operator++(int) { *this += 1; }
 

@@ -19,6 +19,20 @@ protected:
     void acquire(const char* channel);
     bool try_acquire();
     void release();
+    // The same inline, for the few places that are worth the room.
+    void acquire_inline(const char* channel) {
+        Thread* nobody = nullptr;
+        if (!owner_.compare_exchange_strong(nobody, machine::current_thread(), std::memory_order_seq_cst,
+                                            std::memory_order_relaxed)) [[unlikely]]
+            acquire(channel);
+    }
+    void release_inline() {
+        DEBUG_ASSERT(held_by_current());
+        owner_.store(nullptr, std::memory_order_seq_cst);
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        if (waiting_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+            queue_.wake_one();
+    }
 
 private:
     std::atomic<Thread*> owner_{nullptr};
@@ -33,6 +47,8 @@ class Mutex : public MutexBase {
     friend class MutexGuard;
     template<Rank>
     friend class TryMutexGuard;
+    template<Rank>
+    friend class ShortMutexGuard;
 };
 
 /// Holds a mutex for its scope.
@@ -65,6 +81,26 @@ template<Rank R>
 MutexGuard(Mutex<R>&) -> MutexGuard<R>;
 template<Rank R>
 MutexGuard(Mutex<R>&, Nesting) -> MutexGuard<R>;
+
+/// MutexGuard where a few instructions count, for the whole of its scope.
+template<Rank R>
+class [[nodiscard]] ShortMutexGuard {
+public:
+    explicit ShortMutexGuard(Mutex<R>& mutex, SourceLine where = {__builtin_FILE(), __builtin_LINE()}) : mutex_(mutex) {
+        lock_check::assert_may_sleep(where);
+        lock_check::acquiring(&mutex_, R, false, where);
+        mutex_.acquire_inline("mutex");
+    }
+    ShortMutexGuard(const ShortMutexGuard&) = delete;
+    ShortMutexGuard& operator=(const ShortMutexGuard&) = delete;
+    ~ShortMutexGuard() {
+        lock_check::released(&mutex_, R);
+        mutex_.release_inline();
+    }
+
+private:
+    Mutex<R>& mutex_;
+};
 
 /// Holds a mutex for its scope if it was free. Never sleeps, so the lock order does not matter; nothing that sleeps may be
 /// taken while it is held.

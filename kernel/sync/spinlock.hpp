@@ -27,7 +27,7 @@ public:
     SpinLock& operator=(const SpinLock&) = delete;
 
     /// For assertions only: another hart may hold it.
-    bool is_locked() const { return held_.load(std::memory_order_relaxed) != 0; }
+    bool is_locked() const { return __atomic_load_n(&held_, __ATOMIC_RELAXED) != 0; }
 
 private:
     template<Rank>
@@ -38,17 +38,25 @@ private:
         RunqLock; ///< sched/: the run-queue lock is handed over by a context switch, which no scope can express
 
     void acquire() {
-        while (held_.exchange(1, std::memory_order_acquire) != 0)
+        while (!try_acquire())
             [[unlikely]] {
                 spin_waits.fetch_add(1, std::memory_order_relaxed);
                 do
                     machine::cpu_relax();
-                while (held_.load(std::memory_order_relaxed) != 0);
+                while (is_locked());
             }
     }
-    void release() { held_.store(0, std::memory_order_release); }
+    void release() {
+#if defined(__SANITIZE_THREAD__)
+        __atomic_store_n(&held_, 0, __ATOMIC_RELEASE);
+#else
+        std::atomic_thread_fence(std::memory_order_release);
+        *const_cast<volatile uint32_t*>(&held_) = 0; // see Word
+#endif
+    }
+    bool try_acquire() { return __atomic_exchange_n(&held_, 1, __ATOMIC_ACQUIRE) == 0; }
 
-    std::atomic<uint32_t> held_{0};
+    uint32_t held_ = 0;
 };
 
 enum class Nesting : bool { no, yes }; ///< yes: another lock of the same rank is held, in the order rank.hpp names
@@ -99,8 +107,7 @@ SpinGuard(SpinLock<R>&, Nesting) -> SpinGuard<R>;
 template<Rank R>
 class [[nodiscard]] LeafGuard {
 public:
-    explicit LeafGuard(SpinLock<R>& lock)
-        : lock_(lock), held_(lock.held_.exchange(1, std::memory_order_acquire) == 0) {}
+    explicit LeafGuard(SpinLock<R>& lock) : lock_(lock), held_(lock.try_acquire()) {}
     LeafGuard(const LeafGuard&) = delete;
     LeafGuard& operator=(const LeafGuard&) = delete;
     ~LeafGuard() {
