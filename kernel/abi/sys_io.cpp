@@ -179,15 +179,18 @@ enum class Move : uint32_t { read, write, pread, pwrite };
 constexpr bool writes(Move m) { return m == Move::write || m == Move::pwrite; }
 
 template<Move m>
-[[gnu::always_inline]] inline Result<size_t> move_piece(File& file, Uio& uio, off_t offset) {
-    if constexpr (m == Move::read)
-        return file.read(uio);
-    else if constexpr (m == Move::write)
-        return file.write(uio);
-    else if constexpr (m == Move::pread)
-        return file.pread(uio, offset);
-    else
-        return file.pwrite(uio, offset);
+[[gnu::always_inline]] inline Result<size_t> move_piece(File& file, const UioSegment& segment, off_t offset) {
+    if constexpr (m == Move::read) {
+        return file.read_piece(segment.base, segment.length);
+    } else if constexpr (m == Move::write) {
+        return file.write_piece(segment.base, segment.length);
+    } else {
+        Uio uio{std::span(&segment, 1)};
+        if constexpr (m == Move::pread)
+            return file.pread(uio, offset);
+        else
+            return file.pwrite(uio, offset);
+    }
 }
 
 /// with_piece() where the descriptor is shared or wrong, or the memory is.
@@ -199,8 +202,7 @@ template<Move m>
     const Result<UioSegment> segment = one_segment(buffer, n);
     if (!segment.ok())
         return segment.error();
-    Uio uio{std::span(&*segment, 1)};
-    const Result<size_t> moved = move_piece<m>(**file, uio, offset);
+    const Result<size_t> moved = move_piece<m>(**file, *segment, offset);
     const Result<size_t> counted = writes(m) ? counted_write(moved) : counted_read(moved);
     return counted.ok() ? CallValue(*counted) : CallValue(counted.error());
 }
@@ -218,8 +220,7 @@ template<Move m>
         [[unlikely]]
         return with_piece_counted<m>(fd, buffer, n, offset);
     const UioSegment segment{buffer, std::min<uint64_t>(n, rw_max)};
-    Uio uio{std::span(&segment, 1)};
-    const Result<size_t> moved = move_piece<m>(*file, uio, offset);
+    const Result<size_t> moved = move_piece<m>(*file, segment, offset);
     OwnUsage& usage = current_uthread().usage;
     (writes(m) ? usage.writes : usage.reads)++;
     if (!moved.ok()) [[unlikely]]
@@ -384,8 +385,10 @@ Result<size_t> sys_copy_file_range(int from, UserPtr<off_t> from_offset, int to,
 
 Result<void> sys_fstat(int fd, UserPtr<Stat> out) {
     Proc& proc = current_proc();
-    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]]
-        return out.write(Stat::from(TRY(file->stat())));
+    if (File* const file = proc.is_single() ? proc.fds->borrow(fd) : nullptr) [[likely]] {
+        const Result<FileStat> stat = file->stat(); // TRY would copy all of it
+        return stat.ok() ? out.write(Stat::from(*stat)) : stat.error();
+    }
     const FileHold file = TRY(any_file(fd));
     return out.write(Stat::from(TRY(file->stat())));
 }

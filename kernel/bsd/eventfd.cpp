@@ -37,26 +37,37 @@ public:
                 break;
         }
         waitq_.wake_all();
-        if (const vaddr_t to = uio.in_one_piece(sizeof taken); to != 0) [[likely]] {
-            if (!machine::user_write_words<1>(to, &taken))
-                return Errno::fault;
-            uio.advance_in_piece(sizeof taken);
-            return sizeof taken;
-        }
         return uio.put(&taken, sizeof taken);
+    }
+    /// Who finds it as it wants it does not wait, and finds the count unchanged until it changes it itself.
+    Result<size_t> read_piece(vaddr_t to, size_t n) override {
+        uint64_t now = count_.load(std::memory_order_relaxed);
+        const uint64_t taken = semaphore_ ? 1 : now;
+        if (n < sizeof taken || now == 0 || !count_.compare_exchange_weak(now, now - taken, std::memory_order_acq_rel))
+            [[unlikely]]
+            return AnonymousFile::read_piece(to, n);
+        waitq_.wake_all();
+        if (!machine::user_write_words<1>(to, &taken)) [[unlikely]]
+            return Errno::fault;
+        return sizeof taken;
+    }
+    Result<size_t> write_piece(vaddr_t from, size_t n) override {
+        uint64_t added;
+        if (n < sizeof added || !machine::user_read_words<1>(&added, from)) [[unlikely]]
+            return AnonymousFile::write_piece(from, n);
+        uint64_t now = count_.load(std::memory_order_relaxed);
+        if (added > max_count || now > max_count - added ||
+            !count_.compare_exchange_weak(now, now + added, std::memory_order_acq_rel)) [[unlikely]]
+            return AnonymousFile::write_piece(from, n);
+        waitq_.wake_all();
+        return sizeof added;
     }
 
     Result<size_t> write(Uio& uio) override {
         if (uio.left() < sizeof(uint64_t))
             return Errno::inval;
         uint64_t added = 0;
-        if (const vaddr_t from = uio.in_one_piece(sizeof added); from != 0) [[likely]] {
-            if (!machine::user_read_words<1>(&added, from))
-                return Errno::fault;
-            uio.advance_in_piece(sizeof added);
-        } else {
-            TRY(uio.take(&added, sizeof added));
-        }
+        TRY(uio.take(&added, sizeof added));
         if (added > max_count)
             return Errno::inval;
         for (;;) {

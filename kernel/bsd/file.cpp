@@ -10,6 +10,18 @@ namespace lentil {
 
 constinit const ReadyWord ready_by_asking{-1};
 
+Result<size_t> File::read_piece(vaddr_t to, size_t n) {
+    const UioSegment segment{to, n};
+    Uio uio{std::span(&segment, 1)};
+    return read(uio);
+}
+
+Result<size_t> File::write_piece(vaddr_t from, size_t n) {
+    const UioSegment segment{from, n};
+    Uio uio{std::span(&segment, 1)};
+    return write(uio);
+}
+
 void File::last_unref() {
     if (may_hold_locks.load(std::memory_order_relaxed) != 0)
         file_locks_forget(this);

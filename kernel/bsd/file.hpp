@@ -103,6 +103,10 @@ public:
 
     virtual Result<size_t> read(Uio& uio) = 0; ///< at the file's own position, which it advances
     virtual Result<size_t> write(Uio& uio) = 0;
+    /// The same with one piece of user memory that lies in the user half, of at most 2 GiB. A kind from which little is moved at a
+    /// time may have a shorter way.
+    virtual Result<size_t> read_piece(vaddr_t to, size_t n);
+    virtual Result<size_t> write_piece(vaddr_t from, size_t n);
     virtual Result<size_t> pread(Uio&, off_t) { return Errno::spipe; }
     virtual Result<size_t> pwrite(Uio&, off_t) { return Errno::spipe; }
     /// As read and write, but they do not wait (RWF_NOWAIT): again. opnotsupp: nothing is known of how long they take.

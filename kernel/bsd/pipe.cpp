@@ -145,16 +145,31 @@ private:
     return done == 0 ? -1 : static_cast<int64_t>(done);
 }
 
-/// The same for bytes that lie in one page.
-[[gnu::noinline]] int64_t Pipe::take_from_page(Uio& uio) {
+/// What most reads are: how many bytes it gave; 0: nothing happened, but that some may have been copied.
+inline size_t Pipe::take_piece(vaddr_t to, size_t n) {
+    const ShortMutexGuard guard(lock_);
+    // Mostly all of it is asked for, and lies in the first page.
+    const size_t begin = read_at_, end = write_at_, bytes = end - begin;
+    if (end > page_size || bytes > n || bytes == 0) [[unlikely]]
+        return 0;
+    if (machine::user_write(to, static_cast<char*>(page_data(slots_[0])) + begin, bytes) != bytes) [[unlikely]]
+        return 0;
+    read_at_ = write_at_ = 0;
+    // Who reads is a reader, and whether writers are left did not change.
+    publish_space(capacity(), writable_events);
+    publish_used(0, static_cast<uint32_t>(read_ready_.load(std::memory_order_relaxed)) & poll_events::hup);
+    return bytes;
+}
+
+/// The same from whatever page is next, if what is wanted and there does not go beyond it.
+[[gnu::noinline]] size_t Pipe::take_from_page(vaddr_t to, size_t wanted) {
+    const ShortMutexGuard guard(lock_);
     const uint64_t begin = read_at_;
-    const size_t offset = begin % page_size, n = std::min(uio.left(), write_at_ - begin);
-    const vaddr_t to = uio.in_one_piece(n);
-    if (to == 0 || n == 0 || offset + n > page_size) [[unlikely]]
-        return take_pages(uio);
+    const size_t offset = begin % page_size, n = std::min(wanted, write_at_ - begin);
+    if (n == 0 || offset + n > page_size) [[unlikely]]
+        return 0;
     VmPage*& slot = slot_at(begin);
     const size_t moved = machine::user_write(to, static_cast<char*>(page_data(slot)) + offset, n);
-    uio.advance_in_piece(moved);
     read_at_ = begin + moved;
     if (read_at_ == write_at_) { // keep this one page for the next write
         std::swap(slot, slots_[0]);
@@ -163,30 +178,7 @@ private:
         page_unref(std::exchange(slot, nullptr));
     }
     publish();
-    return moved == 0 ? -1 : static_cast<int64_t>(moved);
-}
-
-/// 0 if another reader was faster.
-inline int64_t Pipe::take_out(Uio& uio) {
-    MutexGuard guard(lock_);
-    // Mostly all of it is asked for, and lies in the first page.
-    const size_t begin = read_at_, n = write_at_ - begin;
-    const vaddr_t to = uio.in_one_piece(n);
-    VmPage* const page = slots_[0];
-    if (to == 0 || write_at_ > page_size || n == 0) [[unlikely]]
-        return take_from_page(uio);
-    const size_t moved = machine::user_write(to, static_cast<char*>(page_data(page)) + begin, n);
-    uio.advance_in_piece(moved);
-    if (moved == n) [[likely]] {
-        read_at_ = write_at_ = 0;
-        // Who reads is a reader, and whether writers are left did not change.
-        publish_space(capacity(), writable_events);
-        publish_used(0, static_cast<uint32_t>(read_ready_.load(std::memory_order_relaxed)) & poll_events::hup);
-        return static_cast<int64_t>(n);
-    }
-    read_at_ += moved;
-    publish();
-    return moved == 0 ? -1 : static_cast<int64_t>(moved);
+    return moved;
 }
 
 /// Until there are bytes: Errno{}; `end_of_file`: none will come.
@@ -208,20 +200,66 @@ Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
         while (used() == 0)
             if (const Errno none = wait_readable(nonblocking); none != Errno{}) [[unlikely]]
                 return none == end_of_file ? Result<size_t>(0) : Result<size_t>(none);
-        done = take_out(uio);
-    } while (done == 0);
+        MutexGuard guard(lock_);
+        done = take_pages(uio);
+    } while (done == 0); // another reader was faster
     if (done < 0) [[unlikely]]
         return Errno::fault;
     write_waitq_.wake_all();
     return static_cast<size_t>(done);
 }
 
-/// put_small() in whatever page is next.
-[[gnu::noinline]] bool Pipe::put_in_page(Uio& uio, size_t n) {
+[[gnu::noinline]] Result<size_t> Pipe::read_in_pieces(vaddr_t to, size_t n, bool nonblocking) {
+    const UioSegment segment{to, n};
+    Uio uio{std::span(&segment, 1)};
+    return read(uio, nonblocking);
+}
+
+[[gnu::noinline]] Result<size_t> Pipe::write_in_pieces(vaddr_t from, size_t n, bool nonblocking) {
+    const UioSegment segment{from, n};
+    Uio uio{std::span(&segment, 1)};
+    return n == 0 ? Result<size_t>(0) : write_pages(uio, nonblocking);
+}
+
+Result<size_t> Pipe::read_piece(vaddr_t to, size_t n, bool nonblocking) {
+    if (n == 0) [[unlikely]]
+        return size_t{0};
+    while (used() == 0)
+        if (const Errno none = wait_readable(nonblocking); none != Errno{}) [[unlikely]]
+            return none == end_of_file ? Result<size_t>(0) : Result<size_t>(none);
+    size_t done = take_piece(to, n);
+    if (done == 0) [[unlikely]] {
+        done = take_from_page(to, n);
+        if (done == 0)
+            return read_in_pieces(to, n, nonblocking);
+    }
+    write_waitq_.wake_all();
+    return done;
+}
+
+/// What most writes are: there is room in a page. False: nothing happened.
+inline bool Pipe::put_piece(vaddr_t from, size_t n) {
+    const ShortMutexGuard guard(lock_);
+    const uint64_t end = write_at_ + n;
+    VmPage* const page = slots_[0];
+    // The first page always has room up to its end, unless bytes lie in others (and are read from there on).
+    if (end > page_size || !page || readers_.load(std::memory_order_acquire) == 0) [[unlikely]]
+        return false;
+    if (machine::user_read(static_cast<char*>(page_data(page)) + write_at_, from, n) != n) [[unlikely]]
+        return false; // what was copied lies where nothing is yet
+    write_at_ = end;
+    const size_t room = capacity() - end;
+    publish_space(room, room >= atomic_size ? writable_events : 0); // readers_ is not 0
+    publish_used(end - read_at_, readable_events);
+    return true;
+}
+
+/// The same in whatever page is next.
+[[gnu::noinline]] bool Pipe::put_in_page(vaddr_t from, size_t n) {
+    const ShortMutexGuard guard(lock_);
     const uint64_t begin = write_at_;
     const size_t offset = begin % page_size, room = space();
-    const vaddr_t from = uio.in_one_piece(n);
-    if (from == 0 || offset + n > page_size || room < n || readers_.load(std::memory_order_acquire) == 0)
+    if (offset + n > page_size || room < n || readers_.load(std::memory_order_acquire) == 0)
         return false;
     VmPage*& slot = slot_at(begin);
     if (!slot) {
@@ -232,29 +270,9 @@ Result<size_t> Pipe::read(Uio& uio, bool nonblocking) {
     }
     if (machine::user_read(static_cast<char*>(page_data(slot)) + offset, from, n) != n) [[unlikely]]
         return false;
-    uio.advance_in_piece(n);
     write_at_ = begin + n;
     publish_space(room - n, room - n >= atomic_size ? writable_events : 0); // readers_ is not 0, and the caller writes
     publish_used(write_at_ - read_at_, readable_events);
-    return true;
-}
-
-/// What most writes are: `n` bytes of one piece, for which there is room in a page that is there. False: nothing happened.
-inline bool Pipe::put_small(Uio& uio, size_t n) {
-    MutexGuard guard(lock_);
-    const uint64_t end = write_at_ + n;
-    const vaddr_t from = uio.in_one_piece(n);
-    VmPage* const page = slots_[0];
-    // The first page always has room up to its end, unless bytes lie in others (and are read from there on).
-    if (from == 0 || end > page_size || !page || readers_.load(std::memory_order_acquire) == 0) [[unlikely]]
-        return put_in_page(uio, n);
-    if (machine::user_read(static_cast<char*>(page_data(page)) + write_at_, from, n) != n) [[unlikely]]
-        return false; // what was copied lies where nothing is yet
-    uio.advance_in_piece(n);
-    write_at_ = end;
-    const size_t room = capacity() - end;
-    publish_space(room, room >= atomic_size ? writable_events : 0); // readers_ is not 0
-    publish_used(end - read_at_, readable_events);
     return true;
 }
 
@@ -262,10 +280,19 @@ Result<size_t> Pipe::write(Uio& uio, bool nonblocking) {
     const size_t total = uio.left();
     if (total == 0)
         return size_t{0};
-    if (total > atomic_size || !put_small(uio, total))
+    const vaddr_t from = total <= atomic_size ? uio.in_one_piece(total) : 0;
+    if (from == 0 || !put_in_page(from, total))
         return write_pages(uio, nonblocking);
+    uio.advance_in_piece(total);
     read_waitq_.wake_all();
     return total;
+}
+
+Result<size_t> Pipe::write_piece(vaddr_t from, size_t n, bool nonblocking) {
+    if (n - 1 >= atomic_size || (!put_piece(from, n) && !put_in_page(from, n))) [[unlikely]]
+        return write_in_pieces(from, n, nonblocking);
+    read_waitq_.wake_all();
+    return n;
 }
 
 /// With the lock held, up to `left` bytes, for which there is room: how many went in. Fewer: `error` says why.
@@ -515,6 +542,10 @@ public:
     void dispose() override { zone_delete(this); }
     Result<size_t> read(Uio& uio) override { return ends_.pipe().read(uio, nonblocking()); }
     Result<size_t> write(Uio& uio) override { return ends_.pipe().write(uio, nonblocking()); }
+    Result<size_t> read_piece(vaddr_t to, size_t n) override { return ends_.pipe().read_piece(to, n, nonblocking()); }
+    Result<size_t> write_piece(vaddr_t from, size_t n) override {
+        return ends_.pipe().write_piece(from, n, nonblocking());
+    }
     Result<size_t> read_now(Uio& uio) override { return ends_.pipe().read(uio, true); }
     Result<size_t> write_now(Uio& uio) override { return ends_.pipe().write(uio, true); }
     Result<uint64_t> ioctl(uint32_t command, uint64_t argument) override {

@@ -20,6 +20,9 @@ public:
     Result<size_t> read(Uio& uio, bool nonblocking);
     /// pipe, with SIGPIPE, if there is no reader.
     Result<size_t> write(Uio& uio, bool nonblocking);
+    /// The same for one piece of user memory.
+    Result<size_t> read_piece(vaddr_t to, size_t n, bool nonblocking);
+    Result<size_t> write_piece(vaddr_t from, size_t n, bool nonblocking);
     uint32_t poll(uint32_t events, PollTable* table, bool readable, bool writable);
     /// What poll() would say of one end; of both nobody keeps it.
     const ReadyWord* ready_word(bool readable, bool writable) const {
@@ -68,14 +71,16 @@ private:
                               writable_events = poll_events::out | poll_events::wrnorm;
     void drop_pages();
     VmPage*& slot_at(uint64_t position) { return slots_[position / page_size & (capacity() / page_size - 1)]; }
-    int64_t take_out(Uio& uio);
+    size_t take_piece(vaddr_t to, size_t n);
     int64_t take_pages(Uio& uio);
-    int64_t take_from_page(Uio& uio);
-    bool put_small(Uio& uio, size_t n);
-    bool put_in_page(Uio& uio, size_t n);
+    size_t take_from_page(vaddr_t to, size_t n);
+    bool put_piece(vaddr_t from, size_t n);
+    bool put_in_page(vaddr_t from, size_t n);
     size_t put_pages(Uio& uio, size_t left, Errno& error);
     Errno wait_readable(bool nonblocking);
     Result<size_t> write_pages(Uio& uio, bool nonblocking);
+    Result<size_t> read_in_pieces(vaddr_t to, size_t n, bool nonblocking);
+    Result<size_t> write_in_pieces(vaddr_t from, size_t n, bool nonblocking);
 
     Mutex<Rank::pipe> lock_;
     VmPage* first_slots_[inline_slots] = {};

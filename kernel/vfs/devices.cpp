@@ -18,17 +18,18 @@ public:
     enum class Kind { null, zero, full };
     MemoryDeviceFile(Vnode& node, uint32_t flags_value, Kind kind) : DeviceFile(node, flags_value), kind_(kind) {}
     void dispose() override { zone_delete(this); }
+    Result<size_t> read_piece(vaddr_t to, size_t n) override {
+        if (n > piece || n == 0 || kind_ == Kind::null) [[unlikely]]
+            return DeviceFile::read_piece(to, n);
+        const size_t moved = machine::user_zero(to, n);
+        return moved == 0 ? Result<size_t>(Errno::fault) : moved;
+    }
+    Result<size_t> write_piece(vaddr_t, size_t n) override {
+        return kind_ == Kind::full ? Result<size_t>(Errno::nospc) : n;
+    }
     Result<size_t> read(Uio& uio) override {
         if (kind_ == Kind::null)
             return size_t{0};
-        // In pieces, so that a signal ends a long read early, as on Linux.
-        constexpr size_t piece = 16 * page_size;
-        const size_t n = uio.left();
-        if (const vaddr_t to = uio.in_one_piece(n); to != 0 && n <= piece && n != 0) [[likely]] {
-            const size_t moved = machine::user_zero(to, n);
-            uio.advance_in_piece(moved);
-            return moved == 0 ? Result<size_t>(Errno::fault) : moved;
-        }
         size_t done = 0;
         while (uio.left() > 0) {
             const size_t wanted = std::min(uio.left(), piece);
@@ -58,6 +59,8 @@ public:
     }
 
 private:
+    static constexpr size_t piece =
+        16 * page_size; ///< reads go in these, so that a signal ends a long one early, as on Linux
     const Kind kind_;
 };
 
