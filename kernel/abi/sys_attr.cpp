@@ -78,9 +78,10 @@ namespace {
 [[gnu::noinline]] Result<void> stat_nameless(int at, UserPath path, UserPtr<Stat> out, uint32_t flags) {
     Proc& proc = current_proc();
     File* const file = at >= 0 && proc.is_single() ? proc.fds->borrow(at) : nullptr;
-    if (file && (path.address == 0 || is_empty(path))) [[likely]]
-        return out.write(Stat::from(TRY(file->stat())));
-    return out.write(Stat::from(TRY(stat_of(at, path, flags))));
+    // Not TRY, which would copy all of it.
+    const Result<FileStat> stat =
+        file && (path.address == 0 || is_empty(path)) ? file->stat() : stat_of(at, path, flags);
+    return stat.ok() ? out.write(Stat::from(*stat)) : stat.error();
 }
 } // namespace
 

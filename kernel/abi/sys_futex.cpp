@@ -36,19 +36,10 @@ Result<uint64_t> wait_relative(vaddr_t address, uint32_t expected, bool process_
     return wait_again(block);
 }
 
-} // namespace
-
-Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value, uint64_t timeout, uint64_t second,
-                           uint32_t value3) {
-    // Nearly all calls are these two.
+/// All but what nearly all calls are.
+[[gnu::noinline]] Result<uint64_t> futex_other(uint64_t address, uint32_t operation, uint32_t value, uint64_t timeout,
+                                               uint64_t second, uint32_t value3) {
     const bool process_private = operation & private_flag;
-    if ((operation & ~private_flag) == wake)
-        return TRY(futex_wake(current_map(), address, std::max(static_cast<int32_t>(value), 1), futex_match_any,
-                              process_private));
-    if ((operation & ~private_flag) == wait && timeout == 0) {
-        TRY(futex_wait(address, value, futex_match_any, process_private, no_deadline, false));
-        return 0;
-    }
     const bool realtime = operation & clock_realtime;
     const uint32_t command = operation & ~(private_flag | clock_realtime);
     if (realtime && command != wait_bitset && command != lock_pi2)
@@ -96,6 +87,22 @@ Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value,
     default: // requeueing to such a lock (FUTEX_CMP_REQUEUE_PI) is not there; no C library uses it any more
         return Errno::nosys;
     }
+}
+
+} // namespace
+
+Result<uint64_t> sys_futex(uint64_t address, uint32_t operation, uint32_t value, uint64_t timeout, uint64_t second,
+                           uint32_t value3) {
+    const bool process_private = operation & private_flag;
+    const uint32_t command = operation & ~private_flag;
+    if (command == wake)
+        return TRY(futex_wake(current_map(), address, std::max(static_cast<int32_t>(value), 1), futex_match_any,
+                              process_private));
+    if (command == wait && timeout == 0) {
+        TRY(futex_wait(address, value, futex_match_any, process_private, no_deadline, false));
+        return 0;
+    }
+    return futex_other(address, operation, value, timeout, second, value3);
 }
 
 Result<void> sys_set_robust_list(uint64_t head, uint64_t size) {

@@ -41,23 +41,33 @@ private:
     size_t count_ = 0;
 };
 
-Result<nanos_t> deadline_from(UserPtr<Timespec> timeout) {
-    if (!timeout)
-        return no_deadline;
-    const Timespec wanted = TRY(timeout.read());
+[[gnu::noinline]] Result<nanos_t> deadline_after(Timespec wanted) {
     const nanos_t span = TRY(wanted.to_ns());
-    if (span == 0)
-        return 0;
     const nanos_t now = monotonic_ns();
     return span < no_deadline - now ? now + span : no_deadline;
 }
 
-/// Linux writes what is left back; a program whose timeout lies in read-only memory sees no error.
-void write_time_left(UserPtr<Timespec> timeout, nanos_t deadline_ns) {
-    if (!timeout || deadline_ns == no_deadline || deadline_ns == 0) // of no time none is left, as it says
-        return;
+inline Result<nanos_t> deadline_from(UserPtr<Timespec> timeout) {
+    if (!timeout)
+        return no_deadline;
+    Timespec wanted;
+    static_assert(sizeof wanted == 16);
+    if (!machine::user_read_words<2>(reinterpret_cast<uint64_t*>(&wanted), timeout.address())) [[unlikely]]
+        return Errno::fault;
+    if ((wanted.seconds | wanted.nanoseconds) == 0) [[likely]]
+        return 0;
+    return deadline_after(wanted);
+}
+
+[[gnu::noinline]] void write_time_until(UserPtr<Timespec> timeout, nanos_t deadline_ns) {
     const nanos_t left = deadline_ns - monotonic_ns();
     (void)timeout.write(Timespec::from_ns(left > 0 ? left : 0));
+}
+
+/// Linux writes what is left back; a program whose timeout lies in read-only memory sees no error.
+inline void write_time_left(UserPtr<Timespec> timeout, nanos_t deadline_ns) {
+    if (deadline_ns != no_deadline && deadline_ns != 0) // of no time none is left, as it says
+        write_time_until(timeout, deadline_ns);
 }
 
 /// The mask to wait with; the way out puts the old one back.
@@ -85,6 +95,30 @@ constexpr uint32_t always = poll_events::err | poll_events::hup;
     if (file)
         return file->poll(wanted, nullptr) & (wanted | always);
     return look_counted(fd, wanted) & (wanted | always | poll_events::nval);
+}
+
+Result<void> write_revents(UserPtr<Pollfd> fd, uint64_t revents) {
+    return UserPtr<uint16_t>(fd.address() + offsetof(Pollfd, revents)).write(static_cast<uint16_t>(revents));
+}
+
+/// look_once() for one.
+inline Result<unsigned> look_at_one(UserPtr<Pollfd> fd) {
+    uint64_t raw;
+    if (!machine::user_read_words<1>(&raw, fd.address())) [[unlikely]]
+        return Errno::fault;
+    const auto number = static_cast<int32_t>(raw);
+    const uint64_t wanted = raw >> 32;
+    Proc& proc = current_proc();
+    File* const file = proc.is_single() ? proc.fds->borrow(number) : nullptr;
+    int64_t ready = -1;
+    if (file) [[likely]]
+        ready = file->ready_now->load(std::memory_order_relaxed);
+    uint64_t revents = static_cast<uint64_t>(ready) & (wanted | always);
+    if (ready < 0) [[unlikely]]
+        revents = look_by_asking(file, number, static_cast<uint16_t>(wanted));
+    if (revents != raw >> 48) [[unlikely]]
+        TRY(write_revents(fd, revents));
+    return revents != 0 ? 1 : 0;
 }
 
 /// Asks each file once. Most calls need no more: something is ready, or nobody wants to wait. Writes what was found where
@@ -119,10 +153,8 @@ constexpr uint32_t always = poll_events::err | poll_events::hup;
             if (ready < 0) [[unlikely]]
                 revents = look_by_asking(file, fd->fd, static_cast<uint16_t>(wanted));
             found += revents != 0;
-            if (revents != old) [[unlikely]] {
-                const vaddr_t at = (fds + from + static_cast<size_t>(fd - some)).address() + offsetof(Pollfd, revents);
-                TRY(UserPtr<uint16_t>(at).write(static_cast<uint16_t>(revents)));
-            }
+            if (revents != old) [[unlikely]]
+                TRY(write_revents(fds + from + static_cast<size_t>(fd - some), revents));
         }
     }
     return found;
@@ -139,7 +171,8 @@ Result<unsigned> sys_ppoll(UserPtr<Pollfd> fds, uint32_t count, UserPtr<Timespec
     TRY(use_mask(mask, mask_size));
     if (count > current_proc().limit(Limit::nofile).soft)
         return Errno::inval;
-    if (const unsigned found = TRY(look_once(fds, count)); found != 0 || deadline == 0) {
+    if (const unsigned found = TRY(count == 1 ? look_at_one(fds) : look_once(fds, count));
+        found != 0 || deadline == 0) {
         write_time_left(timeout, deadline);
         return found;
     }
