@@ -23,7 +23,7 @@ def declared():
         with open(header, encoding="utf-8") as text:
             prototypes = re.sub(r"\s+", " ", re.sub(r"//[^\n]*", "", text.read()))
         with open(path, encoding="utf-8") as text:
-            for number, name in re.findall(r"^SYSCALL(?:_WHOLE_FRAME|_LEAF)?\((-?\d+), (\w+)\)", text.read(), re.M):
+            for number, name in re.findall(r"^SYSCALL(?:_LEAF|_WHOLE_FRAME)*\((-?\d+), (\w+)\)", text.read(), re.M):
                 found = re.search(r"([\w<>:]+) sys_%s\(([^)]*)\);" % name, prototypes)
                 if not found:
                     sys.exit(f"{header}: no prototype of sys_{name}")

@@ -303,8 +303,10 @@ bool leaf_done(Trapframe& frame) {
     const int64_t result = reinterpret_cast<DirectCall>(first ^ leaf_mark)(frame.arg(0), frame.arg(1), frame.arg(2),
                                                                            frame.arg(3), frame.arg(4), frame.arg(5));
     irq_enable();
-    if (result == leaf_declines)
+    if (result == leaf_declines || (result == leaf_wants_frame && !hooks.call_with_frame(frame)))
         return false;
+    if (result == leaf_wants_frame)
+        return true;
     ta.direct_calls++;
     frame.set_return(static_cast<uint64_t>(result));
     return true;

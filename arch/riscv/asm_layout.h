@@ -45,7 +45,10 @@
 #define DIRECT_CALL_LIMIT 512 // the highest TA_DIRECT_LIMIT
 #define DIRECT_CALL_LEAF 1    // added to the address of a leaf
 #define DIRECT_CALL_OTHER 8   // DirectCalls::other
-#define LEAF_DECLINES (-1024) // what a leaf returns that leaves the call to another; no error has this number
+// What a leaf returns that leaves the call to another function, or to one that is given all of the user's registers; no other
+// result of a leaf is as small as these.
+#define LEAF_DECLINES (-1024)
+#define LEAF_WANTS_FRAME (-1023)
 
 // ---- Context -------------------------------------------------------------------------------------------------------
 #define CTX_RA 0

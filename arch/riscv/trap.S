@@ -122,8 +122,8 @@ from_user:
     andi    t1, t0, DIRECT_CALL_LEAF
     beqz    t1, direct_call
     jalr    t0                      // which drops the mark
-    li      t0, LEAF_DECLINES
-    beq     a0, t0, leaf_declined
+    li      t0, LEAF_WANTS_FRAME + 1
+    blt     a0, t0, leaf_declined
     csrr    t0, sepc
     addi    t0, t0, 4
     csrw    sepc, t0
@@ -136,10 +136,12 @@ from_user:
     sret
 
 leaf_declined:
+    andi    t0, a0, 1
+    ld      a0, TF_X(10)(sp)
+    bnez    t0, leaf_wants_frame
     slli    t0, a7, 4
     la      t1, lentil_direct_calls
     add     t1, t1, t0
-    ld      a0, TF_X(10)(sp)
     ld      t0, DIRECT_CALL_OTHER(t1)
     beqz    t0, whole_call          // traced since
 
@@ -179,6 +181,18 @@ user_return:                        // interrupts disabled, sp = a whole frame, 
     restore_changing_but_a0
     restore_user_stack
     sret
+
+.if LEAF_DECLINES & 1 || !(LEAF_WANTS_FRAME & 1)
+    .error "leaf_declined tells them by their lowest bit"
+.endif
+leaf_wants_frame:
+    save_more
+    save_user_pc_status 4
+    save_kept
+    mv      a0, sp
+    call    riscv_user_call_with_frame
+    mv      sp, a0
+    j       user_return
 
 whole_call:
     sd      a0, TF_X(10)(sp)

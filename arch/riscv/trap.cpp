@@ -130,6 +130,20 @@ extern "C" Trapframe* riscv_user_call(Trapframe& frame) {
     return &now;
 }
 
+/// The same for a leaf that wants the frame.
+extern "C" Trapframe* riscv_user_call_with_frame(Trapframe& frame) {
+    frame.orig_a0 = frame.reg(Trapframe::a0);
+    irq_enable();
+    if (!hooks.call_with_frame(frame)) {
+        arch_of(current_thread()).direct_calls--; // counted as one, and now as the other
+        hooks.syscall(frame);
+    }
+    irq_disable();
+    Trapframe& now = *arch_of(current_thread()).frame;
+    prepare_user(now);
+    return &now;
+}
+
 /// Any other trap from user mode. After an interrupt or a page fault the frame has only what C functions may change.
 extern "C" void riscv_user_trap(Trapframe& frame) {
     if (frame.scause & riscv::interrupt_bit)

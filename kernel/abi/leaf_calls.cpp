@@ -124,4 +124,30 @@ int64_t leaf_rt_sigprocmask(uint64_t how, uint64_t set, uint64_t old, uint64_t s
     return 0;
 }
 
+namespace {
+
+/// Whether the frame is worth its price: signal_self_at_once() has the last word.
+[[gnu::always_inline]] inline int64_t leaf_signal_self(const Proc& proc, uint64_t number) {
+    const int signo = static_cast<int32_t>(number);
+    const bool caught = is_signal(signo) && !proc.sigacts->is_default(signo);
+    return caught ? machine::leaf_wants_frame : leaf_declines;
+}
+
+} // namespace
+
+int64_t leaf_kill(uint64_t pid, uint64_t signo, uint64_t, uint64_t, uint64_t, uint64_t) {
+    const Proc& proc = current_proc();
+    return static_cast<int32_t>(pid) == proc.pid ? leaf_signal_self(proc, signo) : leaf_declines;
+}
+
+int64_t leaf_tgkill(uint64_t pid, uint64_t tid, uint64_t signo, uint64_t, uint64_t, uint64_t) {
+    const Proc& proc = current_proc();
+    const bool self = static_cast<int32_t>(pid) == proc.pid && static_cast<int32_t>(tid) == current_uthread().tid;
+    return self ? leaf_signal_self(proc, signo) : leaf_declines;
+}
+
+int64_t leaf_rt_sigreturn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+    return machine::leaf_wants_frame;
+}
+
 } // namespace lentil::abi

@@ -16,6 +16,13 @@ LEAF(getppid);
 LEAF(gettid);
 LEAF(rt_sigaction);   ///< all that neither drops what pends nor asks for more than one thing
 LEAF(rt_sigprocmask); ///< while nothing pends
+// These want the frame (call_with_frame), mostly.
+LEAF(kill);   ///< to itself
+LEAF(tgkill); ///< likewise
+LEAF(rt_sigreturn);
 #undef LEAF
+
+/// hooks.call_with_frame: for these, which came here without being watched.
+bool call_with_frame(machine::Trapframe& frame);
 
 } // namespace lentil::abi

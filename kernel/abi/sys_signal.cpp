@@ -3,6 +3,7 @@
 #include <bit>
 
 #include <abi/files.hpp>
+#include <abi/leaf_calls.hpp>
 #include <abi/signal_frame.hpp>
 #include <abi/sys_signal.hpp>
 #include <bsd/itimer.hpp>
@@ -294,12 +295,33 @@ Result<void> sys_pidfd_send_signal(int pidfd, int signo, vaddr_t info, uint32_t 
     return send_checked_locked(*proc, flags == thread ? uthread_find_locked(proc->pid) : nullptr, fresh);
 }
 
-Result<void> sys_rt_sigreturn() {
-    machine::Trapframe& frame = user_frame();
-    if (!pop_signal_frame(frame).ok())
+namespace {
+void return_from_signal(machine::Trapframe& frame) {
+    if (!pop_signal_frame(frame).ok()) [[unlikely]]
         signal_force({.signo = sig_segv, .code = si_code::kernel});
+}
+} // namespace
+
+Result<void> sys_rt_sigreturn() {
+    return_from_signal(user_frame());
     syscall_frame_replaced();
     return {};
+}
+
+bool call_with_frame(machine::Trapframe& frame) {
+    constexpr int64_t kill = 129, tgkill = 131, rt_sigreturn = 139;
+    bool done = true;
+    switch (frame.syscall_number()) {
+    case rt_sigreturn:
+        return_from_signal(frame);
+        current_uthread().in_syscall = false;
+        break;
+    case kill: done = signal_self_at_once(frame, static_cast<int32_t>(frame.arg(1)), si_code::user); break;
+    case tgkill: done = signal_self_at_once(frame, static_cast<int32_t>(frame.arg(2)), si_code::tkill); break;
+    default: return false;
+    }
+    detail::check_after_call();
+    return done;
 }
 
 } // namespace lentil::abi

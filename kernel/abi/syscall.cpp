@@ -22,6 +22,7 @@ namespace {
 #define SYSCALL(number, name) detail::Thunk<&sys_##name>::entry(number, #name, false),
 #define SYSCALL_WHOLE_FRAME(number, name) detail::Thunk<&sys_##name>::entry(number, #name, true),
 #define SYSCALL_LEAF(number, name) detail::Thunk<&sys_##name>::entry(number, #name, false, &leaf_##name),
+#define SYSCALL_LEAF_WHOLE_FRAME(number, name) detail::Thunk<&sys_##name>::entry(number, #name, true, &leaf_##name),
 
 constexpr SyscallEntry no_entry{0, nullptr, nullptr, nullptr, nullptr, 0, {}};
 
@@ -56,6 +57,7 @@ constexpr SyscallEntry native_calls[] = {
 #undef SYSCALL
 #undef SYSCALL_WHOLE_FRAME
 #undef SYSCALL_LEAF
+#undef SYSCALL_LEAF_WHOLE_FRAME
 
 consteval std::span<const SyscallEntry> entries(std::span<const SyscallEntry> list) {
     return list.first(list.size() - 1);

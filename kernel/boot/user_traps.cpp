@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <abi/leaf_calls.hpp>
 #include <abi/signal_frame.hpp>
 #include <abi/syscall.hpp>
 #include <boot/user_traps.hpp>
@@ -31,6 +32,7 @@ void on_ast(machine::Trapframe& frame) {
 
 void install_user_traps() {
     machine::hooks.syscall = abi::dispatch;
+    machine::hooks.call_with_frame = abi::call_with_frame;
     machine::hooks.page_fault = on_page_fault;
     machine::hooks.user_exception = user_exception;
     machine::hooks.ast = on_ast;

@@ -164,6 +164,9 @@ void signal_recalculate(Uthread& uthread);
 /// restart handling of an interrupted system call happens here. Called with interrupts in any state, returns with them
 /// disabled and nothing pending.
 void signal_ast(machine::Trapframe& frame);
+/// kill() of the current process, or tgkill() of the current thread (`code` tells which): if a handler takes it at once, the call
+/// ends here, and so it stands in `frame`, which is the user's and whole. False: nothing happened.
+bool signal_self_at_once(machine::Trapframe& frame, int signo, int32_t code);
 
 // -- changes of the current uthread -----------------------------------------------------------------------------------
 void signal_set_mask(Uthread& uthread, SigSet mask);

@@ -4,6 +4,7 @@
 #include <bsd/exit.hpp>
 #include <bsd/ptrace.hpp>
 #include <bsd/signal_impl.hpp>
+#include <debug/trace.hpp>
 
 namespace lentil {
 
@@ -280,6 +281,30 @@ Step take_one(machine::Trapframe& frame) {
 }
 
 } // namespace
+
+bool signal_self_at_once(machine::Trapframe& frame, int signo, int32_t code) {
+    Uthread& self = current_uthread();
+    Proc& proc = *self.proc;
+    // What sending does besides, and who else could take it or hear of it.
+    constexpr SigSet not_alone{stop_signals.bits | SigSet::of(sig_cont).bits};
+    if (not_alone.has(signo) || (code != si_code::tkill && !proc.is_single()) || proc.knotes ||
+        trace_on(Probe::proc_signal_send) || self.traced.load(std::memory_order_relaxed) ||
+        signal_waitq(proc).has_waiters()) [[unlikely]]
+        return false;
+    SignalGuard guard(proc.sig.lock);
+    // Of what takes precedence, whoever begins it interrupts the thread under the lock.
+    if (current_thread().interrupt_level.load(std::memory_order_relaxed) != 0 || self.sig.has_saved_mask ||
+        proc.sig.group_exit || proc.sig.exec_survivor || proc.sig.stopping || signals::blocked_for(self).has(signo))
+        [[unlikely]]
+        return false;
+    const SigAction action = signals::action_of(proc, signo);
+    if (action.handler <= SigAction::ignore || (action.flags & sa_flags::resethand)) [[unlikely]]
+        return false;
+    guard.unlock();
+    frame.set_return(0);
+    (void)run_handler(self, frame, {.signo = signo, .code = code, .pid = proc.pid, .uid = proc.real_uid()}, action);
+    return true;
+}
 
 void signal_ast(machine::Trapframe& frame) {
     if (current_uthread().step.original != 0) [[unlikely]]

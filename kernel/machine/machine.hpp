@@ -57,6 +57,9 @@ struct Hooks {
     /// `in_kernel` faults may not raise a signal: the copy returns short and the system call says EFAULT.
     bool (*page_fault)(Trapframe&, vaddr_t address, Prot access, bool in_kernel) = nullptr;
     void (*user_exception)(Trapframe&, UserException, vaddr_t address) = nullptr;
+    /// For a leaf that returned leaf_wants_frame: as `syscall`, which it leaves the call to, having changed nothing, if it returns
+    /// false.
+    bool (*call_with_frame)(Trapframe&) = nullptr;
     /// Called on every way back to user mode while `ThreadArch::ast_pending` is set, interrupts disabled; may enable
     /// them, and returns with them disabled and nothing pending.
     void (*ast)(Trapframe&) = nullptr;
@@ -77,6 +80,8 @@ inline constexpr size_t direct_call_limit = 512;
 /// and calls no function. It neither locks what others may hold for long, nor sleeps, nor makes anything pend for its own
 /// thread; user memory it reads and writes through leaf_read_words() and leaf_write_words().
 inline constexpr int64_t leaf_declines = -1024;
+/// The same, but hooks.call_with_frame is to make the call. No other result of a leaf is as small as these two.
+inline constexpr int64_t leaf_wants_frame = -1023;
 /// Of one number.
 struct DirectCalls {
     Word<uintptr_t> first{0}; ///< a DirectCall, or a leaf_call(); 0: it goes through hooks.syscall

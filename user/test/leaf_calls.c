@@ -213,12 +213,58 @@ static void woken(void) {
     CHECK_EQ(atomic_load(&turn), 0);
 }
 
+// A handler runs before the call is over; whatever else sending does is done too.
+static void to_oneself(void) {
+    const uint64_t stops = 1UL << (SIGTSTP - 1), resumes = 1UL << (SIGCONT - 1), one = 1UL << (SIGUSR1 - 1);
+    const pid_t self = getpid();
+    const int numbers[] = {SIGTSTP, SIGCONT, SIGUSR1, SIGCHLD, SIGRTMIN, SIGSEGV};
+    for (int i = 0; i < 6; ++i) {
+        signal(numbers[i], note);
+        caught = 0;
+        CHECK_EQ(CALL(SYS_kill, self, numbers[i]), 0);
+        CHECK_EQ(caught, numbers[i]);
+        caught = 0;
+        CHECK_EQ(CALL(SYS_tgkill, self, self, numbers[i]), 0);
+        CHECK_EQ(caught, numbers[i]);
+    }
+    // A stop signal drops the SIGCONT that pends, and the reverse, also where both have handlers.
+    CHECK_EQ(CALL(SYS_rt_sigprocmask, SIG_BLOCK, (long)&resumes, 0, 8), 0);
+    CHECK_EQ(kill(self, SIGCONT), 0);
+    CHECK_EQ(pending(), resumes);
+    CHECK_EQ(kill(self, SIGTSTP), 0);
+    CHECK(caught == SIGTSTP && pending() == 0);
+    CHECK_EQ(CALL(SYS_rt_sigprocmask, SIG_SETMASK, (long)&stops, 0, 8), 0);
+    CHECK_EQ(kill(self, SIGTSTP), 0);
+    CHECK_EQ(pending(), stops);
+    CHECK_EQ(kill(self, SIGCONT), 0);
+    CHECK(caught == SIGCONT && pending() == 0);
+    // Blocked it pends, and it is one's own to block.
+    CHECK_EQ(CALL(SYS_rt_sigprocmask, SIG_SETMASK, (long)&one, 0, 8), 0);
+    CHECK_EQ(kill(self, SIGUSR1), 0);
+    CHECK(caught == SIGCONT && pending() == one);
+    CHECK_EQ(kill(self, SIGCHLD), 0);
+    CHECK(caught == SIGCHLD && pending() == one);
+    // An action for one signal is gone after it.
+    const struct action once = {(uint64_t)note, SA_RESETHAND, 0};
+    struct action now = {1, 1, 1};
+    CHECK_EQ(CALL(SYS_rt_sigaction, SIGUSR2, (long)&once, 0, 8), 0);
+    CHECK_EQ(kill(self, SIGUSR2), 0);
+    CHECK_EQ(caught, SIGUSR2);
+    CHECK_EQ(CALL(SYS_rt_sigaction, SIGUSR2, 0, (long)&now, 8), 0);
+    CHECK_EQ(now.handler, 0);
+    CHECK_ERRNO(CALL(SYS_kill, self, 65), EINVAL);
+    CHECK_ERRNO(CALL(SYS_tgkill, self, self, 0x100), EINVAL);
+    CHECK_EQ(CALL(SYS_kill, self, SIGUSR2 - SIGUSR2), 0);
+}
+
 static const struct check_case cases[] = {
     {"clocks, actions and masks go to memory that was not touched yet, and come from there", untouched, 0, false},
     {"a wrong address, number or size is an error, and changes nothing", wrong, 0, false},
     {"a clock is not written to a page that another process sees", shared, 0, false},
     {"a mask that lets go of a pending signal delivers it first", masks, 0, false},
     {"an action that drops its signal drops what pends, also if it was that action before", dropped, 0, false},
+    {"a signal to oneself that is caught runs its handler, and does what sending it does besides", to_oneself, 0,
+     false},
     {"calls that take hardly any time are counted, and their time is the kernel's", counted, 0, true},
     {"a thread that waits for a word is woken by whoever changes it", woken, 60, false},
 };
