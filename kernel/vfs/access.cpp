@@ -7,11 +7,6 @@ namespace lentil {
 
 namespace {
 Result<void> check(Vnode& node, const Cred& cred, uint32_t mask, uid_t uid, gid_t gid) {
-    if (node.mode_at) { // what everybody may needs no look at who asks
-        const uint32_t mode = node.mode_at->load(std::memory_order_relaxed);
-        if ((mode >> 6 & mode >> 3 & mode & mask) == mask)
-            return {};
-    }
     const bool override = cred.capable(Capability::dac_override);
     const bool directory = node.type == VnodeType::directory;
     if (override && (directory || !(mask & may::exec)))
@@ -32,7 +27,7 @@ Result<void> check(Vnode& node, const Cred& cred, uint32_t mask, uid_t uid, gid_
 }
 } // namespace
 
-Result<void> check_access(Vnode& node, const Cred& cred, uint32_t mask) {
+Result<void> check_access_of(Vnode& node, const Cred& cred, uint32_t mask) {
     return check(node, cred, mask, cred.fsuid, cred.fsgid);
 }
 

@@ -108,7 +108,8 @@ Result<RefPtr<File>> open_unnamed(const VfsContext& context, Vnode* start, std::
     return file;
 }
 
-Result<void> check_open(const VfsContext& context, Vnode& node, uint32_t flags, bool created) {
+[[gnu::always_inline]] inline Result<void> check_open(const VfsContext& context, Vnode& node, uint32_t flags,
+                                                      bool created) {
     const uint32_t access = flags & open_flags::access_mode;
     const bool writes = access != open_flags::read_only || (flags & open_flags::trunc);
     if (node.type == VnodeType::symlink)
