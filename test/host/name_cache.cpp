@@ -69,7 +69,8 @@ struct Answer {
 Answer ask(Vnode& directory, const std::string& text) {
     if (!name_cache::table.load() || directory.names_id.load() == 0)
         return {};
-    name_cache::Name name;
+    name_cache::Name::More more;
+    name_cache::Name name(more);
     const uint64_t id = directory.names_id.load();
     if (!name.read(id, text.data(), text.data() + text.size()))
         return {};
@@ -216,7 +217,8 @@ TEST_CASE_FIXTURE(Machine,
 TEST_CASE_FIXTURE(Machine, "a name is read the same at the end of a path and before a slash") {
     for (size_t length = 1; length <= 32; length++) {
         const std::string end(length, 'a'), before_slash = end + "/b";
-        name_cache::Name one, other;
+        name_cache::Name::More more_of_one, more_of_other;
+        name_cache::Name one(more_of_one), other(more_of_other);
         CHECK(one.read(7, end.data(), end.data() + end.size()) == end.data() + length);
         CHECK(other.read(7, before_slash.data(), before_slash.data() + before_slash.size()) ==
               before_slash.data() + length);
