@@ -4,6 +4,18 @@
 
 #include <libkern/assert.hpp>
 
+namespace {
+/// Of its 64 rotations' highest six bits no two are alike: multiplied by a bit alone they tell which one it is.
+constexpr unsigned long de_bruijn = 0x03f79d71b4cb0a89;
+constexpr struct BitPlaces {
+    unsigned char of[64] = {};
+    constexpr BitPlaces() {
+        for (unsigned i = 0; i < 64; i++)
+            of[(1ul << i) * de_bruijn >> 58] = static_cast<unsigned char>(i);
+    }
+} bit_places;
+} // namespace
+
 extern "C" {
 
 void* __dso_handle = nullptr;
@@ -12,20 +24,7 @@ int __cxa_atexit(void (*)(void*), void*, void*) { return 0; }
 
 void __cxa_pure_virtual() { lentil::panic("pure virtual function called"); }
 
-int __ctzdi2(unsigned long v) {
-    int n = 0;
-    if ((v & 0xffffffff) == 0)
-        n += 32, v >>= 32;
-    if ((v & 0xffff) == 0)
-        n += 16, v >>= 16;
-    if ((v & 0xff) == 0)
-        n += 8, v >>= 8;
-    if ((v & 0xf) == 0)
-        n += 4, v >>= 4;
-    if ((v & 3) == 0)
-        n += 2, v >>= 2;
-    return n + static_cast<int>((v & 1) == 0);
-}
+int __ctzdi2(unsigned long v) { return bit_places.of[(v & -v) * de_bruijn >> 58]; }
 
 int __clzdi2(unsigned long v) {
     int n = 0;

@@ -4,22 +4,29 @@
 #include <cstddef>
 #include <cstdint>
 
-/// Copies most of what lies differently in its words: aligned words are read, and put together by shifts. No word is read that
-/// has not a byte of the source in it, so none in another page.
-[[gnu::noinline]] static void copy_askew(unsigned char*& d, const unsigned char*& s, size_t& n) {
-    for (; (reinterpret_cast<uintptr_t>(d) & 7) != 0; n--)
-        *d++ = *s++;
-    const unsigned skew = reinterpret_cast<uintptr_t>(s) & 7, right = 8 * skew, left = 64 - right;
-    auto* w = reinterpret_cast<const uint64_t*>(s - skew);
-    auto* out = reinterpret_cast<uint64_t*>(d);
-    uint64_t a = w[0];
-    for (; n >= 32; n -= 32, w += 4, out += 4, s += 32) {
-        const uint64_t b = w[1], c = w[2], e = w[3], f = w[4];
-        out[0] = a >> right | b << left, out[1] = b >> right | c << left;
-        out[2] = c >> right | e << left, out[3] = e >> right | f << left;
-        a = f;
+/// memcpy of what lies differently in its words: aligned words are read, and put together by shifts. No word is read that has
+/// not a byte of the source in it, so none in another page.
+[[gnu::noinline]] static void* copy_askew(void* to, const void* from, size_t n) {
+    auto* d = static_cast<unsigned char*>(to);
+    auto* s = static_cast<const unsigned char*>(from);
+    if (n >= 32) {
+        for (; (reinterpret_cast<uintptr_t>(d) & 7) != 0; n--)
+            *d++ = *s++;
+        const unsigned skew = reinterpret_cast<uintptr_t>(s) & 7, right = 8 * skew, left = 64 - right;
+        auto* w = reinterpret_cast<const uint64_t*>(s - skew);
+        auto* out = reinterpret_cast<uint64_t*>(d);
+        uint64_t a = w[0];
+        for (; n >= 32; n -= 32, w += 4, out += 4, s += 32) {
+            const uint64_t b = w[1], c = w[2], e = w[3], f = w[4];
+            out[0] = a >> right | b << left, out[1] = b >> right | c << left;
+            out[2] = c >> right | e << left, out[3] = e >> right | f << left;
+            a = f;
+        }
+        d = reinterpret_cast<unsigned char*>(out);
     }
-    d = reinterpret_cast<unsigned char*>(out);
+    for (const unsigned char* const end = s + n; s != end;)
+        *d++ = *s++;
+    return to;
 }
 
 /// Eight words: all loads first, since a store may have to wait for what it stores.
@@ -42,28 +49,34 @@ extern "C" {
 void* memcpy(void* __restrict to, const void* __restrict from, size_t n) {
     auto* d = static_cast<unsigned char*>(to);
     auto* s = static_cast<const unsigned char*>(from);
-    if (((reinterpret_cast<uintptr_t>(d) ^ reinterpret_cast<uintptr_t>(s)) & 7) == 0) {
-        for (; n > 0 && (reinterpret_cast<uintptr_t>(d) & 7) != 0; n--)
-            *d++ = *s++;
-        auto* dw = reinterpret_cast<uint64_t*>(d);
-        auto* sw = reinterpret_cast<const uint64_t*>(s);
-        for (; n >= 1024; n -= 1024, dw += 128, sw += 128) { // pages, mostly
-            copy_32(dw, sw);
-            copy_32(dw + 32, sw + 32);
-            copy_32(dw + 64, sw + 64);
-            copy_32(dw + 96, sw + 96);
-        }
-        for (; n >= 64; n -= 64, dw += 8, sw += 8)
-            copy_8(dw, sw);
-        for (uint64_t* const end = dw + n / 8; dw != end;)
-            *dw++ = *sw++;
-        n &= 7;
-        d = reinterpret_cast<unsigned char*>(dw);
-        s = reinterpret_cast<const unsigned char*>(sw);
-    } else if (n >= 32) {
-        copy_askew(d, s, n);
+    if (((reinterpret_cast<uintptr_t>(d) ^ reinterpret_cast<uintptr_t>(s)) & 7) != 0)
+        return copy_askew(to, from, n);
+    for (; n > 0 && (reinterpret_cast<uintptr_t>(d) & 7) != 0; n--)
+        *d++ = *s++;
+    auto* dw = reinterpret_cast<uint64_t*>(d);
+    auto* sw = reinterpret_cast<const uint64_t*>(s);
+    for (; n >= 1024; n -= 1024, dw += 128, sw += 128) { // pages, mostly
+        copy_32(dw, sw);
+        copy_32(dw + 32, sw + 32);
+        copy_32(dw + 64, sw + 64);
+        copy_32(dw + 96, sw + 96);
     }
-    for (; n > 0; n--)
+    for (; n >= 64; n -= 64, dw += 8, sw += 8)
+        copy_8(dw, sw);
+    if (n & 32) {
+        dw[0] = sw[0], dw[1] = sw[1], dw[2] = sw[2], dw[3] = sw[3];
+        dw += 4, sw += 4;
+    }
+    if (n & 16) {
+        dw[0] = sw[0], dw[1] = sw[1];
+        dw += 2, sw += 2;
+    }
+    if (n & 8)
+        *dw++ = *sw++;
+    n &= 7;
+    d = reinterpret_cast<unsigned char*>(dw);
+    s = reinterpret_cast<const unsigned char*>(sw);
+    for (const unsigned char* const end = s + n; s != end;)
         *d++ = *s++;
     return to;
 }
@@ -91,7 +104,15 @@ void* memset(void* to, int value, size_t n) {
     const uint64_t word = byte * 0x0101010101010101u;
     for (; n >= 64; n -= 64, w += 8)
         w[0] = word, w[1] = word, w[2] = word, w[3] = word, w[4] = word, w[5] = word, w[6] = word, w[7] = word;
-    for (uint64_t* const end = w + n / 8; w != end;)
+    if (n & 32) {
+        w[0] = word, w[1] = word, w[2] = word, w[3] = word;
+        w += 4;
+    }
+    if (n & 16) {
+        w[0] = word, w[1] = word;
+        w += 2;
+    }
+    if (n & 8)
         *w++ = word;
     d = reinterpret_cast<unsigned char*>(w);
     for (n &= 7; n > 0; n--)
