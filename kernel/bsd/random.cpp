@@ -48,27 +48,13 @@ inline void quarter_round(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d) {
 
 /// One block of RFC 8439's ChaCha20, or of ChaCha with fewer rounds, with a 64-bit counter and no nonce: a key is used for one
 /// batch only.
-void chacha_block(uint32_t out[16], const uint32_t (&k)[8], uint64_t number, int double_rounds) {
-    const uint32_t input[16] = {0x61707865,
-                                0x3320646e,
-                                0x79622d32,
-                                0x6b206574,
-                                k[0],
-                                k[1],
-                                k[2],
-                                k[3],
-                                k[4],
-                                k[5],
-                                k[6],
-                                k[7],
-                                static_cast<uint32_t>(number),
-                                static_cast<uint32_t>(number >> 32),
-                                0,
-                                0};
+[[gnu::optimize("no-tree-slp-vectorize")]] void chacha_block(uint32_t out[16], const uint32_t (&k)[8], uint64_t number,
+                                                             int double_rounds) {
+    constexpr uint32_t c0 = 0x61707865, c1 = 0x3320646e, c2 = 0x79622d32, c3 = 0x6b206574;
+    const auto n0 = static_cast<uint32_t>(number), n1 = static_cast<uint32_t>(number >> 32);
     // Sixteen variables rather than an array: they stay in registers.
-    uint32_t x0 = input[0], x1 = input[1], x2 = input[2], x3 = input[3], x4 = input[4], x5 = input[5], x6 = input[6],
-             x7 = input[7], x8 = input[8], x9 = input[9], x10 = input[10], x11 = input[11], x12 = input[12],
-             x13 = input[13], x14 = input[14], x15 = input[15];
+    uint32_t x0 = c0, x1 = c1, x2 = c2, x3 = c3, x4 = k[0], x5 = k[1], x6 = k[2], x7 = k[3], x8 = k[4], x9 = k[5],
+             x10 = k[6], x11 = k[7], x12 = n0, x13 = n1, x14 = 0, x15 = 0;
     for (int i = 0; i < double_rounds; i++) {
         quarter_round(x0, x4, x8, x12);
         quarter_round(x1, x5, x9, x13);
@@ -79,9 +65,10 @@ void chacha_block(uint32_t out[16], const uint32_t (&k)[8], uint64_t number, int
         quarter_round(x2, x7, x8, x13);
         quarter_round(x3, x4, x9, x14);
     }
-    const uint32_t mixed[16] = {x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12, x13, x14, x15};
-    for (int i = 0; i < 16; i++)
-        out[i] = mixed[i] + input[i];
+    out[0] = x0 + c0, out[1] = x1 + c1, out[2] = x2 + c2, out[3] = x3 + c3;
+    out[4] = x4 + k[0], out[5] = x5 + k[1], out[6] = x6 + k[2], out[7] = x7 + k[3];
+    out[8] = x8 + k[4], out[9] = x9 + k[5], out[10] = x10 + k[6], out[11] = x11 + k[7];
+    out[12] = x12 + n0, out[13] = x13 + n1, out[14] = x14, out[15] = x15;
 }
 
 void chacha_block(uint32_t out[16]) { chacha_block(out, key, block_number++, 10); }
