@@ -201,6 +201,26 @@ long user_read_string(char* to, vaddr_t from, size_t max) {
     return static_cast<long>(max);
 }
 
+UserStrings user_read_strings(char* to, vaddr_t vector, size_t room, uint16_t* starts, unsigned most) {
+    UserStrings done{0, most, false};
+    for (; done.left > 0; done.left--, vector += 8) {
+        uint64_t at = 0;
+        if (vector % 8 != 0 || user_read(&at, vector, sizeof at) != sizeof at)
+            break;
+        if (at == 0) {
+            done.ended = true;
+            break;
+        }
+        const size_t left = room - done.used;
+        const long n = user_read_string(to + done.used, at, left);
+        if (n < 0 || static_cast<size_t>(n) == left)
+            break;
+        starts[most - done.left] = static_cast<uint16_t>(done.used);
+        done.used += static_cast<size_t>(n) + 1;
+    }
+    return done;
+}
+
 extern "C" {
 bool machine_user_write_8(vaddr_t to, const uint64_t* from) { return user_write(to, from, 64) == 64; }
 bool machine_user_write_registers(vaddr_t to, const uint64_t* from) {

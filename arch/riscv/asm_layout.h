@@ -4,6 +4,7 @@
 #pragma once
 
 // ---- virtual layout (Sv39, kernel half) --------------------------------------------------------------------------
+#define USER_END 0x4000000000              // the user half's
 #define DIRECT_MAP_BASE 0xffffffc000000000 // physical address 0 upwards, 128 GiB, by gigapages
 #define KMEM_BASE 0xffffffe000000000       // kernel stacks and mappings; the vm layer fills it
 #define KMEM_END 0xffffffe100000000        // four root entries: their tables are part of the image

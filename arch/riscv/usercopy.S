@@ -330,6 +330,57 @@ string_fault:
     li      a0, -1
     ret
 
+// {used, left << 1 | ended} riscv_user_strings(to, vector, room, starts, most): see user_read_strings(). Of the vector `most` + 1
+// words lie in the user half; `room` is 8 at least and fits 16 bits.
+    .globl riscv_user_strings
+riscv_user_strings:
+    begin_user_access
+    mv      a5, a0                  // where they begin
+    li      a7, USER_END            // below it a string that has room ends in the user half
+    sub     a7, a7, a2
+    add     a6, a0, a2              // eight bytes below the end of the room
+    addi    a6, a6, -8
+1:  beqz    a4, strings_done
+    X strings_done, ld a2, 0(a1)
+    beqz    a2, strings_ended
+    bgtu    a2, a7, strings_done
+    mv      t1, a0                  // what is whole
+    sub     t0, a0, a5
+    sh      t0, 0(a3)
+2:  bgtu    a0, a6, strings_fault
+    .irp at, 0, 1, 2, 3, 4, 5, 6, 7
+    X strings_fault, lb t0, \at(a2)
+    sb      t0, \at(a0)
+    beqz    t0, strings_next_\at
+    .endr
+    addi    a0, a0, 8
+    addi    a2, a2, 8
+    j       2b
+    .irp at, 0, 1, 2, 3, 4, 5, 6
+strings_next_\at:
+    addi    a0, a0, \at+1
+    j       3f
+    .endr
+strings_next_7:
+    addi    a0, a0, 8
+3:  addi    a1, a1, 8
+    addi    a3, a3, 2
+    addi    a4, a4, -1
+    j       1b
+strings_fault:
+    mv      a0, t1
+strings_done:
+    end_user_access
+    sub     a0, a0, a5
+    slli    a1, a4, 1
+    ret
+strings_ended:
+    end_user_access
+    sub     a0, a0, a5
+    slli    a1, a4, 1
+    ori     a1, a1, 1
+    ret
+
 // bool riscv_user_load32(value, from)
     .globl riscv_user_load32
 riscv_user_load32:

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <algorithm>
 #include <cstring>
 
 #include <bsd/elf.hpp>
@@ -29,28 +30,24 @@ constexpr uint32_t load = 1, interpreter = 3, headers_themselves = 6, gnu_stack 
 constexpr uint32_t flag_exec = 1, flag_write = 2, flag_read = 4;
 constexpr uint64_t max_interpreter = 4096;
 
+/// A T among bytes: where it lies if it is aligned there, as nearly always, else copied to `storage`.
 template<class T>
-T read_at(std::span<const uint8_t> bytes, size_t offset) {
-    T value;
+const T& view_at(std::span<const uint8_t> bytes, size_t offset, T& storage) {
     const uint8_t* from = bytes.data() + offset;
-    if (reinterpret_cast<uintptr_t>(from) % alignof(T) == 0) // nearly always, and then it takes no call
-        __builtin_memcpy(&value, __builtin_assume_aligned(from, alignof(T)), sizeof value);
-    else
-        std::memcpy(&value, from, sizeof value);
-    return value;
+    if (reinterpret_cast<uintptr_t>(from) % alignof(T) == 0) [[likely]]
+        return *reinterpret_cast<const T*>(from);
+    std::memcpy(&storage, from, sizeof storage);
+    return storage;
 }
 
 bool add_overflows(uint64_t a, uint64_t b) { return a + b < a; }
 
-} // namespace
-
-Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head) {
-    if (head.size() < sizeof(FileHeader))
-        return Errno::noexec;
-    const auto header = read_at<FileHeader>(head, 0);
+inline Result<HeaderTable> locate(const FileHeader& header) {
     // 0x7f 'E' 'L' 'F', 64 bits, little endian, version 1; and a byte that does not matter.
     constexpr uint64_t magic = 0x010102464c457f, magic_mask = 0xffffffffffffff;
-    if ((read_at<uint64_t>(head, 0) & magic_mask) != magic || header.machine != machine_riscv || header.version != 1 ||
+    uint64_t ident;
+    __builtin_memcpy(&ident, &header, sizeof ident);
+    if ((ident & magic_mask) != magic || header.machine != machine_riscv || header.version != 1 ||
         (header.type != type_executable && header.type != type_dynamic) ||
         header.program_header_bytes != sizeof(ProgramHeader) || header.program_header_count == 0 ||
         header.program_header_count > 128 ||
@@ -59,19 +56,43 @@ Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head) {
     return HeaderTable{header.program_headers, header.program_header_count};
 }
 
+} // namespace
+
+Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head) {
+    if (head.size() < sizeof(FileHeader))
+        return Errno::noexec;
+    FileHeader storage;
+    return locate(view_at(head, 0, storage));
+}
+
+size_t bytes_of_headers(std::span<const uint8_t> head) {
+    if (head.size() < sizeof(FileHeader) || reinterpret_cast<uintptr_t>(head.data()) % alignof(FileHeader) != 0)
+        return head.size();
+    const auto& header = *reinterpret_cast<const FileHeader*>(head.data());
+    if (header.ident[0] != 0x7f || header.program_headers != sizeof(FileHeader))
+        return head.size();
+    return std::min(head.size(), sizeof(FileHeader) + header.program_header_count * sizeof(ProgramHeader));
+}
+
 Result<void> parse(Image& image, std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
                    vaddr_t user_end) {
-    const HeaderTable table = TRY(locate_program_headers(head));
+    return parse_located(image, TRY(locate_program_headers(head)), head, headers, file_size, user_end);
+}
+
+Result<void> parse_located(Image& image, const HeaderTable& table, std::span<const uint8_t> head,
+                           std::span<const uint8_t> headers, uint64_t file_size, vaddr_t user_end) {
     if (headers.size() < table.count * sizeof(ProgramHeader))
         return Errno::noexec;
-    const auto file = read_at<FileHeader>(head, 0);
+    FileHeader header_storage;
+    const FileHeader& file = view_at(head, 0, header_storage);
 
     image.position_independent = file.type == type_dynamic;
     image.entry = file.entry;
     image.program_headers_offset = table.offset;
     image.program_header_count = table.count;
     for (uint32_t i = 0; i < table.count; i++) {
-        const auto p = read_at<ProgramHeader>(headers, i * sizeof(ProgramHeader));
+        ProgramHeader storage;
+        const ProgramHeader& p = view_at(headers, i * sizeof(ProgramHeader), storage);
         switch (p.type) {
         case load: {
             if (p.memory_size == 0)

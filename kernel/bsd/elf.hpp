@@ -46,9 +46,17 @@ struct HeaderTable {
 };
 Result<HeaderTable> locate_program_headers(std::span<const uint8_t> head);
 
+/// `head`: the first bytes of the file, which somebody may be writing to. How many of them are likely to be all that parsing
+/// looks at; their number if that cannot be told.
+size_t bytes_of_headers(std::span<const uint8_t> head);
+
 /// `headers`: the program headers as located. `user_end`: first address past the user half. noexec for anything unsound,
 /// and then `image`, fresh before, is of no use.
 Result<void> parse(Image& image, std::span<const uint8_t> head, std::span<const uint8_t> headers, uint64_t file_size,
                    vaddr_t user_end);
+
+/// The same for whoever located them in `head` already.
+Result<void> parse_located(Image& image, const HeaderTable& table, std::span<const uint8_t> head,
+                           std::span<const uint8_t> headers, uint64_t file_size, vaddr_t user_end);
 
 } // namespace lentil::elf

@@ -230,6 +230,13 @@ void trace_success(const Thread& subject, const Proc& proc, const Thread& thread
                  trace_text(name.substr(std::min<size_t>(name.size(), 8))), thread.id);
 }
 
+namespace {
+/// All three are aligned like words.
+void copy_name(char (&to)[16], const char (&from)[16]) {
+    __builtin_memcpy(__builtin_assume_aligned(to, 8), __builtin_assume_aligned(from, 8), sizeof to);
+}
+} // namespace
+
 void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     {
         SpinGuard guard(proc.tables_lock);
@@ -240,8 +247,8 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
     proc.fds->close_all_on_exec();
     posix_timers_end(proc);
     signal_exec(self, std::move(prepared.sigacts));
-    std::memcpy(proc.comm, prepared.name, sizeof proc.comm);
-    std::memcpy(self.name, prepared.name, sizeof self.name);
+    copy_name(proc.comm, prepared.name);
+    copy_name(self.name, prepared.name);
     if (prepared.cred.secure) {
         self.parent_death_signal = 0;
         proc.personality &= ~persona::not_for_set_id;
@@ -257,11 +264,12 @@ void commit_identity(Proc& proc, Uthread& self, Prepared& prepared) {
 
 } // namespace exec
 
-Result<void> copyin_strings(StringList& list, vaddr_t vector, size_t limit_bytes) {
-    constexpr size_t longest_string = 32 * page_size; // MAX_ARG_STRLEN
-    if (vector == 0)
-        return {};
-    list.bytes = TRY(Buffer<char>::create_uninitialized(1024));
+namespace {
+
+constexpr size_t longest_string = 32 * page_size; // MAX_ARG_STRLEN
+
+/// Those that come behind what `list` has already.
+[[gnu::noinline, gnu::cold]] Result<void> copyin_strings_left(StringList& list, vaddr_t vector, size_t limit_bytes) {
     uint64_t pointers[8];
     unsigned next = 0, have = 0;
     for (;; list.count++) {
@@ -306,6 +314,26 @@ Result<void> copyin_strings(StringList& list, vaddr_t vector, size_t limit_bytes
     }
 }
 
+} // namespace
+
+Result<void> copyin_strings(StringList& list, vaddr_t vector, size_t limit_bytes) {
+    if (vector == 0)
+        return {};
+    constexpr size_t usual_bytes = 1024;
+    list.bytes = TRY(Buffer<char>::create_uninitialized(usual_bytes));
+    static_assert(usual_bytes < longest_string);
+    // Those that nearly every program gets in one go, where no limit can be in the way.
+    if (limit_bytes >= usual_bytes + StringList::most_starts * sizeof(uint64_t)) [[likely]] {
+        const machine::UserStrings read =
+            machine::user_read_strings(list.bytes.data(), vector, usual_bytes, list.starts, StringList::most_starts);
+        list.used = read.used;
+        list.count = list.starts_known = StringList::most_starts - read.left;
+        if (read.ended) [[likely]]
+            return {};
+    }
+    return copyin_strings_left(list, vector, limit_bytes);
+}
+
 namespace {
 
 /// From may_raise_privileges() to the end of execve, however it ends. Then tracers may attach again.
@@ -339,7 +367,7 @@ Result<void> exec_image(ExecRequest& request) {
     PrivilegeWindow window(proc);
     exec::Prepared prepared;
     TRY(exec::prepare(proc, request, prepared));
-    request = ExecRequest{};
+    request.release();
     const pid_t old_tid = self.tid;
     TRY(become_only_uthread(self));
 

@@ -25,6 +25,15 @@ struct ExecRequest {
     std::string_view path; ///< as the caller named it: argv[0] of scripts, AT_EXECFN
     StringList args, env;
     Buffer<char> path_storage; ///< holds `path` once a script replaced it by its interpreter's
+
+    /// Gives all back.
+    void release() {
+        file.reset();
+        path = {};
+        args.bytes = {};
+        env.bytes = {};
+        path_storage = {};
+    }
 };
 
 /// Bits of a personality (personality(2)).

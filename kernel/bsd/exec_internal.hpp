@@ -49,7 +49,7 @@ struct Prepared {
     RefPtr<SigActs> sigacts; ///< likewise
     RefPtr<Task> task;       ///< a borrower's own task and thread
     RefPtr<Thread> thread;
-    char name[16] = {};
+    alignas(8) char name[16] = {};
 };
 
 /// The first half, for `proc`: the current one, or one that the caller makes and nobody else sees yet. Scripts are followed

@@ -63,29 +63,21 @@ Result<void> map_segment(VmMap& map, const File::Mappable& source, const elf::Se
     const vaddr_t start = s.address + bias;
     const vaddr_t file_end = start + s.file_size, memory_end = start + s.memory_size;
     const vaddr_t pages_end = s.file_size == 0 ? page_floor(start) : page_ceil(file_end);
+    const Prot prot = prot_of(s);
     if (s.file_size > 0) {
-        MapRequest request;
-        request.address = page_floor(start);
-        request.length = pages_end - request.address;
-        request.prot = prot_of(s);
-        request.fixed = true;
-        request.object = source.object;
-        request.offset = page_floor(s.offset);
-        request.file = source.file;
-        TRY(map_in_new(map, request));
+        TRY(map_in_new(map, {.start = page_floor(start),
+                             .end = pages_end,
+                             .prot = prot,
+                             .object = source.object.get(),
+                             .offset = page_floor(s.offset),
+                             .file = source.file.get()}));
         // Where the segment has more memory than file, its last file page is zero from there to the page's end, even
         // past the segment: ld.so takes its first heap from that rest.
         if (s.memory_size > s.file_size && (file_end & page_mask) != 0)
             TRY(cut_off_in_new(map, file_end));
     }
-    if (memory_end > pages_end) {
-        MapRequest request;
-        request.address = pages_end;
-        request.length = page_ceil(memory_end) - pages_end;
-        request.prot = prot_of(s);
-        request.fixed = true;
-        TRY(map_in_new(map, request));
-    }
+    if (memory_end > pages_end)
+        TRY(map_in_new(map, {.start = pages_end, .end = page_ceil(memory_end), .prot = prot}));
     return {};
 }
 
@@ -266,26 +258,20 @@ Result<vaddr_t> build_stack(VmMap& map, const StackInput& in) {
 }
 
 Result<void> map_stack(VmMap& map, vaddr_t stack_top, bool executable, uint64_t needed) {
-    MapRequest request;
-    request.length = page_ceil(std::max(initial_stack, needed + page_size));
-    request.address = stack_top - request.length;
-    request.prot = Prot::read | Prot::write | (executable ? Prot::exec : Prot::none);
-    request.fixed = true;
-    request.grows_down = true;
-    request.kind = EntryKind::stack;
-    return map_in_new(map, request);
+    return map_in_new(map, {.start = stack_top - page_ceil(std::max(initial_stack, needed + page_size)),
+                            .end = stack_top,
+                            .prot = Prot::read | Prot::write | (executable ? Prot::exec : Prot::none),
+                            .kind = EntryKind::stack,
+                            .grows_down = true});
 }
 
 Result<void> map_vdso(VmMap& map, vaddr_t at) {
-    MapRequest request;
-    request.address = at;
-    request.length = vdso_bytes;
-    request.prot = Prot::read | Prot::exec;
-    request.fixed = true;
-    request.kind = EntryKind::vdso;
-    request.object = vdso_object();
     map.layout.vdso = at;
-    return map_in_new(map, request);
+    return map_in_new(map, {.start = at,
+                            .end = at + vdso_bytes,
+                            .prot = Prot::read | Prot::exec,
+                            .kind = EntryKind::vdso,
+                            .object = vdso_object()});
 }
 
 } // namespace
@@ -307,9 +293,7 @@ Result<size_t> read_head(File& file, VmObject* object, std::span<uint8_t> head) 
             size_t n = std::min<uint64_t>(object->size(), head.size());
             // Of an image whose table comes right behind its header, which says how long that is, no more than the two. What
             // it says in the copy is looked at again.
-            if (const auto table = elf::locate_program_headers(std::span(data, n));
-                table && table->offset == elf::header_size)
-                n = std::min(n, elf::header_size + table->count * elf::program_header_size);
+            n = elf::bytes_of_headers(std::span(data, n));
             std::memcpy(head.data(), data, n);
             page_unref(*page);
             return n;
@@ -325,10 +309,10 @@ Result<void> parse_image(elf::Image& image, File& file, std::span<const uint8_t>
     const elf::HeaderTable table = TRY(elf::locate_program_headers(head));
     const size_t size = table.count * elf::program_header_size;
     if (table.offset <= head.size() && size <= head.size() - table.offset)
-        return elf::parse(image, head, head.subspan(table.offset, size), file_size, user_end);
+        return elf::parse_located(image, table, head, head.subspan(table.offset, size), file_size, user_end);
     auto headers = TRY(Buffer<uint8_t>::create_uninitialized(size));
     TRY(read_exactly(file, table.offset, headers.data(), headers.size()));
-    return elf::parse(image, head, headers.span(), file_size, user_end);
+    return elf::parse_located(image, table, head, headers.span(), file_size, user_end);
 }
 
 Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable source, const elf::Image& image,
@@ -337,8 +321,8 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable sou
     fresh.map = TRY(VmMap::create());
     VmMap& map = *fresh.map;
     const uint64_t stack_limit = proc.limit(Limit::stack).soft;
-    map.size_limit = proc.limit(Limit::as).soft;
-    map.stack_limit = stack_limit;
+    map.size_limit.store(proc.limit(Limit::as).soft, std::memory_order_relaxed);
+    map.stack_limit.store(stack_limit, std::memory_order_relaxed);
     Chance chance;
     const bool random = (identity.secure || (proc.personality & persona::addr_no_randomize) == 0) &&
                         randomize_va_space.load(std::memory_order_relaxed) != 0;
@@ -374,7 +358,7 @@ Result<NewImage> load(const Proc& proc, ExecRequest& request, File::Mappable sou
     fresh.stack_pointer = TRY(build_stack(map, StackInput{request, image, identity, bias, interpreter, chance}));
     fresh.entry = image.interpreter_size != 0 ? interpreter.entry : image.entry + bias;
     // The first instruction's page will be wanted whatever happens; if it cannot be had now, its fault says why.
-    (void)map.fault(fresh.entry, Prot::exec);
+    bring_code_in_new(map, fresh.entry);
     return fresh;
 }
 

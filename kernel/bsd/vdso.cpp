@@ -24,6 +24,6 @@ void vdso_init() {
 
 lentil_clock_page* vdso_page() { return page.load(std::memory_order_acquire); }
 
-RefPtr<VmObject> vdso_object() { return RefPtr<VmObject>(object); }
+VmObject* vdso_object() { return object; }
 
 } // namespace lentil

@@ -14,7 +14,7 @@ inline constexpr uint64_t vdso_bytes = 2 * page_size;
 void vdso_init();
 /// What user mode reads there; nullptr until vdso_init.
 lentil_clock_page* vdso_page();
-/// What exec maps at VmMap::layout.vdso.
-RefPtr<VmObject> vdso_object();
+/// What exec maps at VmMap::layout.vdso; it stays.
+VmObject* vdso_object();
 
 } // namespace lentil

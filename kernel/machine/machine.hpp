@@ -172,6 +172,14 @@ inline constexpr bool is_block_of_words(size_t n) { return n == 16 || n == 18; }
 /// Copies a string with its terminator; returns its length without it, or -1 on a fault, or `max` if there was no
 /// terminator among the first `max` bytes.
 long user_read_string(char* to, vaddr_t from, size_t max);
+/// The strings that a vector of user pointers names, one behind the other with their terminators; where each begins goes to
+/// `starts`. Up to the vector's end, `most` strings, what has no room, or what cannot be read: whoever calls goes on from there.
+struct UserStrings {
+    size_t used;   ///< bytes of whole strings
+    unsigned left; ///< of `most`
+    bool ended;    ///< the vector's null pointer came next
+};
+UserStrings user_read_strings(char* to, vaddr_t vector, size_t room, uint16_t* starts, unsigned most);
 /// Atomic 32-bit operations on user memory, for futexes. `address` is 4-aligned. False on a fault.
 bool user_load32(uint32_t* value, vaddr_t address);
 /// *old = *address; if it equals `expected`, stores `desired`.

@@ -445,6 +445,25 @@ void page_unref_keeping(VmPage* page, PageContents contents) {
     page_unref(page);
 }
 
+void page_unref_keeping(std::span<VmPage* const> pages, PageContents contents) {
+    auto at = pages.begin();
+    {
+        IrqGuard irq;
+        Stock::Kept& kept = stocks[machine::hart_index()].kept[static_cast<size_t>(contents)];
+        uint32_t count = kept.count.load(std::memory_order_relaxed);
+        for (; at != pages.end() && count < Stock::Kept::capacity; ++at) {
+            VmPage* const page = *at;
+            ASSERT(page->refs.load(std::memory_order_relaxed) == 1);
+            page->refs.store(0, std::memory_order_relaxed);
+            make_unused(page);
+            kept.pages[count++] = page;
+        }
+        kept.count.store(count, std::memory_order_relaxed);
+    }
+    for (; at != pages.end(); ++at)
+        page_unref(*at);
+}
+
 Result<VmPage*> page_alloc_zeroed() {
     if (allocation_must_fail())
         return Errno::nomem;
@@ -463,6 +482,29 @@ Result<VmPage*> page_alloc_cleared() {
     }
     DEBUG_ASSERT(is_zero(page));
     return page;
+}
+
+Result<void> page_alloc_cleared(std::span<VmPage*> out) {
+    size_t got = 0;
+    if constexpr (!checks_enabled) { // else each may be made to fail
+        IrqGuard irq;
+        Stock::Kept& kept = stocks[machine::hart_index()].kept[static_cast<size_t>(PageContents::zeros)];
+        uint32_t count = kept.count.load(std::memory_order_relaxed);
+        for (; got < out.size() && count > 0; got++) {
+            out[got] = kept.pages[--count];
+            make_used(out[got], 0);
+        }
+        kept.count.store(count, std::memory_order_relaxed);
+    }
+    for (; got < out.size(); got++) {
+        const auto page = page_alloc_cleared();
+        if (!page) {
+            page_unref_keeping(out.first(got), PageContents::zeros);
+            return page.error();
+        }
+        out[got] = *page;
+    }
+    return {};
 }
 
 void page_free_order(VmPage* first, unsigned order) {

@@ -23,11 +23,14 @@ enum class PageContents : uint32_t {
 inline constexpr size_t page_contents_count = 2;
 /// page_unref() of a page that nobody else holds, with such contents.
 void page_unref_keeping(VmPage* page, PageContents contents);
+void page_unref_keeping(std::span<VmPage* const> pages, PageContents contents);
 /// One of them with a reference; nullptr if this hart has none.
 VmPage* page_take_kept(PageContents contents);
 
 /// page_alloc_zeroed() for what will be cleared again and given back by page_unref_keeping(): the tables of a pmap.
 Result<VmPage*> page_alloc_cleared();
+/// All of `out`, or none and nomem.
+Result<void> page_alloc_cleared(std::span<VmPage*> out);
 
 /// page_unref() of many: of pages whose records are neighbours the memory goes back as one.
 class PageDrop {

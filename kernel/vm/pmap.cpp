@@ -93,8 +93,23 @@ Result<Table> PmapInternals::own(Pmap& pmap, Pte& link) {
     return copy;
 }
 
+Result<Table> PmapInternals::first_leaf_for(Pmap& pmap, vaddr_t va) {
+    static_assert(top_level == 2);
+    VmPage* made[2];
+    TRY(page_alloc_cleared(made));
+    page_count_kernel(2);
+    count_tables(pmap, 2);
+    const paddr_t leaf = page_pa(made[0]), middle = page_pa(made[1]);
+    const Table between{static_cast<Pte*>(machine::direct_map(middle)), made[1]};
+    between.set(Pte::index(va, 1), Pte::table(leaf));
+    root(pmap).set(Pte::index(va, top_level), Pte::table(middle));
+    return Table{static_cast<Pte*>(machine::direct_map(leaf)), made[0]};
+}
+
 Result<Table> PmapInternals::leaf_for(Pmap& pmap, vaddr_t va) {
     Table table = root(pmap);
+    if (Table::is_empty(table.get(Pte::index(va, top_level))))
+        return first_leaf_for(pmap, va);
     for (unsigned level = top_level; level > 0; level--) {
         const unsigned i = Pte::index(va, level);
         const Pte value = table.get(i);
@@ -194,28 +209,65 @@ void PmapInternals::remove(Pmap& pmap, Gather& gather, Table table, unsigned lev
 
 // ---- the pmap ---------------------------------------------------------------------------------------------
 
+namespace {
+
+/// Tables on their way out, cleared, that nobody walks any more: they go together.
+class TableDrop {
+public:
+    TableDrop() = default;
+    TableDrop(const TableDrop&) = delete;
+    TableDrop& operator=(const TableDrop&) = delete;
+    ~TableDrop() { flush(); }
+    void add(VmPage* record) {
+        if (count_ == std::size(records_))
+            flush();
+        records_[count_++] = record;
+    }
+
+private:
+    void flush() {
+        page_count_kernel(-int64_t{count_});
+        page_unref_keeping(std::span(records_, count_), PageContents::zeros);
+        count_ = 0;
+    }
+    unsigned count_ = 0;
+    VmPage* records_[12];
+};
+
+} // namespace
+
 Pmap::~Pmap() {
     if (space_.root == 0)
         return;
     ASSERT(space_.active.load().empty());
     machine::address_space_ends(space_);
-    uint64_t tables = 1, resident = 0;
+    [[maybe_unused]] uint64_t tables = 1, resident = 0;
     const Table root = PmapInternals::root(*this);
-    root.for_each([&](size_t at, Pte upper) {
-        root.entries[at] = Pte{};
-        const Table middle = Table::behind(upper);
-        middle.for_each([&](size_t i, Pte link) {
-            middle.entries[i] = Pte{};
-            const Table leaf = Table::behind(link);
+    {
+        TableDrop dead;
+        PageDrop pages;
+        const PageNumbers numbers;
+        root.for_each_place([&](Pte& upper_place, Pte upper) {
+            upper_place = Pte{};
+            const Table middle = numbers.table_behind(upper);
+            middle.for_each_place([&](Pte& place, Pte link) {
+                place = Pte{};
+                const Table leaf = numbers.table_behind(link);
+                if constexpr (checks_enabled)
+                    resident += static_cast<uint64_t>(PmapInternals::resident_in(leaf)), tables++;
+                if (!leaf.drop_link())
+                    return;
+                leaf.for_each_place([&](Pte& at, Pte value) {
+                    at = Pte{};
+                    pages.add(numbers.at(value.address()));
+                });
+                dead.add(leaf.record);
+            });
             if constexpr (checks_enabled)
-                resident += static_cast<uint64_t>(PmapInternals::resident_in(leaf));
-            leaf.unref();
-            tables++;
+                tables++;
+            dead.add(middle.record);
         });
-        middle.record->owner = 0;
-        middle.unref();
-        tables++;
-    });
+    }
     page_unref_keeping(root.record, PageContents::root_table);
     page_count_kernel(-1);
     DEBUG_ASSERT(tables == table_pages_.load(std::memory_order_relaxed));

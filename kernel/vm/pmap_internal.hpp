@@ -22,6 +22,7 @@ public:
             return records_ + index;
         return page_at_elsewhere(pa);
     }
+    struct Table table_behind(Pte link) const;
 
 private:
     VmPage* const records_ = main_pages.records;
@@ -128,12 +129,17 @@ struct Table {
     bool seal() const;
     /// Drops one link's reference; with the last one what the table holds. Any level, if upper tables are empty.
     void unref() const {
-        if (!is_sole()) {
-            if (record->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
-                return;
-            record->refs.store(1, std::memory_order_relaxed); // all others left in between
-        }
-        free();
+        if (drop_link())
+            free();
+    }
+    /// Drops one link's reference, unless it is the last: then the caller frees the table.
+    bool drop_link() const {
+        if (is_sole())
+            return true;
+        if (record->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
+            return false;
+        record->refs.store(1, std::memory_order_relaxed); // all others left in between
+        return true;
     }
     /// The last reference.
     void free() const;
@@ -147,6 +153,10 @@ struct Table {
         return groups == 0;
     }
 };
+
+inline Table PageNumbers::table_behind(Pte link) const {
+    return {static_cast<Pte*>(machine::direct_map(link.address())), at(link.address())};
+}
 
 /// Pages and tables whose entries are gone, on their way out. Only when it is full is there more than one
 /// shoot-down in an operation.
@@ -225,6 +235,8 @@ struct PmapInternals {
     static Result<Table> own(Pmap& pmap, Pte& link);
     /// The leaf table that covers `va`, this pmap's own; made if there is none.
     static Result<Table> leaf_for(Pmap& pmap, vaddr_t va);
+    /// The same where the root table has nothing yet.
+    static Result<Table> first_leaf_for(Pmap& pmap, vaddr_t va);
 
     /// Maps a page in a table of this pmap's own, taking over a reference.
     static void put(Pmap& pmap, Table leaf, vaddr_t va, VmPage* page, Prot prot);

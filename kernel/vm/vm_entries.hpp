@@ -38,6 +38,8 @@ enum class EntryKind : uint32_t {
 
 /// Fields belong to the lock of the map that has the entry; nobody's while several have it: then they do not change.
 struct VmMapEntry : VmMapping {
+    VmMapEntry() {} // so that making one zeroes nothing that is stored to anyway
+    VmMapEntry(vaddr_t first, vaddr_t past, Prot now, Prot most) : start(first), end(past), prot(now), max_prot(most) {}
     vaddr_t start = 0, end = 0; ///< page-aligned, end exclusive
     Prot prot = Prot::none, max_prot = Prot::none;
     bool shared = false;     ///< MAP_SHARED: writes go to the object

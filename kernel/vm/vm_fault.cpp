@@ -402,6 +402,32 @@ FaultResult VmMap::fault(vaddr_t address, Prot access) {
     return VmMapInternals::resolve(*this, **entry, va, access);
 }
 
+void VmMapInternals::bring_code(VmMap& map, vaddr_t at) {
+    const vaddr_t va = page_floor(at);
+    MutexGuard guard(map.lock_);
+    VmMapEntry* const entry = find(map, va);
+    if (!entry || !entry->object || entry->shared || !has(entry->prot, Prot::exec))
+        return;
+    const auto page = entry->object->page((entry->offset + (va - entry->start)) >> page_shift);
+    if (!page)
+        return;
+    const auto leaf = PmapInternals::leaf_for(map.pmap_, va);
+    const unsigned i = Pte::index(va, 0);
+    if (!leaf || !Table::is_empty(leaf->get(i)))
+        return page_unref(*page);
+    const Prot prot = rights(*entry, true);
+    before_mapping(std::span(&*page, 1), prot);
+    leaf->set(i, Pte::leaf(page_pa(*page), first_use_faults ? Prot::none : prot, true));
+    PmapInternals::add_resident(map.pmap_, 1);
+    const Pmap::Claim claim{{}, leaf->entries, leaf->record};
+    if (entry->object->is_image())
+        bring_touched(map, *entry, va, false, claim);
+    else
+        map_around(map, *entry, va, claim);
+}
+
+void bring_code_in_new(VmMap& map, vaddr_t va) { VmMapInternals::bring_code(map, va); }
+
 Result<void> VmMapInternals::cut_off(VmMap& map, vaddr_t at) {
     const vaddr_t va = page_floor(at);
     const size_t kept = at & page_mask;

@@ -398,44 +398,56 @@ Result<vaddr_t> VmMap::map(const MapRequest& request) {
     return result;
 }
 
-Result<void> VmMapInternals::build(VmMap& map, const MapRequest& request) {
-    const uint64_t length = page_ceil(request.length);
-    const bool ordinary = request.fixed && !request.populate && is_page_aligned(request.address) &&
-                          is_page_aligned(request.offset) && length != 0 && length <= user_end &&
-                          request.address >= min_address && request.address <= user_end - length &&
-                          request.offset <= ~uint64_t{0} - length && (request.object || !request.shared);
-    if (ordinary) {
-        VmMapEntry* const entry = TRY(new_entry());
-        entry->start = request.address;
-        entry->end = request.address + length;
-        entry->prot = request.prot;
-        entry->max_prot = request.max_prot;
-        entry->shared = request.shared;
-        entry->grows_down = request.grows_down;
-        entry->kind = request.kind;
-        entry->object = request.object;
-        entry->offset = request.object ? request.offset : 0;
-        entry->file = request.file;
-        image_begins(request);
+Result<void> VmMapInternals::build(VmMap& map, const NewMapping& wanted) {
+    const vaddr_t start = wanted.start, end = wanted.end;
+    VmObject* const object = wanted.object;
+    constexpr Prot all = Prot::read | Prot::write | Prot::exec;
+    if (((start | end | wanted.offset) & page_mask) == 0 && start >= min_address && start < end && end <= user_end &&
+        wanted.offset <= ~uint64_t{0} - (end - start)) {
+        if (object && wanted.file && machine::has(wanted.prot, Prot::exec))
+            object->image_begins();
+        auto made = zone_new<VmMapEntry>(start, end, wanted.prot, all);
+        if (!made)
+            return made.error();
+        VmMapEntry* const entry = *made;
+        entry->grows_down = wanted.grows_down;
+        entry->kind = wanted.kind;
+        entry->object = RefPtr<VmObject>(object);
+        entry->offset = object ? wanted.offset : 0;
+        entry->file = RefPtr<MappedFile>(wanted.file);
         // Through its object the map can be found already.
         MutexGuard guard(map.lock_);
         VmEntries& entries = *map.entries_;
         const auto last = entries.tree.empty() ? entries.tree.end() : std::prev(entries.tree.end());
-        const bool behind_all = last == entries.tree.end() || last->end < entry->start ||
-                                (last->end == entry->start &&
-                                 (last->object != entry->object || last->prot != entry->prot)); // else they merge
-        if (behind_all && entries.is_sole() && within_limit(map, length) && entries.count < max_entries) {
+        const bool behind_all =
+            last == entries.tree.end() || last->end < start ||
+            (last->end == start && (last->object.get() != object || last->prot != wanted.prot)); // else they merge
+        if (behind_all && entries.is_sole() && within_limit(map, end - start) && entries.count < max_entries) {
             append(entries, entry, nullptr);
             return {};
         }
         guard.unlock();
         zone_delete(entry);
     }
+    return build_slowly(map, wanted);
+}
+
+Result<void> VmMapInternals::build_slowly(VmMap& map, const NewMapping& wanted) {
+    MapRequest request;
+    request.address = wanted.start;
+    request.length = wanted.end - wanted.start;
+    request.prot = wanted.prot;
+    request.fixed = true;
+    request.grows_down = wanted.grows_down;
+    request.kind = wanted.kind;
+    request.object = RefPtr<VmObject>(wanted.object);
+    request.offset = wanted.offset;
+    request.file = RefPtr<MappedFile>(wanted.file);
     TRY(map.map(request));
     return {};
 }
 
-Result<void> map_in_new(VmMap& map, const MapRequest& request) { return VmMapInternals::build(map, request); }
+Result<void> map_in_new(VmMap& map, const NewMapping& mapping) { return VmMapInternals::build(map, mapping); }
 
 Result<void> VmMap::unmap(vaddr_t start, uint64_t length) {
     const PageRange range = TRY(PageRange::of(start, length));

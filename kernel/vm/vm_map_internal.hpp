@@ -110,7 +110,8 @@ struct VmMapInternals {
     static void forget_shared(VmMap& map, VmObject& object, uint64_t first, uint64_t last);
 
     /// See map_in_new().
-    static Result<void> build(VmMap& map, const MapRequest& request);
+    static Result<void> build(VmMap& map, const struct NewMapping& wanted);
+    [[gnu::noinline, gnu::cold]] static Result<void> build_slowly(VmMap& map, const NewMapping& wanted);
 
     // -- vm_fault.cpp --
     /// The usual writes to private memory, where nothing is looked at twice: nothing was there, or a page that others have
@@ -118,6 +119,8 @@ struct VmMapInternals {
     static bool resolve_in(struct Table leaf, VmMap& map, VmMapEntry& entry, vaddr_t va, FaultResult& result);
     /// After the page at `va` was copied from `shared`: what will be copied next.
     static void copied(VmMap& map, VmMapEntry& entry, vaddr_t va, const VmPage* shared, const Pmap::Claim& claim);
+    /// See bring_code_in_new().
+    static void bring_code(VmMap& map, vaddr_t va);
     /// See cut_off_in_new().
     static Result<void> cut_off(VmMap& map, vaddr_t at);
     /// Makes the page at `va` of `entry` present, and for a write unshared, with the rights that the entry

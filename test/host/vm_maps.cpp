@@ -99,7 +99,13 @@ TEST_CASE_FIXTURE(Machine, "a new map is filled in any order, and what it holds 
     TestMap map;
     const auto object = VmObject::create(8 * page_size);
     REQUIRE(object.ok());
-    const auto put = [&](MapRequest request) { return map_in_new(*map, request); };
+    const auto put = [&](const MapRequest& request) {
+        return map_in_new(*map, {.start = request.address,
+                                 .end = request.address + request.length,
+                                 .prot = request.prot,
+                                 .object = request.object.get(),
+                                 .offset = request.offset});
+    };
     CHECK(put(of_object(*object, false, 2 * page_size, base)).ok());
     CHECK(put(anonymous(3 * page_size, base + 8 * page_size)).ok());
     CHECK(entry_count(*map) == 2);
@@ -123,8 +129,8 @@ TEST_CASE_FIXTURE(Machine, "a new map is filled in any order, and what it holds 
     SUBCASE("the limit holds") {
         map->size_limit = 6 * page_size;
         CHECK(put(anonymous(2 * page_size, base + 16 * page_size)).error() == Errno::nomem);
-        CHECK(put(of_object(*object, true, page_size, base + 16 * page_size)).ok());
-        CHECK(put(of_object(*object, true, page_size, base + 32 * page_size)).error() == Errno::nomem);
+        CHECK(put(of_object(*object, false, page_size, base + 16 * page_size)).ok());
+        CHECK(put(of_object(*object, false, page_size, base + 32 * page_size)).error() == Errno::nomem);
     }
     SUBCASE("nonsense is refused") {
         CHECK(put(anonymous(page_size, base + 1)).error() == Errno::inval);
