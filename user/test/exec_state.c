@@ -418,6 +418,62 @@ static void full_stack_page(void) {
     }
 }
 
+// Any number of strings, wherever they and their vector lie, also when what comes behind cannot be read.
+static char** placed_vector;
+static void exec_placed(void) {
+    static char* const no_environment[] = {NULL};
+    syscall(SYS_execve, check_self, placed_vector, no_environment);
+    _exit(errno == EFAULT ? 200 : 201);
+}
+static int helper_count(int argc, char** argv) {
+    HELP(argc == atoi(argv[2]) && argv[argc] == NULL);
+    for (int i = 3; i < argc; i++)
+        HELP(strlen(argv[i]) == (size_t)i % 5 * 7 && strspn(argv[i], "abcdefg") == strlen(argv[i]));
+    return 0;
+}
+static void placed_arguments(void) {
+    char* const pages = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    CHECK_EQ(mprotect(pages + 4096, 4096, PROT_NONE), 0);     // between the strings' page and the vector's,
+    CHECK_EQ(mprotect(pages + 3 * 4096, 4096, PROT_NONE), 0); // and behind that
+    static char word[4];
+    for (int count = 3; count < 16; count++) {
+        // Strings up to the last byte of their page, from the vector's end on backwards; the null pointer at the end of its page.
+        char** const end = (char**)(pages + 3 * 4096);
+        placed_vector = end - 1 - count;
+        end[-1] = NULL;
+        char* at = pages + 4096;
+        for (int i = 3; i < count; i++) {
+            const size_t length = (size_t)i % 5 * 7;
+            *--at = '\0';
+            at -= length;
+            memset(at, 'a' + i % 7, length);
+            placed_vector[i] = at;
+        }
+        snprintf(word, sizeof word, "%d", count);
+        placed_vector[0] = check_self;
+        placed_vector[1] = "@count";
+        placed_vector[2] = word;
+        CHECK_EXITED(lend(exec_placed), 0);
+        // The same without its null pointer, with a string without an end, with one that is no address of the program's.
+        placed_vector++;
+        memmove(placed_vector, placed_vector - 1, (size_t)count * sizeof *placed_vector);
+        CHECK_EXITED(lend(exec_placed), 200);
+        end[-1] = NULL;
+        pages[4095] = 'a';
+        placed_vector[count - 2] = pages + 4095;
+        CHECK_EXITED(lend(exec_placed), 200);
+        placed_vector[count - 2] = (char*)-4096;
+        CHECK_EXITED(lend(exec_placed), 200);
+        placed_vector[count - 2] = (char*)(1ul << 38) - 8;
+        CHECK_EXITED(lend(exec_placed), 200);
+    }
+    placed_vector = (char**)(pages + 4096 * 2 + 1); // askew
+    memcpy(placed_vector, (char*[]){check_self, "@count", "3", NULL}, 4 * sizeof *placed_vector);
+    CHECK_EXITED(lend(exec_placed), 0);
+    CHECK_EQ(munmap(pages, 4 * 4096), 0);
+}
+
 // --- what the file holds now ---
 
 // Marks that the file of a copied program can be found by: constants, and data that every run writes to.
@@ -563,6 +619,8 @@ static const struct check_case cases[] = {
     {"EC-83 a script keeps its name, its interpreter one argument, and scripts nest only so deep", script, 0, false},
     {"a program's headers are found wherever they lie, and are those that the file has now", header_places, 0, false},
     {"arguments of any length arrive whole, also those that end with a page of the stack", full_stack_page, 0, false},
+    {"any number of arguments arrives whole from wherever it lies, and what cannot be read is EFAULT", placed_arguments,
+     0, false},
     {"a program is what its file holds now: rewritten, mapped and changed, replaced, cut off", present_contents, 0,
      false},
     {"pages that come before they are touched are resident, and no faults", faults_counted, 0, true},
@@ -585,6 +643,8 @@ int main(int argc, char** argv) {
         return helper_script(argc, argv);
     if (argc > 1 && strcmp(argv[1], "@exit") == 0)
         return 0;
+    if (argc > 2 && strcmp(argv[1], "@count") == 0)
+        return helper_count(argc, argv);
     if (argc > 3 && strcmp(argv[1], "@length") == 0)
         return helper_length(argv);
     if (argc > 2 && strcmp(argv[1], "@helper") == 0)
