@@ -406,6 +406,10 @@ static int helper_length(char** argv) {
     HELP(argv[4] == NULL && strlen(argv[3]) == strtoul(argv[2], NULL, 10));
     for (const char* c = argv[3]; *c; c++)
         HELP(*c == 'x');
+    static char line[sizeof long_argument + 512]; // nothing lies between them
+    const int in = open("/proc/self/cmdline", O_RDONLY);
+    const size_t before = strlen(argv[0]) + strlen(argv[1]) + strlen(argv[2]) + 3;
+    HELP(read(in, line, sizeof line) == (ssize_t)(before + strlen(argv[3]) + 1) && strcmp(line + before, argv[3]) == 0);
     HELP(strcmp((const char*)getauxval(AT_EXECFN), argv[0]) == 0);
     HELP(getauxval(AT_RANDOM) % 16 == 0 && getauxval(AT_PAGESZ) == 4096 && getauxval(AT_NULL) == 0);
     return 0;
