@@ -10,16 +10,18 @@ namespace lentil::machine {
 
 extern "C" void riscv_context_start();
 
+/// Means nothing before init() or the first switch away.
 struct Context {
-    uint64_t ra = 0;
-    uint64_t sp = 0;
-    uint64_t s[12] = {};
-    uint64_t gp = 0;
-    uint64_t t3[4] = {}; ///< t3 .. t6
+    uint64_t ra;
+    uint64_t sp;
+    uint64_t s[12];
+    uint64_t gp;
+    uint64_t t3[4]; ///< t3 .. t6
 
-    /// `entry(arg)` runs at the first switch, interrupts disabled, below the place of the user trapframe.
+    /// `entry(arg)` runs at the first switch, interrupts disabled, below the place of the user trapframe. It finds no frame of a
+    /// caller in s0, and may find anything in the others.
     void init(void* stack_top, void (*entry)(void*), void* arg) {
-        *this = {};
+        s[0] = 0;
         ra = reinterpret_cast<uint64_t>(&riscv_context_start);
         sp = (reinterpret_cast<uint64_t>(stack_top) & ~uint64_t{15}) - sizeof(Trapframe);
         s[1] = reinterpret_cast<uint64_t>(entry);

@@ -17,10 +17,11 @@ namespace lentil::machine {
 
 struct HartArch;
 
-/// A thread's floating-point registers (double precision) as user mode left them.
+/// A thread's floating-point registers (double precision) as user mode left them. Whoever makes a thread that will run in user
+/// mode copies another's, or calls fp_init().
 struct FpState {
-    uint64_t f[32] = {};
-    uint64_t fcsr = 0;
+    uint64_t f[32];
+    uint64_t fcsr;
 };
 
 /// Behaves as a word that is 0 or 1; kept as what trap.S compares the number of a system call with.

@@ -126,7 +126,8 @@ private:
 /// A thread for `uthread` that will start with a copy of the caller's user registers, or run the request's function.
 Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request, Task& task) {
     Thread& self = current_thread();
-    RefPtr<Thread> thread = TRY(Thread::create(uthread.name, request.func ? request.func : child_return, request.arg));
+    RefPtr<Thread> thread = TRY(Thread::create("", request.func ? request.func : child_return, request.arg));
+    copy_name(thread->name, uthread.name);
     if (request.frame) {
         machine::fp_save(self.arch);
         thread->arch.fp = self.arch.fp;
@@ -136,7 +137,8 @@ Result<RefPtr<Thread>> make_thread(Uthread& uthread, const ForkRequest& request,
         if (request.kind == ForkKind::thread) // C libraries save a jump buffer in each
             machine::fp_expect(thread->arch);
     }
-    thread_set_params(*thread, uthread.sched);
+    if (uthread.sched != SchedParams{}) // which a new thread has
+        thread_set_params(*thread, uthread.sched);
     task.adopt(*thread);
     return thread;
 }

@@ -15,6 +15,8 @@ struct SchedParams {
     int32_t rt_priority = 0; ///< 1..99 for fifo and round_robin, higher runs first; 0 for the time-shared rest
     int32_t nice = 0;        ///< -20..19
     HartSet affinity = HartSet::all();
+
+    friend constexpr bool operator==(const SchedParams&, const SchedParams&) = default;
 };
 
 constexpr bool is_real_time(SchedPolicy p) { return p == SchedPolicy::fifo || p == SchedPolicy::round_robin; }

@@ -33,7 +33,6 @@ Thread& construct(void* storage, const char* name) {
     Thread& thread = *new (storage) Thread;
     thread.id = next_id.fetch_add(1, std::memory_order_relaxed);
     thread.sched.thread = &thread;
-    thread.sched.set(thread.params);
     set_name(thread, name);
     return thread;
 }

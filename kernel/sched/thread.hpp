@@ -95,11 +95,11 @@ struct Thread : ThreadHead, RefCounted<Thread> {
     void* entry_argument = nullptr;
     void* stack_top = nullptr; ///< kernel stack; nullptr for the idle threads, which use the boot stacks
     bool is_idle = false;
-    HeldLocks locks;             ///< lock order checks
-    char name[16] = {};          ///< for kernel threads and panics
-    uint64_t id = 0;             ///< unique number, never reused
-    DlistLinks<Thread> all_link; ///< list of all threads (sched/thread.cpp)
-    ListHook task_link;          ///< Task's list
+    [[no_unique_address]] HeldLocks locks; ///< lock order checks
+    alignas(uint64_t) char name[16] = {};  ///< for kernel threads and panics
+    uint64_t id = 0;                       ///< unique number, never reused
+    DlistLinks<Thread> all_link;           ///< list of all threads (sched/thread.cpp)
+    ListHook task_link;                    ///< Task's list
 
     static constexpr const char* zone_name = "threads";
     /// Frees thread and stack; interrupts may be off (after the switch away from a dead thread), so nothing below sleeps.

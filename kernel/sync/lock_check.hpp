@@ -17,11 +17,15 @@ struct HeldLock {
 };
 
 /// The locks one thread holds, oldest first. Lives in the Thread (an interrupt handler's locks go on top of the
-/// interrupted thread's, which is right: it must not take what could be held below).
+/// interrupted thread's, which is right: it must not take what could be held below). Other builds remember none.
 struct HeldLocks {
+#if defined(LENTIL_CHECKS)
     static constexpr unsigned capacity = 16;
     HeldLock held[capacity];
     unsigned count = 0;
+#else
+    static constexpr unsigned count = 0;
+#endif
 };
 
 namespace lock_check {
