@@ -587,11 +587,8 @@ Result<void> Pmap::fork_to(Pmap& child) {
 }
 
 void PmapInternals::ForkCopies::consider(const Pmap& parent, vaddr_t va, Prot prot) {
-    if (count_ == std::size(pages_))
+    if (count_ == most)
         return;
-    for (unsigned i = 0; i < count_; i++)
-        if (pages_[i].va == va)
-            return; // two maps that share their entries may each have noted it
     const Pmap::Mapping mapping = parent.lookup(va);
     // An object's page has the object's reference too. What was not used yet stays like that.
     if (mapping.page && mapping.prot != Prot::none && mapping.other_tables == 0 &&
@@ -605,6 +602,9 @@ Result<void> PmapInternals::ForkCopies::make(Pmap& parent, Pmap& child) {
         Pte* const in_child = link_of(child, va);
         Pte* const in_parent = link_of(parent, va);
         const Table leaf = TRY(own(child, *in_child));
+        const unsigned at = Pte::index(va, 0);
+        if (leaf.get(at).address() != page_pa(page))
+            continue; // it was noted twice: two maps that share their entries may do so at once
         const Table parents = Table::behind(Table::load(*in_parent));
         if (!parents.is_sole()) // other forks' children have it too
             continue;
@@ -612,7 +612,6 @@ Result<void> PmapInternals::ForkCopies::make(Pmap& parent, Pmap& child) {
         if (!made)
             return {};
         std::memcpy(page_data(made), page_data(page), page_size);
-        const unsigned at = Pte::index(va, 0);
         leaf.set(at, Pte::leaf(page_pa(made), prot, true));
         page_unref(page); // the child's
         if (!written)     // the parent may never, and then its table can stay sealed

@@ -286,6 +286,7 @@ struct PmapInternals {
     /// Pages that a child of fork gets a copy of at once, so that neither side takes a fault when it writes.
     class ForkCopies {
     public:
+        static constexpr unsigned most = 16; ///< further ones are left out
         /// Before fork_to(): the page at `va` of the parent, if nobody else has it. `prot` is what private memory there
         /// allows, with the right to write.
         void consider(const Pmap& parent, vaddr_t va, Prot prot);
@@ -301,7 +302,7 @@ struct PmapInternals {
             bool written; ///< by the parent, who will again
         };
         unsigned count_ = 0;
-        Page pages_[8];
+        Page pages_[most];
     };
 
     /// Clears [start, end) below `table` of `level` > 0.

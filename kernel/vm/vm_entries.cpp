@@ -58,9 +58,12 @@ Result<void> VmMapInternals::copy_shared_entries(VmMap& map) {
         copies->leave(then); // the copies' files are the entries' too: none is closed here
         return copied;
     }
-    for (unsigned i = 0; i < CopiedPages::capacity; i++)
-        if (const vaddr_t va = map.entries_->copied_pages.at(i); va != 0)
-            copies->copied_pages.note(va);
+    for (unsigned i = 0; i < CopiedPages::capacity; i++) {
+        const vaddr_t va = map.entries_->copied_pages.at(i);
+        if (va == 0)
+            break;
+        copies->copied_pages.note(va);
+    }
     map.entries_->leave(now);
     map.entries_ = std::move(copies); // others that left meanwhile may leave us the last: likewise
     map.sharer_ ^= 1;

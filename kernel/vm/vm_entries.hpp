@@ -65,7 +65,7 @@ struct VmSharer {
 /// right away too. A hint; every access is atomic.
 class CopiedPages {
 public:
-    static constexpr unsigned capacity = 8;
+    static constexpr unsigned capacity = 16;
     void note(vaddr_t va) {
         for (auto& place : places_) {
             const vaddr_t there = place.load(std::memory_order_relaxed);

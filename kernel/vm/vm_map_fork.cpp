@@ -20,6 +20,7 @@ Result<RefPtr<VmMap>> VmMap::fork() {
         child->membarrier_registered.store(membarrier_registered.load(std::memory_order_relaxed),
                                            std::memory_order_relaxed);
         PmapInternals::ForkCopies copies;
+        static_assert(PmapInternals::ForkCopies::most >= CopiedPages::capacity);
         entries_->copied_pages.age();
         for (unsigned i = 0; i < CopiedPages::capacity; i++) {
             const vaddr_t va = entries_->copied_pages.at(i);
