@@ -377,6 +377,7 @@ Result<void> exec_image(ExecRequest& request) {
     proc_counts.execs.fetch_add(1, std::memory_order_relaxed);
     exec::trace_success(current_thread(), proc, prepared.thread ? *prepared.thread : current_thread());
 
+    RefPtr<VforkLoan> loan;
     ProcTreeGuard guard(proc_tree_lock);
     proc.has_execed = true;
     loan_release_locked(self);
@@ -394,7 +395,7 @@ Result<void> exec_image(ExecRequest& request) {
         thread_set_params(thread, self.sched);
         exec::enter_image(thread, prepared.image);
         proc.task = prepared.task;
-        const LoanEnd end = loan_release_locked(proc);
+        const LoanEnd end = loan_release_locked(proc, loan);
         ASSERT(end == LoanEnd::handed_back);
         uthread_execute_on(self, thread);
         loan_check_locked();
@@ -403,6 +404,7 @@ Result<void> exec_image(ExecRequest& request) {
             signal_recalculate(self);
         }
         guard.unlock();
+        loan_restore(std::move(loan));
         thread_start(thread);
         uthread_apply_sched(); // the lender goes on as it was
         return {};
@@ -414,7 +416,7 @@ Result<void> exec_image(ExecRequest& request) {
     exec::enter_image(current_thread(), prepared.image);
     guard.relock();
     const bool waited_for = proc.loan != nullptr;
-    const LoanEnd end = loan_release_locked(proc); // wakes a creator that waits (FORK_PPWAIT)
+    const LoanEnd end = loan_release_locked(proc, loan); // wakes a creator that waits (FORK_PPWAIT)
     ASSERT(end == LoanEnd::not_ours);
     if (waited_for) { // what was put off until now
         SpinGuard signals(proc.sig.lock);

@@ -61,6 +61,8 @@ bool parent_discards_locked(const Proc& parent, const Proc& child) {
         return true;
     if (child.exit_signal != sig_chld)
         return false;
+    if (const SigActs* resting = signals::resting_actions_locked(parent); resting && resting->is_default(sig_chld))
+        return false;
     RefPtr<SigActs> actions;
     {
         SpinGuard guard(parent.tables_lock);
@@ -92,6 +94,8 @@ SigInfo end_info(const Proc& child) {
 }
 
 void reparent_children_locked(Proc& proc, ReapedProcs& reaped) {
+    if (proc.children.empty()) [[likely]]
+        return;
     Proc& heir = heir_of_locked(proc);
     while (!proc.children.empty()) {
         Proc& child = proc_of(proc.children.front());
@@ -123,12 +127,13 @@ RefPtr<Uthread> end_uthread_locked(Uthread& uthread, int32_t status) {
         proc.has_dead_usage = true;
     }
     proc.uthreads.erase(proc.uthreads.iterator_to(uthread));
-    pid_remove_locked(uthread);
+    if (&uthread != &proc.leader)
+        pid_remove_locked(uthread);
     const bool awaited = ptrace_uthread_gone_locked(uthread, status);
     if (uthread.tid != proc.pid && !awaited)
         pid_free_locked(uthread.tid); // the leader's is the proc's, until it is reaped
-    uthread.state = UthreadState::dead;
-    uthread.thread = nullptr;
+    uthread.state.store(UthreadState::dead, std::memory_order_relaxed);
+    uthread.thread.store(nullptr, std::memory_order_relaxed);
     return RefPtr<Uthread>::adopt(&uthread);
 }
 
@@ -179,6 +184,7 @@ void take_down(Proc& proc) {
     ReapedProcs reaped;
     RefPtr<Uthread> ended;
     RefPtr<Task> gift;
+    RefPtr<VforkLoan> loan;
     LoanEnd loan_end;
     {
         ProcTreeGuard guard(proc_tree_lock);
@@ -207,7 +213,7 @@ void take_down(Proc& proc) {
         kqueue_note_exit_locked(proc);
         pidfd_note_locked(proc);
         proc_report_end_locked(proc, reaped);
-        loan_end = loan_release_locked(proc);
+        loan_end = loan_release_locked(proc, loan);
         gift = std::move(proc.task); // the lender was killed while its borrower was taken down: a task came after all
         loan_check_locked();
     }
@@ -215,9 +221,11 @@ void take_down(Proc& proc) {
     ended.reset();
     drop_reaped(reaped);
     if (loan_end == LoanEnd::handed_back) {
+        loan_restore(std::move(loan));
         uthread_apply_sched();
         thread_return_to_user();
     }
+    loan.reset();
     if (gift) {
         proc_counts.late_gifts.fetch_add(1, std::memory_order_relaxed);
         task_leave();
@@ -289,7 +297,11 @@ void uthread_exit(int32_t status) {
         task_leave();
 
     RefPtr<Uthread> ended;
-    {
+    if (proc.is_single()) { // nobody else changes the count, and nobody looks at the status before the proc is a zombie
+        if (self.tid == proc.pid)
+            proc.exit_status = status;
+        proc.uthread_count.store(0, std::memory_order_release);
+    } else {
         ProcTreeGuard guard(proc_tree_lock);
         if (self.tid == proc.pid)
             proc.exit_status = status;

@@ -201,7 +201,8 @@ void link_uthread_locked(Proc& proc, Uthread& uthread) {
     uthread.ref(); // the list's
     proc.uthreads.push_back(uthread);
     proc.uthread_count.fetch_add(1, std::memory_order_relaxed);
-    pid_insert_locked(uthread);
+    if (&uthread != &proc.leader) // who is found through its proc
+        pid_insert_locked(uthread);
 }
 
 void link_proc_locked(Proc& child, Proc* parent, Uthread& uthread, RefPtr<ProcessGroup> group) {
@@ -219,7 +220,9 @@ void link_proc_locked(Proc& child, Proc* parent, Uthread& uthread, RefPtr<Proces
 void start_thread_locked(Uthread& uthread, Thread& thread) { uthread_execute_on(uthread, thread); }
 
 /// What a tracer of the creator hears (ptrace(2)): LX-22.
-Result<TracedBirth> prepare_traced_birth(const Uthread& caller, const ForkRequest& request) {
+inline Result<TracedBirth> prepare_traced_birth(const Uthread& caller, const ForkRequest& request) {
+    if (!caller.traced.load(std::memory_order_relaxed)) [[likely]]
+        return TracedBirth{};
     uint32_t event = trace_events::fork;
     if (request.flags & ppwait)
         event = trace_events::vfork;
@@ -347,7 +350,10 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
     if (waits)
         loan = loan_prepare(*child);
     ThreadUndo thread;
-    if (!lends) {
+    const bool frame_stays = lends && request.frame_may_stay && machine::frame_can_stay(current_thread().arch);
+    if (lends) {
+        loan_park(*loan, request.native_return, frame_stays);
+    } else {
         RefPtr<VmMap> map;
         if (spawn)
             map = spawn->map();
@@ -374,7 +380,8 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
         group = TRY(spawn->admit_locked(parent, *child));
     else
         TRY(check_no_signal(caller));
-    itimer_init(*child);
+    if (itimer_limits_cpu(*child)) [[unlikely]]
+        itimer_init(*child);
     Proc* new_parent = &parent;
     if (request.flags & nowait) {
         new_parent = init_proc;
@@ -390,7 +397,6 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
     if (request.flags & share_sem_undos) [[unlikely]]
         sysv::sem_share(parent, *child);
     kqueue_note_fork_locked(parent, *child, knotes);
-    const bool frame_stays = lends && request.frame_may_stay && machine::frame_can_stay(current_thread().arch);
     const ForkOutcome outcome{pid, lends, frame_stays};
     right.keep();
     hooks.keep();
@@ -404,7 +410,7 @@ Result<ForkOutcome> fork_once(const ForkRequest& request) {
         proc_counts.forks_sharevm.fetch_add(1, std::memory_order_relaxed);
 
     if (lends) {
-        loan_open_locked(std::move(loan), *child, *uthread, request.native_return, frame_stays);
+        loan_open_locked(std::move(loan), *child, *uthread);
         loan_check_locked();
         guard.unlock();
         // The same flow of control, as the child from here on.

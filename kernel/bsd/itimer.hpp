@@ -22,6 +22,8 @@ void itimer_renew(Proc& proc);
 /// The birth of a proc, once nothing can fail any more: its timers are off (exec keeps them), its limit on CPU time is
 /// watched. proc_tree_lock held.
 void itimer_init(Proc& proc);
+/// Whether that has anything to do, for one that was never born: its limits are nobody else's to change.
+inline bool itimer_limits_cpu(const Proc& proc) { return (*proc.limits_)[Limit::cpu].soft != limit_infinity; }
 /// RLIMIT_CPU changed.
 void itimer_cpu_limit_changed(Proc& proc);
 /// Exit: no timer fires any more when it returns. No lock held.

@@ -29,7 +29,7 @@ using GroupList = List<ProcessGroup, &ProcessGroup::link>;
 /// Everything here is guarded by proc_tree_lock.
 struct Tables {
     PidList procs[bucket_count];
-    TidList uthreads[bucket_count];
+    TidList uthreads[bucket_count]; ///< but the procs' own leaders
     GroupList groups[bucket_count];
     uint64_t used[pid_limit / 64] = {1}; ///< ids of living uthreads and of procs that were not reaped; 0 is nobody's
     pid_t last = 0;
@@ -149,7 +149,10 @@ Proc* proc_find_locked(pid_t pid) {
 Uthread* uthread_find_locked(pid_t tid) {
     if (tid <= 0)
         return nullptr;
-    return find_in(tables->uthreads[bucket(tid)], [&](const Uthread& u) { return u.tid == tid; });
+    if (Uthread* uthread = find_in(tables->uthreads[bucket(tid)], [&](const Uthread& u) { return u.tid == tid; }))
+        return uthread;
+    Proc* proc = proc_find_locked(tid);
+    return proc && proc->leader.proc_link.is_linked() ? &proc->leader : nullptr;
 }
 
 ProcessGroup* group_find_locked(pid_t id) {

@@ -47,10 +47,7 @@ void pidfd_wake_all_locked(Proc& proc) {
         file->waitq_.wake_all();
 }
 
-PidfdReservation::~PidfdReservation() {
-    if (fd_ >= 0)
-        (void)table_->close(fd_);
-}
+void PidfdReservation::withdraw() { (void)table_->close(fd_); }
 
 Result<void> PidfdReservation::make(Proc& parent, vaddr_t out) {
     file_ = TRY(PidFile::create(0));
@@ -59,9 +56,7 @@ Result<void> PidfdReservation::make(Proc& parent, vaddr_t out) {
     return copyout(out, &fd_, sizeof fd_);
 }
 
-void PidfdReservation::keep_locked(Proc& child) {
-    if (!file_)
-        return;
+void PidfdReservation::bind_locked(Proc& child) {
     file_->bind_locked(child);
     fd_ = -1;
 }

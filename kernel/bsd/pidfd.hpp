@@ -50,13 +50,22 @@ public:
     PidfdReservation() = default;
     PidfdReservation(const PidfdReservation&) = delete;
     PidfdReservation& operator=(const PidfdReservation&) = delete;
-    ~PidfdReservation();
+    ~PidfdReservation() {
+        if (fd_ >= 0) [[unlikely]]
+            withdraw();
+    }
     /// Writes the descriptor to user memory at `out`. mfile, nomem, fault.
     Result<void> make(Proc& parent, vaddr_t out);
     /// proc_tree_lock held.
-    void keep_locked(Proc& child);
+    void keep_locked(Proc& child) {
+        if (file_) [[unlikely]]
+            bind_locked(child);
+    }
 
 private:
+    void withdraw();
+    void bind_locked(Proc& child);
+
     RefPtr<PidFile> file_;
     RefPtr<FdTable> table_;
     int fd_ = -1;

@@ -154,8 +154,10 @@ void uthread_charge(Uthread& uthread) {
     const CpuTimes times = thread_take_times(self);
     uthread.usage.user += times.user;
     uthread.usage.system += times.system;
-    uthread.usage.voluntary_switches += self.switches_voluntary.exchange(0, std::memory_order_relaxed);
-    uthread.usage.involuntary_switches += self.switches_involuntary.exchange(0, std::memory_order_relaxed);
+    if (self.switches_voluntary.load(std::memory_order_relaxed) != 0)
+        uthread.usage.voluntary_switches += self.switches_voluntary.exchange(0, std::memory_order_relaxed);
+    if (self.switches_involuntary.load(std::memory_order_relaxed) != 0)
+        uthread.usage.involuntary_switches += self.switches_involuntary.exchange(0, std::memory_order_relaxed);
 }
 
 } // namespace lentil

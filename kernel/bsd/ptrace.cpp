@@ -356,10 +356,7 @@ void ptrace_tracer_ends_locked(Proc& self, ReapedProcs& reaped) {
 
 // ---- births ------------------------------------------------------------------------------------------------------------
 
-TracedBirth::~TracedBirth() {
-    if (fresh_)
-        zone_delete(fresh_);
-}
+void TracedBirth::drop() { zone_delete(fresh_); }
 
 Result<TracedBirth> TracedBirth::prepare(const Uthread& caller, uint32_t event, bool force) {
     TracedBirth birth;

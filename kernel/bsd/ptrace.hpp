@@ -80,7 +80,10 @@ public:
     TracedBirth() = default;
     TracedBirth(TracedBirth&& o) noexcept : fresh_(std::exchange(o.fresh_, nullptr)), event_(o.event_) {}
     TracedBirth& operator=(TracedBirth&&) = delete;
-    ~TracedBirth();
+    ~TracedBirth() {
+        if (fresh_) [[unlikely]]
+            drop();
+    }
     /// Allocates what the child needs if it will be traced. nomem.
     static Result<TracedBirth> prepare(const Uthread& caller, uint32_t event, bool force);
     /// The child gets its creator's tracer and starts stopped. proc_tree_lock held; its thread is known.
@@ -89,6 +92,8 @@ public:
     void report(pid_t child) const;
 
 private:
+    void drop();
+
     Tracing* fresh_ = nullptr;
     uint32_t event_ = trace_events::none;
 };

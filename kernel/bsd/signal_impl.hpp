@@ -37,6 +37,13 @@ inline bool is_unkillable(const Proc& proc) { return &proc == init_proc; }
 /// Takes the next signal of `wanted` that pends for `uthread`: its own before those of the whole proc.
 bool take_signal(Uthread& uthread, SigSet wanted, SigInfo& info);
 
+/// The actions of `proc` if nobody can change the table or the mask as long as proc_tree_lock, which is held, keeps its only
+/// uthread parked; else nullptr.
+inline const SigActs* resting_actions_locked(const Proc& proc) {
+    const bool rests = proc.living_uthreads() == 1 &&
+                       proc.uthreads.front().state.load(std::memory_order_relaxed) == UthreadState::parked;
+    return rests ? proc.sigacts.get() : nullptr;
+}
 /// Whether nobody would ever notice `signo` if it were sent to the proc just now. proc_tree_lock held; takes the lock.
 bool is_void_locked(const Proc& proc, int signo);
 

@@ -185,6 +185,8 @@ bool is_void_locked(const Proc& proc, int signo) {
     // Stop signals and SIGCONT act on other signals, whatever is thrown away.
     if (proc.knotes || trace_on(Probe::proc_signal_send) || signo == sig_cont || stop_signals.has(signo))
         return false;
+    if (const SigActs* actions = resting_actions_locked(proc))
+        return is_ignored(proc, &proc.uthreads.front(), signo, actions->handler(signo));
     SignalGuard guard(proc.sig.lock);
     vaddr_t handler = SigAction::default_action;
     if (SpinGuard tables(proc.tables_lock); proc.sigacts)

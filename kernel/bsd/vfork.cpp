@@ -110,41 +110,42 @@ void loan_start(Proc& child) {
         settle_frame(*child.loan);
 }
 
-void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return, bool frame_stays) {
+void loan_park(VforkLoan& loan, bool native_return, bool frame_stays) {
     Thread& thread = current_thread();
-    Uthread& lender = *thread.uthread;
-
-    // Park the lender with its registers.
     machine::fp_save(thread.arch);
-    loan->frame = &machine::user_frame(thread.arch);
+    loan.frame = &machine::user_frame(thread.arch);
     if (!frame_stays)
-        settle_frame(*loan);
-    loan->parked_fp.value = thread.arch.fp;
-    loan->fp_mark = machine::fp_mark(thread.arch);
-    uthread_charge(lender);
+        settle_frame(loan);
+    loan.parked_fp.value = thread.arch.fp;
+    loan.fp_mark = machine::fp_mark(thread.arch);
+    loan.lender = ref(*thread.uthread);
+    loan.thread = &thread;
+    loan.native_return = native_return;
+}
 
-    loan->lender = ref(lender);
+void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower) {
+    Thread& thread = *loan->thread;
+    Uthread& lender = *thread.uthread;
+    uthread_charge(lender);
     loan->borrower = &borrower;
-    loan->thread = &thread;
     loan->child_pid = child.pid;
-    loan->native_return = native_return;
-    loan->state = State::lent;
+    loan->state.store(State::lent, std::memory_order_release);
     const uint64_t depth = loan_depth(*loan);
     trace(Probe::loan_open, child.pid, borrower.tid, depth);
 
     lender.lent = loan.get();
-    lender.state = UthreadState::parked;
-    lender.thread = nullptr;
+    lender.state.store(UthreadState::parked, std::memory_order_relaxed);
+    lender.thread.store(nullptr, std::memory_order_relaxed);
 
     // The borrower takes the thread: from here on current_proc() is the child.
     child.loan = loan.release();
     uthread_execute_on(borrower, thread);
 
-    proc_counts.loans++;
-    proc_counts.loans_open++;
+    proc_counts.loans.fetch_add(1, std::memory_order_relaxed);
+    proc_counts.loans_open.fetch_add(1, std::memory_order_relaxed);
     if (depth > proc_counts.loans_max_depth.load(std::memory_order_relaxed))
         proc_counts.loans_max_depth = depth;
-    proc_counts.pages_not_copied += current_map().pmap().resident();
+    proc_counts.pages_not_copied.fetch_add(current_map().pmap().resident(), std::memory_order_relaxed);
 }
 
 namespace {
@@ -186,13 +187,16 @@ bool loan_wait(VforkLoan& loan) {
 
 // ---- release -----------------------------------------------------------------------------------------------------------
 
-LoanEnd loan_release_locked(Proc& child) {
-    RefPtr<VforkLoan> loan = RefPtr<VforkLoan>::adopt(std::exchange(child.loan, nullptr));
+LoanEnd loan_release_locked(Proc& child, RefPtr<VforkLoan>& ended) {
+    VforkLoan* const loan = child.loan;
     if (!loan)
         return LoanEnd::not_ours;
-    const State was = loan->state.exchange(State::released);
-    proc_counts.loans_open--;
-    RefPtr<Uthread> lender = std::move(loan->lender);
+    child.loan = nullptr;
+    ended = RefPtr<VforkLoan>::adopt(loan);
+    const State was = loan->state.load(std::memory_order_relaxed);
+    loan->state.store(State::released);
+    proc_counts.loans_open.fetch_sub(1, std::memory_order_relaxed);
+    Uthread* const lender = loan->lender.get(); // it keeps its reference until loan_restore(), or the end of the record
     if (trace_on(Probe::loan_release)) [[unlikely]] // at its end the child has left its thread already
         trace_record_as(current_thread(), child.pid, child.pid, Probe::loan_release,
                         {static_cast<uint64_t>(child.pid), static_cast<uint64_t>(lender ? lender->proc->pid : 0),
@@ -208,8 +212,19 @@ LoanEnd loan_release_locked(Proc& child) {
     Thread& thread = *loan->thread;
     if (loan->borrower->state.load(std::memory_order_relaxed) != UthreadState::dead)
         uthread_charge(*loan->borrower); // at its end it was charged already, before its usage was added up
-    loan->borrower->thread = nullptr;
+    loan->borrower->thread.store(nullptr, std::memory_order_relaxed);
     uthread_execute_on(*lender, thread);
+    lender->in_syscall = false; // its call is over: no restart logic may touch the restored registers
+
+    // What arrived for the lender meanwhile is looked at on the way out; what the borrower left does not count.
+    SpinGuard guard(lender->proc->sig.lock);
+    signal_recalculate(*lender);
+    return LoanEnd::handed_back;
+}
+
+void loan_restore(RefPtr<VforkLoan> loan) {
+    Thread& thread = current_thread();
+    IrqGuard irq;
     const bool fp_unchanged = machine::fp_unchanged(thread.arch, loan->fp_mark); // its frame says so
     if (loan->frame != &loan->parked_frame.value)
         machine::frame_returns(thread.arch, *loan->frame);
@@ -218,12 +233,6 @@ LoanEnd loan_release_locked(Proc& child) {
         thread.arch.fp = loan->parked_fp.value;
         machine::fp_load(thread.arch);
     }
-    lender->in_syscall = false; // its call is over: no restart logic may touch the restored registers
-
-    // What arrived for the lender meanwhile is looked at on the way out; what the borrower left does not count.
-    SpinGuard guard(lender->proc->sig.lock);
-    signal_recalculate(*lender);
-    return LoanEnd::handed_back;
 }
 
 void loan_release_locked(Uthread& uthread) {

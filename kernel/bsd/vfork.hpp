@@ -13,11 +13,14 @@ namespace lentil {
 RefPtr<VforkLoan> loan_prepare(Proc& child);
 Result<RefPtr<VforkLoan>> loan_prepare();
 
+/// Writes down what the current uthread will be parked with, which the caller then goes straight on to open: nobody sees it yet,
+/// and dropping the loan undoes it. `native_return`: the lender gets 0 in the second result register at release (NB-32).
+/// `frame_stays`: machine::frame_can_stay() said so, and the caller goes on to loan_start(), which spares two copies of the
+/// registers. No lock needed.
+void loan_park(VforkLoan& loan, bool native_return, bool frame_stays);
 /// Parks the current uthread and makes its thread execute as `borrower`, the first uthread of `child`. proc_tree_lock
-/// held, `child` is being inserted in the tree. Cannot fail. `native_return`: the lender gets 0 in the second result
-/// register at release (NB-32). `frame_stays`: machine::frame_can_stay() said so, and the caller goes on to loan_start(), which
-/// spares two copies of the registers.
-void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower, bool native_return, bool frame_stays);
+/// held, `child` is being inserted in the tree, and loan_park() was called. Cannot fail.
+void loan_open_locked(RefPtr<VforkLoan> loan, Proc& child, Uthread& borrower);
 /// The first way to user mode of `child`, the current proc, with its lender's registers and 0 as the result. May return: then
 /// the system call is to, with that result. No lock held, and nothing on the stack owns anything.
 void loan_start(Proc& child);
@@ -37,12 +40,14 @@ bool loan_wait(VforkLoan& loan);
 /// What happened to the calling thread at the release.
 enum class LoanEnd : uint32_t {
     not_ours,   ///< no loan, or one whose creator waits on a thread of its own and was woken
-    handed_back ///< the calling thread executes as the lender again, its user frame holds the lender's registers
+    handed_back ///< the calling thread executes as the lender again, and owes it loan_restore()
 };
 
 /// The borrower exec'd or is a zombie: wakes `p_vforkwait`. If the thread was lent, hands it back. proc_tree_lock held;
-/// afterwards nothing of `child` refers to the lender. Cannot fail.
-LoanEnd loan_release_locked(Proc& child);
+/// afterwards nothing of `child` refers to the lender. Cannot fail. The record goes to `ended`, to be dropped without the lock.
+LoanEnd loan_release_locked(Proc& child, RefPtr<VforkLoan>& ended);
+/// What is left after LoanEnd::handed_back, and nobody else's business: the lender's registers. No lock held.
+void loan_restore(RefPtr<VforkLoan> ended);
 
 /// `uthread` exec'd or ends: wakes a sibling that waits for it. proc_tree_lock held. Cannot fail.
 void loan_release_locked(Uthread& uthread);

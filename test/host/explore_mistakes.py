@@ -53,7 +53,7 @@ MISTAKES = {
     "exec: who waits to be alone is not woken": (
         "kernel/bsd/exit.cpp", "proc.uthreads_waitq.wake_all();", ";"),
     "vfork: a lender is not marked as parked": (
-        "kernel/bsd/vfork.cpp", "lender.state = UthreadState::parked;", "lender.state = UthreadState::executing;"),
+        "kernel/bsd/vfork.cpp", "lender.state.store(UthreadState::parked", "lender.state.store(UthreadState::executing"),
     "wait queues: the condition is not looked at once more before sleeping": (
         "kernel/sched/waitq.hpp", "        prepare_wait(interruptible, channel);\n        if (condition()) {",
         "        prepare_wait(interruptible, channel);\n        if (false) {"),
