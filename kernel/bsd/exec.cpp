@@ -73,6 +73,20 @@ Result<InterpreterLine> parse_interpreter_line(std::string_view line) {
     return out;
 }
 
+/// The request's file begins with `head`, a "#!" line: its interpreter is what is executed.
+[[gnu::noinline, gnu::cold]] Result<void> take_interpreter(const Proc& proc, ExecRequest& request,
+                                                           std::span<const uint8_t> head) {
+    const InterpreterLine line = TRY(
+        parse_interpreter_line({reinterpret_cast<const char*>(head.data()), std::min(head.size(), script_line_bytes)}));
+    request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
+    auto path = TRY(Buffer<char>::create(line.path.size() + 1));
+    std::memcpy(path.data(), line.path.data(), line.path.size());
+    request.file = TRY(exec_hooks.open(proc, path.data()));
+    request.path_storage = std::move(path);
+    request.path = request.path_storage.data();
+    return {};
+}
+
 /// Credentials of the new program: set-id bits, and what exec does to capabilities (capabilities(7)).
 constexpr uint32_t set_uid = 04000, set_gid = 02000, group_exec = 010;
 
@@ -102,12 +116,18 @@ bool survives_exec(const Cred& cred) {
            cred.cap_effective == (root && cred.euid == 0 ? permitted : cred.cap_ambient);
 }
 
+[[gnu::noinline, gnu::cold]] Result<exec::NewCred> changed_credentials(Proc& proc, RefPtr<const Cred> old,
+                                                                       const FileStat& stat);
+
 Result<exec::NewCred> new_credentials(Proc& proc, const FileStat& stat) {
     RefPtr<const Cred> old = proc.cred();
-    if (!(stat.mode & (set_uid | set_gid)) && survives_exec(*old)) {
-        const bool secure = old->euid != old->uid || old->egid != old->gid;
-        return exec::NewCred{std::move(old), secure};
-    }
+    if ((stat.mode & (set_uid | set_gid)) || !survives_exec(*old)) [[unlikely]]
+        return changed_credentials(proc, std::move(old), stat);
+    const bool secure = old->euid != old->uid || old->egid != old->gid;
+    return exec::NewCred{std::move(old), secure};
+}
+
+Result<exec::NewCred> changed_credentials(Proc& proc, RefPtr<const Cred> old, const FileStat& stat) {
     RefPtr<Cred> fresh = TRY(old->copy());
     if (!proc.no_new_privs && may_raise_privileges(proc, stat)) {
         if (stat.mode & set_uid)
@@ -183,14 +203,7 @@ Result<void> prepare(Proc& proc, ExecRequest& request, Prepared& out) {
             break;
         if (depth == max_script_depth)
             return Errno::loop;
-        const InterpreterLine line = TRY(
-            parse_interpreter_line({reinterpret_cast<const char*>(head), std::min(bytes.size(), script_line_bytes)}));
-        request.args = TRY(prepend(request.args, {line.path, line.argument, request.path}));
-        auto path = TRY(Buffer<char>::create(line.path.size() + 1));
-        std::memcpy(path.data(), line.path.data(), line.path.size());
-        request.file = TRY(exec_hooks.open(proc, path.data()));
-        request.path_storage = std::move(path);
-        request.path = request.path_storage.data();
+        TRY(take_interpreter(proc, request, bytes));
     }
 
     FileStat stat = TRY(request.file->stat());

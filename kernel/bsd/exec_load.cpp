@@ -93,7 +93,8 @@ Result<void> map_image(VmMap& map, const File::Mappable& source, const elf::Imag
 struct Interpreter {
     vaddr_t base = 0, entry = 0;
 };
-Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program, const elf::Image& image) {
+[[gnu::noinline]] Result<Interpreter> map_interpreter(const Proc& proc, VmMap& map, File& program,
+                                                      const elf::Image& image) {
     auto path = TRY(Buffer<char>::create_uninitialized(image.interpreter_size));
     TRY(read_exactly(program, image.interpreter_offset, path.data(), path.size()));
     if (path[path.size() - 1] != '\0')
