@@ -65,6 +65,7 @@ Result<void> VmMapInternals::copy_shared_entries(VmMap& map) {
         copies->copied_pages.note(va);
     }
     map.entries_->leave(now);
+    map.last_found_ = nullptr;
     map.entries_ = std::move(copies); // others that left meanwhile may leave us the last: likewise
     map.sharer_ ^= 1;
     return {};

@@ -19,11 +19,11 @@ DeadEntries::~DeadEntries() {
 
 // ---- entries ----------------------------------------------------------------------------------------------
 
-VmMapEntry* VmMapInternals::first_after(VmMap& map, vaddr_t va) {
+VmMapEntry* VmMapInternals::search(VmMap& map, vaddr_t va) {
     auto it = map.entries_->tree.upper_bound(va);
     if (it != map.entries_->tree.begin())
         if (auto before = std::prev(it); before->end > va)
-            return &*before;
+            return map.last_found_ = &*before;
     return it != map.entries_->tree.end() ? &*it : nullptr;
 }
 
@@ -124,6 +124,7 @@ void VmMapInternals::detach(VmMap& map, VmMapEntry& entry, DeadEntries& dead) {
     map.entries_->size_bytes -= entry.end - entry.start;
     map.entries_->count--;
     map.entries_->tree.erase(map.entries_->tree.iterator_to(entry));
+    map.last_found_ = nullptr;
     dead.add(&entry);
 }
 
@@ -199,6 +200,7 @@ void VmMapInternals::merge(VmMap& map, vaddr_t start, vaddr_t end) {
         if (following->object)
             following->object->remove_mapping(*following);
         map.entries_->tree.erase(map.entries_->tree.iterator_to(*following));
+        map.last_found_ = nullptr;
         map.entries_->count--;
         e->end = following->end;
         zone_delete(following);

@@ -135,9 +135,10 @@ private:
     friend class VmObject;
     friend class VmEntries;
     Mutex<Rank::vm_map> lock_;
-    RefPtr<VmEntries> entries_; ///< perhaps shared with other maps
-    VmSharer sharers_[2];       ///< two, to be at the old and the new entries while they are changed for a copy
-    unsigned sharer_ = 0;       ///< which of them is at entries_
+    RefPtr<VmEntries> entries_;        ///< perhaps shared with other maps
+    VmMapEntry* last_found_ = nullptr; ///< one of `entries_`, which the next look-up often wants again
+    VmSharer sharers_[2];              ///< two, to be at the old and the new entries while they are changed for a copy
+    unsigned sharer_ = 0;              ///< which of them is at entries_
     Pmap pmap_;
 
 public:

@@ -30,7 +30,12 @@ struct VmMapInternals {
     /// The entry that holds `va`, nullptr if none.
     static VmMapEntry* find(VmMap& map, vaddr_t va);
     /// The first entry that ends after `va`, nullptr if none.
-    static VmMapEntry* first_after(VmMap& map, vaddr_t va);
+    static VmMapEntry* first_after(VmMap& map, vaddr_t va) {
+        if (VmMapEntry* const last = map.last_found_; last && va - last->start < last->end - last->start)
+            return last;
+        return search(map, va);
+    }
+    static VmMapEntry* search(VmMap& map, vaddr_t va);
     static VmMapEntry* next(VmMap& map, VmMapEntry& entry);
     static VmMapEntry* previous(VmMap& map, VmMapEntry& entry);
 
