@@ -37,14 +37,16 @@ Result<int> do_clone(const CloneRequest& c) {
     const uint64_t f = c.flags;
     if (f & ~known_flags)
         return Errno::inval;
-    if ((f & sighand) && !(f & vm))
-        return Errno::inval;
-    if ((f & thread) && !(f & sighand))
-        return Errno::inval;
-    if ((f & clear_sighand) && (f & sighand))
-        return Errno::inval;
-    if ((f & clone_flags::pidfd) && (f & (thread | detached))) // a descriptor names a whole process
-        return Errno::inval;
+    if (f & (thread | sighand | clone_flags::pidfd)) {
+        if ((f & sighand) && !(f & vm))
+            return Errno::inval;
+        if ((f & thread) && !(f & sighand))
+            return Errno::inval;
+        if ((f & clear_sighand) && (f & sighand))
+            return Errno::inval;
+        if ((f & clone_flags::pidfd) && (f & (thread | detached))) // a descriptor names a whole process
+            return Errno::inval;
+    }
     if (c.exit_signal < 0 || c.exit_signal > signal_count)
         return Errno::inval;
 
@@ -53,28 +55,32 @@ Result<int> do_clone(const CloneRequest& c) {
     r.stack = c.stack;
     r.exit_signal = c.exit_signal;
     r.wanted_pid = c.wanted_pid;
-    r.parent_tid = f & parent_settid ? c.parent_tid : 0;
-    r.child_tid_set = f & child_settid ? c.child_tid : 0;
-    r.child_tid_clear = f & child_cleartid ? c.child_tid : 0;
-    r.set_tls = f & settls;
-    r.tls = c.tls;
-    r.pidfd = f & clone_flags::pidfd ? c.pidfd : 0;
+    if (f & (parent_settid | child_settid | child_cleartid | settls | clone_flags::pidfd)) {
+        r.parent_tid = f & parent_settid ? c.parent_tid : 0;
+        r.child_tid_set = f & child_settid ? c.child_tid : 0;
+        r.child_tid_clear = f & child_cleartid ? c.child_tid : 0;
+        r.set_tls = f & settls;
+        r.tls = c.tls;
+        r.pidfd = f & clone_flags::pidfd ? c.pidfd : 0;
+    }
     if (f & vm)
         r.flags |= fork_flags::sharevm;
-    if (f & fs)
-        r.flags |= fork_flags::sharecwd;
-    if (f & files)
-        r.flags |= fork_flags::sharefiles;
-    if (f & sighand)
-        r.flags |= fork_flags::sharesigs;
-    if (f & clear_sighand)
-        r.flags |= fork_flags::clear_sighand;
-    if (f & parent)
-        r.flags |= fork_flags::same_parent;
-    if (f & sysvsem)
-        r.flags |= fork_flags::share_sem_undos;
     if (f & vfork)
         r.flags |= fork_flags::ppwait;
+    if (f & (fs | files | sighand | clear_sighand | parent | sysvsem)) {
+        if (f & fs)
+            r.flags |= fork_flags::sharecwd;
+        if (f & files)
+            r.flags |= fork_flags::sharefiles;
+        if (f & sighand)
+            r.flags |= fork_flags::sharesigs;
+        if (f & clear_sighand)
+            r.flags |= fork_flags::clear_sighand;
+        if (f & parent)
+            r.flags |= fork_flags::same_parent;
+        if (f & sysvsem)
+            r.flags |= fork_flags::share_sem_undos;
+    }
     r.untraced = f & untraced;
     r.trace_child = f & clone_flags::ptrace;
 

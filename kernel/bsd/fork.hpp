@@ -31,19 +31,21 @@ struct ForkRequest {
     void (*func)(void*) = nullptr; ///< kernel entry instead of the return to user mode; starts with interrupts off
     void* arg = nullptr;
     const machine::Trapframe* frame = nullptr; ///< the caller's user registers; the child starts with a copy
+    vaddr_t tls = 0;                           ///< if set_tls
+    vaddr_t parent_tid = 0;                    ///< CLONE_PARENT_SETTID: written before the child can run
+    vaddr_t child_tid_set = 0;                 ///< CLONE_CHILD_SETTID: written in the child's memory
+    vaddr_t child_tid_clear = 0;               ///< CLONE_CHILD_CLEARTID
+    pid_t wanted_pid = 0;                      ///< clone3 set_tid
     bool set_tls = false;
-    vaddr_t tls = 0;
-    vaddr_t parent_tid = 0;      ///< CLONE_PARENT_SETTID: written before the child can run
-    vaddr_t child_tid_set = 0;   ///< CLONE_CHILD_SETTID: written in the child's memory
-    vaddr_t child_tid_clear = 0; ///< CLONE_CHILD_CLEARTID
-    pid_t wanted_pid = 0;        ///< clone3 set_tid
     bool native_return = false;  ///< second return register: 1 in the child, 0 in the parent (NB-32)
+    bool untraced = false;       ///< CLONE_UNTRACED: the creator's tracer hears nothing and gets nobody
+    bool trace_child = false;    ///< CLONE_PTRACE: the creator's tracer, if there is one, gets the child
+    bool frame_may_stay = false; ///< of a borrower, which needs but another result: the caller then calls loan_start()
     vaddr_t pidfd = 0;           ///< CLONE_PIDFD: where a descriptor of the new process is written, before it is born
     Spawn* spawn = nullptr;      ///< what a spawned child is (bsd/spawn.hpp)
     RefPtr<Proc>* new_proc = nullptr; ///< empty; gets the new process before that can run (NB-31)
-    bool untraced = false;            ///< CLONE_UNTRACED: the creator's tracer hears nothing and gets nobody
-    bool frame_may_stay = false; ///< of a borrower, which needs but another result: the caller then calls loan_start()
-    bool trace_child = false;    ///< CLONE_PTRACE: the creator's tracer, if there is one, gets the child
+
+    ForkRequest() {} // not defaulted, or all of it would be cleared before it is filled
 };
 
 struct ForkOutcome {
