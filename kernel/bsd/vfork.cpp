@@ -90,6 +90,7 @@ void VforkLoan::renew() {
     thread = nullptr;
     child_pid = 0;
     native_return = false;
+    fp_stays = false;
     fp_mark = 0;
     frame = nullptr;
 }
@@ -118,6 +119,7 @@ void loan_park(VforkLoan& loan, bool native_return, bool frame_stays) {
         settle_frame(loan);
     loan.parked_fp.value = thread.arch.fp;
     loan.fp_mark = machine::fp_mark(thread.arch);
+    loan.fp_stays = true;
     loan.lender = ref(*thread.uthread);
     loan.thread = &thread;
     loan.native_return = native_return;
@@ -225,7 +227,7 @@ LoanEnd loan_release_locked(Proc& child, RefPtr<VforkLoan>& ended) {
 void loan_restore(RefPtr<VforkLoan> loan) {
     Thread& thread = current_thread();
     IrqGuard irq;
-    const bool fp_unchanged = machine::fp_unchanged(thread.arch, loan->fp_mark); // its frame says so
+    const bool fp_unchanged = loan->fp_stays && machine::fp_unchanged(thread.arch, loan->fp_mark); // its frame says so
     if (loan->frame != &loan->parked_frame.value)
         machine::frame_returns(thread.arch, *loan->frame);
     restore_lender(*loan, machine::user_frame(thread.arch));
@@ -295,6 +297,7 @@ Result<void> loan_give(RefPtr<VforkLoan> loan) {
     for (VforkLoan* below = loan_below(*loan); below; below = loan_below(*below)) {
         settle_frame(*below); // the stack stays with the thread
         below->thread = fresh.get();
+        below->fp_stays = false;
     }
     loan->borrower = nullptr;
     loan->thread = nullptr;

@@ -23,9 +23,10 @@ struct VforkLoan : RefCounted<VforkLoan> {
     Thread* thread = nullptr;                  ///< t; while lent: what the borrower executes on
     pid_t child_pid = 0;                       ///< what vfork returns: no look into a child that may be gone (NB-45)
     bool native_return = false;
-    uint32_t fp_mark = 0; ///< of `thread`, when the lender's floating-point registers were parked
-    Waitq p_vforkwait;    ///< the lender's place to sleep while awaited
-    Proc* home = nullptr; ///< in which it lies, if it does
+    bool fp_stays = false; ///< t; `thread` is the one that the mark is of
+    uint32_t fp_mark = 0;  ///< of the thread that was lent, when the lender's floating-point registers were parked
+    Waitq p_vforkwait;     ///< the lender's place to sleep while awaited
+    Proc* home = nullptr;  ///< in which it lies, if it does
 
     /// The lender's user registers at the moment of the loan: in `parked_frame`, or where the trap left them.
     machine::Trapframe* frame = nullptr; ///< t; while lent

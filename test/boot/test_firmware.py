@@ -76,5 +76,16 @@ stops_with("too little memory is said", "panic: too little memory", OURS,
            tree=lambda: board_tree(lambda s: s.replace("0x00 0x8000000>", "0x00 0x400000>")))
 stops_with("an image between the multiples of 2 MiB says so", "multiple of 2 MiB", "", code=0, image_at=IMAGE_AT + 0x1000)
 stops_with("an image at another multiple of 2 MiB runs", "panic: on request", "", append="panic_test=panic", image_at=IMAGE_AT + 0x600000)
-stops_with("a hart that the tree disables is left alone, the others run", r"3 harts(.|\s)*no initramfs", OURS, smp=4,
-           tree=lambda: board_tree(lambda s: disabled(s, "cpu@1"), smp=4))
+
+
+# The firmware boots on the hart that comes first, so there are two trees: who boots on hart 1 gets the second.
+SECOND_TREE = 0x10000
+
+
+def all_but_one():
+    one, other = (board_tree(lambda source, cpu=cpu: disabled(source, cpu), smp=4) for cpu in ("cpu@1", "cpu@2"))
+    return one.ljust(SECOND_TREE, b"\0") + other
+
+
+stops_with("a hart that the tree disables is left alone, the others run", r"3 harts(.|\s)*no initramfs",
+           f"{OURS}\nli t0, 1\nbne a0, t0, 1f\nli t0, {SECOND_TREE:#x}\nadd a1, a1, t0\n1:", smp=4, tree=all_but_one)

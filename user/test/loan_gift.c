@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/ptrace.h>
 
 enum { lenders = 4 };
 
@@ -71,7 +72,47 @@ static void all_at_once(void) {
     }
 }
 
+// A floating-point register that calls preserve.
+static void set_fs0(long value) { __asm__ volatile("fmv.d.x fs0, %0" : : "r"(value)); }
+static long fs0(void) {
+    long value;
+    __asm__ volatile("fmv.x.d %0, fs0" : "=r"(value));
+    return value;
+}
+
+static int times;
+
+static void keep_the_thread(void) {
+    set_fs0(30);
+    CHECK_EQ(ptrace(PTRACE_TRACEME, 0, NULL, NULL), 0); // what is traced needs a thread of its own
+}
+static void go_on_elsewhere(void) {
+    set_fs0(20);
+    pid_t pid = borrow(keep_the_thread);
+    CHECK_EQ(fs0(), 20);
+    CHECK_EXITED(check_reap(pid), 0);
+    for (int i = 0; i < times; ++i) {
+        set_fs0(21 + i);
+        usleep(300); // another switch that saves them
+    }
+}
+static void lend_twice(void) {
+    set_fs0(10);
+    lend_ok(go_on_elsewhere);
+    CHECK_EQ(fs0(), 10);
+}
+// The middle one of three goes on on a fresh thread, which saves its registers as often as the old one had done, or less, or
+// more often.
+static void registers_of_the_lowest(void) {
+    const long gifts = check_counter("gifts");
+    for (times = 0; times < 12; ++times)
+        CHECK_EXITED(check_reap(spawn(lend_twice)), 0);
+    CHECK(check_counter("gifts") - gifts >= 12);
+}
+
 static const struct check_case cases[] = {
+    {"a lender gets its floating-point registers back from a borrower that became a lender and then another's gift",
+     registers_of_the_lowest, 60, true},
     {"a lender of several threads that is killed ends before its borrowers do", all_at_once, 60, true},
     {"EC-24 EC-40 lenders killed at the moment when their borrowers end leave nothing behind", late_gift, 60, true},
 };
