@@ -25,9 +25,9 @@ MISTAKES = {
     "vfork: who waits on a thread of its own is not woken": (
         "kernel/bsd/vfork.cpp", "    if (was == State::awaited) {\n        loan->p_vforkwait.wake_all();", "    if (was == State::awaited) {"),
     "vfork: floating-point registers are not restored": (
-        "kernel/bsd/vfork.cpp", "fp = lender.parked_fp.value;", "(void)fp;"),
+        "kernel/bsd/vfork.cpp", "        thread.arch.fp = loan->parked_fp.value;\n", ""),
     "vfork: integer registers are not restored": (
-        "kernel/bsd/vfork.cpp", "frame = lender.parked_frame.value;", ";"),
+        "kernel/bsd/vfork.cpp", "    if (loan.frame != &frame)\n        frame = *loan.frame;\n", ""),
     "vfork: what arrived for the lender is not looked at on release": (
         "kernel/bsd/vfork.cpp", "    signal_recalculate(*lender);\n    return LoanEnd::handed_back;",
         "    return LoanEnd::handed_back;"),
@@ -38,10 +38,10 @@ MISTAKES = {
         "    if (loan->state != State::lent) {\n        guard.unlock();\n        return {}; // released", "    if (false) {\n"
         "        guard.unlock();\n        return {}; // released"),
     "exit: the lender is released before the zombie is there": (
-        "kernel/bsd/exit.cpp", "        proc.state = ProcState::zombie;\n        signal_proc_gone_locked(proc);\n        kqueue_note_exit_locked(proc);\n"
-        "        proc_report_end_locked(proc, reaped);\n        loan_end = loan_release_locked(proc);",
-        "        loan_end = loan_release_locked(proc);\n        guard.unlock();\n        guard.relock();\n        proc.state = ProcState::zombie;\n"
-        "        signal_proc_gone_locked(proc);\n        kqueue_note_exit_locked(proc);\n        proc_report_end_locked(proc, reaped);"),
+        "kernel/bsd/exit.cpp",
+        "        proc.state = ProcState::zombie;\n        // No signal comes to a zombie, so one look without their lock is enough.\n",
+        "        loan_end = loan_release_locked(proc, loan);\n        guard.unlock();\n        guard.relock();\n"
+        "        proc.state = ProcState::zombie;\n"),
     "end of a group: parked lenders are not recalled": (
         "kernel/bsd/signal_send.cpp", "    if (parked)\n        loan_recall(proc);\n    return true;\n}\n\n/// SIGCONT",
         "    (void)parked;\n    return true;\n}\n\n/// SIGCONT"),
@@ -55,10 +55,10 @@ MISTAKES = {
     "vfork: a lender is not marked as parked": (
         "kernel/bsd/vfork.cpp", "lender.state.store(UthreadState::parked", "lender.state.store(UthreadState::executing"),
     "wait queues: the condition is not looked at once more before sleeping": (
-        "kernel/sched/waitq.hpp", "        prepare_wait(interruptible, channel);\n        if (condition()) {",
-        "        prepare_wait(interruptible, channel);\n        if (false) {"),
+        "kernel/sched/waitq.hpp", "        queue.prepare(waiter, interruptible, channel);\n        if (condition()) {",
+        "        queue.prepare(waiter, interruptible, channel);\n        if (false) {"),
     "wait queues: interrupts are not looked at once more before sleeping": (
-        "kernel/sched/waitq.cpp", "    if (interrupted(self)) {\n        cancel_wait();", "    if (false) {\n        cancel_wait();"),
+        "kernel/sched/waitq.cpp", "    if (interrupted(self)) [[unlikely]] {\n        cancel_wait();", "    if (false) {\n        cancel_wait();"),
     "mutex: a waiter does not try again before it sleeps": (
         "kernel/sched/mutex.cpp", "    if (waiting_.load(std::memory_order_relaxed) != 0)\n        queue_.wake_one();",
         "    if (waiting_.load(std::memory_order_relaxed) > 1)\n        queue_.wake_one();"),
